@@ -1,0 +1,93 @@
+package kernels
+
+import (
+	"bufio"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files in testdata")
+
+// golden compares got with testdata/name, or rewrites the file.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v (run go test -update to write it)", err)
+	}
+	if got == string(want) {
+		return
+	}
+	g, w := strings.Split(got, "\n"), strings.Split(string(want), "\n")
+	shown := 0
+	for i := 0; i < max(len(g), len(w)) && shown < 10; i++ {
+		if line(g, i) != line(w, i) {
+			t.Errorf("%s:%d\n got %s\nwant %s", path, i+1, line(g, i), line(w, i))
+			shown++
+		}
+	}
+}
+
+func line(lines []string, i int) string {
+	if i < len(lines) {
+		return lines[i]
+	}
+	return "<end>"
+}
+
+// labelled is a kernel name with what it is.
+type labelled struct {
+	name string
+	want Category
+}
+
+// labels reads a fixture of names: name, group, subgroup.
+func labels(t testing.TB, name string) []labelled {
+	t.Helper()
+	f, err := os.Open(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var all []labelled
+	for s := bufio.NewScanner(f); s.Scan(); {
+		cells := strings.Split(s.Text(), "\t")
+		if len(cells) != 3 {
+			t.Fatalf("%s: %d cells in %q", name, len(cells), s.Text())
+		}
+		if cells[0] != "name" {
+			all = append(all, labelled{cells[0], Category{Group: cells[1], Subgroup: cells[2]}})
+		}
+	}
+	return all
+}
+
+func newClassifier(t testing.TB, user ...Rule) *Classifier {
+	t.Helper()
+	c, err := NewClassifier(user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// ruleTable parses rules written one a line with " | " between the columns.
+func ruleTable(t testing.TB, lines ...string) []Rule {
+	t.Helper()
+	text := strings.ReplaceAll(strings.Join(lines, "\n"), " | ", "\t")
+	rules, err := ParseRules(strings.NewReader(text), "mine.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rules
+}
