@@ -1,0 +1,235 @@
+package role
+
+// block is what was found between one anchor and the next (or the pass's end).
+type block struct {
+	valid    bool
+	layerEnd int // where the layer of the anchor ends: the norm behind its last FFN kernel
+}
+
+// between places the output projection, the FFN and the next layer's input
+// projection. It places nothing unless all that a layer must have is there:
+// periods alone lie.
+func (p *pass) between(a anchor, end int, next *anchor) block {
+	cuts := p.cuts(a.to, end)
+	bad := block{layerEnd: end}
+	if len(cuts) == 0 {
+		return bad
+	}
+	if p.hasFFN(a.to, cuts[0]) || p.products(a.to, cuts[0]) == 0 {
+		return bad
+	}
+	segments := segmentsOf(cuts, end)
+	ffn := -1
+	for i, s := range segments {
+		if p.hasFFN(s[0], s[1]) {
+			if ffn >= 0 {
+				return bad
+			}
+			ffn = i
+		}
+	}
+	if ffn < 0 {
+		return p.withoutFFN(a, segments, next)
+	}
+	if ffn > 0 && p.products(segments[0][0], segments[ffn][0]) > 0 {
+		// Products between the output projection and the FFN: not a layer we know.
+		return bad
+	}
+	f := p.ffn(segments[ffn][0], segments[ffn][1])
+	if f == nil {
+		return bad
+	}
+	stop := p.normBehind(f.last, end)
+	if next != nil {
+		if p.products(stop, end) == 0 {
+			return bad
+		}
+		p.project(stop, *next)
+	} else {
+		p.head(stop, end)
+	}
+	p.output(a, cuts[0])
+	p.placeFFN(f, stop)
+	return block{valid: true, layerEnd: stop}
+}
+
+// segmentsOf turns cuts into the pieces behind them.
+func segmentsOf(cuts []int, end int) [][2]int {
+	out := make([][2]int, len(cuts))
+	for i, c := range cuts {
+		out[i] = [2]int{c, end}
+		if i+1 < len(cuts) {
+			out[i][1] = cuts[i+1]
+		}
+	}
+	return out
+}
+
+func (p *pass) hasFFN(from, to int) bool {
+	return p.any(from, to, func(c Class) bool { return c == Act || c == Expert || c == MoE })
+}
+
+// withoutFFN is a layer of a state-space model, which has none: the output
+// projection, a norm, and the next layer's input projection.
+func (p *pass) withoutFFN(a anchor, segments [][2]int, next *anchor) block {
+	s := segments[0]
+	if !a.linear || len(segments) != 1 || next != nil && !next.linear {
+		return block{layerEnd: s[1]}
+	}
+	p.output(a, s[0])
+	if next != nil {
+		p.project(s[0], *next)
+	} else {
+		p.head(s[0], s[1])
+	}
+	return block{valid: true, layerEnd: s[0]}
+}
+
+// normBehind returns the first norm behind the last FFN kernel, end without one.
+func (p *pass) normBehind(last, end int) int {
+	for i := last + 1; i < end; i++ {
+		if c := p.seq[i].Class; c == Norm || c == WeakNorm && p.workFollows(i+1, end) {
+			return i
+		}
+	}
+	return end
+}
+
+// output places the products between an anchor and its layer's first boundary:
+// the last is the output projection; before it latent attention expands values.
+func (p *pass) output(a anchor, to int) {
+	role := OProj
+	if a.linear {
+		role = LinearOutProj
+	}
+	last := -1
+	for i := to - 1; i >= a.to && last < 0; i-- {
+		if p.seq[i].Class == Gemm {
+			last = i
+		}
+	}
+	for i := a.to; i < to; i++ {
+		switch {
+		case p.seq[i].Class != Gemm:
+		case i == last || !a.mla:
+			p.out[i].Role = role
+		default:
+			p.out[i].Role = KVB
+		}
+	}
+	p.zone(a.from, last+1, Attention)
+	if a.mla {
+		p.expandValues(a, to)
+	}
+}
+
+// expandValues places the products inside latent attention's run, and notes
+// how the block looks.
+func (p *pass) expandValues(a anchor, to int) {
+	var s shape
+	for i := a.from; i < to; i++ {
+		switch p.seq[i].Class {
+		case Core:
+			s.word += "a"
+		case Gemm:
+			s.word += "g"
+			s.products = append(s.products, i)
+			if i < a.to {
+				p.out[i].Role = KVB
+			}
+		}
+	}
+	p.outputs = append(p.outputs, s)
+}
+
+func (p *pass) zone(from, to int, z Zone) {
+	for i := from; i < to; i++ {
+		p.out[i].Zone = z
+	}
+}
+
+// project places the products in front of an anchor, from the norm that
+// starts its layer on.
+func (p *pass) project(from int, a anchor) {
+	var products []int
+	write := -1
+	for i := from; i < a.from; i++ {
+		switch p.seq[i].Class {
+		case Gemm:
+			products = append(products, i)
+		case KVWrite:
+			write = i
+		}
+	}
+	if len(products) == 0 {
+		return
+	}
+	p.zone(products[0], a.from, Attention)
+	switch {
+	case a.mla:
+		p.latent(products, write)
+	case a.linear:
+		p.setRole(products, LinearInProj)
+	default:
+		p.setRole(products, QKVProj)
+	}
+}
+
+func (p *pass) setRole(at []int, r Role) {
+	for _, i := range at {
+		p.out[i].Role = r
+	}
+}
+
+// latent places the input products of multi-head latent attention. Behind the
+// cache write they expand the latent (kv_b). Before it, two are the down
+// projection of keys and values (alone, or fused with the queries') and the
+// queries' own; three are the queries' pair and the keys' and values'. Without
+// a cache write the two kinds cannot be told apart.
+func (p *pass) latent(products []int, write int) {
+	if write < 0 {
+		return
+	}
+	s := shape{products: products}
+	var before []int
+	for _, i := range products {
+		if i > write {
+			p.out[i].Role = KVB
+			s.word += "b"
+		} else {
+			before = append(before, i)
+			s.word += "a"
+		}
+	}
+	p.inputs = append(p.inputs, s)
+	switch len(before) {
+	case 1:
+		p.setRole(before, QKVProj)
+	case 2:
+		p.out[before[0]].Role, p.out[before[1]].Role = KVA, Q
+	case 3:
+		p.setRole(before[:2], Q)
+		p.out[before[2]].Role = KVA
+	}
+}
+
+// head places what follows the last layer: the first product behind the final
+// norm gives the logits, and the rest is sampling.
+func (p *pass) head(from, to int) {
+	at := -1
+	for i := from; i < to && at < 0; i++ {
+		if p.seq[i].Class == Gemm {
+			at = i
+		}
+	}
+	if at < 0 {
+		return
+	}
+	p.out[at].Role = LMHead
+	p.zone(at, to, Head)
+	for i := at + 1; i < to; i++ {
+		if c := p.seq[i].Class; c == Sample || c == Softmax {
+			p.out[i].Role = Sampling
+		}
+	}
+}

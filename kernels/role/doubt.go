@@ -1,0 +1,34 @@
+package role
+
+// shape is how one block of a layer looks, letter by letter, and the products
+// whose roles depend on it.
+type shape struct {
+	word     string
+	products []int
+}
+
+// doubt takes back the roles in blocks that look like a more common block with
+// kernels missing: there the first product that is left may be the second.
+func (p *pass) doubt(blocks []shape) {
+	count := map[string]int{}
+	for _, s := range blocks {
+		count[s.word]++
+	}
+	for _, s := range blocks {
+		for word, n := range count {
+			if n > count[s.word] && len(word) > len(s.word) && contains(word, s.word) {
+				p.setRole(s.products, Unknown)
+			}
+		}
+	}
+}
+
+// contains says whether b is a with letters missing.
+func contains(a, b string) bool {
+	for i := 0; i < len(a) && len(b) > 0; i++ {
+		if a[i] == b[0] {
+			b = b[1:]
+		}
+	}
+	return len(b) == 0
+}

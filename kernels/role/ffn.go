@@ -1,0 +1,172 @@
+package role
+
+// ffn is one feed-forward block: its products in order.
+type ffn struct {
+	first, last int // first and last FFN kernel
+	gateUp      []int
+	down        []int
+	experts     []int
+	expertRole  []Role
+	router      int // -1 for none
+	sharedUp    []int
+	sharedDown  []int
+	sharedGate  []int
+}
+
+// work is an FFN kernel that structure depends on.
+type work struct {
+	at int
+	c  Class
+}
+
+// ffn reads a piece as a feed-forward block, nil when it is none we know.
+func (p *pass) ffn(from, to int) *ffn {
+	var list []work
+	moe := false
+	last := -1
+	for i := from; i < to; i++ {
+		switch c := p.seq[i].Class; c {
+		case Gemm, Act, Expert:
+			list = append(list, work{i, c})
+			last = i
+			moe = moe || c == Expert
+		case MoE:
+			moe = true
+			last = i
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	f := &ffn{first: list[0].at, last: last, router: -1}
+	if moe {
+		return p.mixture(f, list)
+	}
+	return dense(f, list)
+}
+
+// dense needs products, an activation, and exactly one product behind it.
+func dense(f *ffn, list []work) *ffn {
+	acted := false
+	for _, w := range list {
+		switch {
+		case w.c == Act:
+			acted = true
+		case acted:
+			f.down = append(f.down, w.at)
+		default:
+			f.gateUp = append(f.gateUp, w.at)
+		}
+	}
+	if len(f.gateUp) == 0 || len(f.down) != 1 {
+		return nil
+	}
+	return f
+}
+
+// mixture takes the shared expert's product–activation–product out first. Of
+// the products that remain, one alone is the router; of two, the one before a
+// sigmoid is the shared expert's gate. With more, something is missing, and
+// they stay unknown.
+func (p *pass) mixture(f *ffn, list []work) *ffn {
+	rest := p.shared(f, list)
+	var left []int
+	for _, w := range rest {
+		switch {
+		case w.c == Expert:
+			f.experts = append(f.experts, w.at)
+		case w.c == Gemm && len(f.experts) > 0:
+			// Behind the experts stands no router: a norm is missing here.
+			return nil
+		case w.c == Gemm:
+			left = append(left, w.at)
+		}
+	}
+	switch {
+	case len(left) == 1:
+		f.router = left[0]
+	case len(left) == 2 && len(f.sharedUp) > 0 && p.sigmoidFollows(left[0]) != p.sigmoidFollows(left[1]):
+		gate, router := left[0], left[1]
+		if p.sigmoidFollows(router) {
+			gate, router = router, gate
+		}
+		f.sharedGate, f.router = []int{gate}, router
+	}
+	f.pairExperts(rest)
+	var s shape
+	for _, w := range list {
+		s.word += string(rune('A' + w.c))
+		if w.c == Gemm {
+			s.products = append(s.products, w.at)
+		}
+	}
+	p.mixtures = append(p.mixtures, s)
+	return f
+}
+
+// shared finds the shared expert and returns what is not part of it. A second
+// product before a sigmoid is no down projection: the shared expert's own is
+// missing.
+func (p *pass) shared(f *ffn, list []work) (rest []work) {
+	for i := 0; i < len(list); i++ {
+		if i+2 < len(list) && list[i].c == Gemm && list[i+1].c == Act && list[i+2].c == Gemm && !p.sigmoidFollows(list[i+2].at) {
+			f.sharedUp = append(f.sharedUp, list[i].at)
+			f.sharedDown = append(f.sharedDown, list[i+2].at)
+			i += 2
+			continue
+		}
+		rest = append(rest, list[i])
+	}
+	return rest
+}
+
+// pairExperts gives the grouped products their roles: they take turns. With an
+// odd number one is missing, and only those beside an activation are known.
+func (f *ffn) pairExperts(rest []work) {
+	n := 0
+	for i, w := range rest {
+		if w.c != Expert {
+			continue
+		}
+		r := Unknown
+		switch {
+		case len(f.experts)%2 == 0 && n%2 == 0:
+			r = ExpertsGateUp
+		case len(f.experts)%2 == 0:
+			r = ExpertsDown
+		case i > 0 && rest[i-1].c == Act:
+			r = ExpertsDown
+		case i+1 < len(rest) && rest[i+1].c == Act:
+			r = ExpertsGateUp
+		}
+		f.expertRole = append(f.expertRole, r)
+		n++
+	}
+}
+
+func (p *pass) sigmoidFollows(at int) bool {
+	for i := at + 1; i < len(p.seq); i++ {
+		switch p.seq[i].Class {
+		case Sigmoid:
+			return true
+		case Gemm, Expert, Act, MoE, Norm, Core:
+			return false
+		}
+	}
+	return false
+}
+
+func (p *pass) placeFFN(f *ffn, stop int) {
+	p.setRole(f.gateUp, GateUp)
+	p.setRole(f.down, Down)
+	p.setRole(f.sharedUp, SharedGateUp)
+	p.setRole(f.sharedDown, SharedDown)
+	p.setRole(f.sharedGate, SharedExpertGate)
+	if f.router >= 0 {
+		p.out[f.router].Role = Router
+	}
+	for i, at := range f.experts {
+		p.out[at].Role = f.expertRole[i]
+	}
+	p.zone(f.first, stop, FFN)
+}

@@ -1,0 +1,74 @@
+package role
+
+// Role is what a kernel is for.
+type Role uint8
+
+// Roles. Unknown on a product is an abstention.
+const (
+	Unknown Role = iota
+	QKVProj
+	OProj
+	GateUp
+	Down
+	Router
+	ExpertsGateUp
+	ExpertsDown
+	SharedGateUp
+	SharedDown
+	SharedExpertGate
+	LMHead
+	Embedding
+	Sampling
+	Q
+	KVA
+	KVB
+	LinearInProj
+	LinearOutProj
+)
+
+var roleNames = [...]string{
+	"", "qkv_proj", "o_proj", "gate_up", "down", "router", "experts_gate_up", "experts_down",
+	"shared_gate_up", "shared_down", "shared_expert_gate", "lm_head", "embedding", "sampling",
+	"q", "kv_a", "kv_b", "linear_in_proj", "linear_out_proj",
+}
+
+func (r Role) String() string { return roleNames[r] }
+
+// Part returns the headline part that a role belongs to, "" for Unknown.
+func (r Role) Part() string {
+	switch r {
+	case QKVProj, OProj, Q, KVA, KVB, LinearInProj, LinearOutProj:
+		return "attention"
+	case GateUp, Down, Router, ExpertsGateUp, ExpertsDown, SharedGateUp, SharedDown, SharedExpertGate:
+		return "ffn"
+	case LMHead, Embedding, Sampling:
+		return "head"
+	}
+	return ""
+}
+
+// Zone is where in its layer a kernel stands, for kernels that have no role.
+type Zone uint8
+
+// Zones.
+const (
+	NoZone    Zone = iota
+	Attention      // between the first projection and the output projection
+	FFN            // between the first FFN product and the norm behind the last
+	Head           // behind the language model's head
+)
+
+// Place is what the order of a pass says about one kernel.
+type Place struct {
+	Role       Role
+	Layer      int16 // -1 before the first layer, behind the last and where unknown
+	Zone       Zone
+	Confidence float32
+}
+
+// Kernel is one kernel of a pass, as the rules see it.
+type Kernel struct {
+	Class Class
+	MLA   bool
+	Name  uint32 // equal for equal names
+}
