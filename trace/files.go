@@ -1,0 +1,134 @@
+package trace
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"tokprof/trace/internal/kineto"
+)
+
+// levels is how deep below a directory traces are looked for. Profilers nest
+// them by run and by purpose (capture_traces/), not deeper.
+const levels = 3
+
+// Find turns command-line paths into trace files: a file stands for itself, a
+// directory for every trace in it and three levels below, hidden ones left out.
+// Files in a directory that are no traces (configs, logs, metrics) are passed
+// over; links to files are followed, links to directories only when named
+// themselves. Each file comes once, in the order of the paths.
+func Find(paths []string) ([]string, error) {
+	var out []string
+	for _, p := range paths {
+		if p == "-" {
+			out = append(out, p)
+			continue
+		}
+		st, err := os.Stat(p)
+		if err != nil {
+			return nil, openError(p, err)
+		}
+		if !st.IsDir() {
+			out = append(out, filepath.Clean(p))
+			continue
+		}
+		found, err := findIn(p)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, found...)
+	}
+	return withoutRepeats(out), nil
+}
+
+// withoutRepeats drops paths to a file that came before under any name.
+func withoutRepeats(paths []string) []string {
+	seen := map[string]bool{}
+	var out []string
+	for _, p := range paths {
+		key := p
+		if abs, err := filepath.Abs(p); err == nil && p != "-" {
+			key = abs
+			if real, err := filepath.EvalSymlinks(abs); err == nil {
+				key = real
+			}
+		}
+		if !seen[key] {
+			seen[key] = true
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func findIn(dir string) ([]string, error) {
+	s := search{}
+	if err := s.walk(filepath.Clean(dir), levels); err != nil {
+		return nil, err
+	}
+	if len(s.found) > 0 {
+		return s.found, nil
+	}
+	e := &Error{Path: dir, Offset: -1, What: "holds no torch-profiler trace", Hint: "a trace is a .json, .json.gz or .json.zst file with traceEvents"}
+	if s.passed == 0 {
+		e.What, e.Hint = "is an empty directory", "the server writes its traces when /stop_profile returns"
+	}
+	return nil, e
+}
+
+// search is a walk through a directory.
+type search struct {
+	found  []string
+	passed int // entries that are no traces
+}
+
+func (s *search) walk(dir string, below int) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return openError(dir, err)
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		switch {
+		case strings.HasPrefix(e.Name(), "."):
+		case e.IsDir() && below == 0:
+			s.passed++
+		case e.IsDir():
+			if err := s.walk(path, below-1); err != nil {
+				return err
+			}
+		case isTrace(path, e.Name()):
+			s.found = append(s.found, path)
+		default:
+			s.passed++
+		}
+	}
+	return nil
+}
+
+// isTrace looks at the name and the first 64 KiB of text. A name in a server's
+// scheme is enough: an empty or damaged trace is news, not something to pass over.
+func isTrace(path, name string) bool {
+	base := strings.TrimSuffix(strings.TrimSuffix(name, ".gz"), ".zst")
+	if !strings.HasSuffix(base, ".json") {
+		return false
+	}
+	st, err := os.Stat(path)
+	if err != nil || !st.Mode().IsRegular() {
+		return false
+	}
+	if strings.Contains(base, ".trace.") {
+		return true
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	head, err := kineto.Head(f, 64<<10)
+	return err == nil && traceKey.Match(head)
+}
+
+// traceKey is a key that traces have near their start, and hardly anything else.
+var traceKey = regexp.MustCompile(`"(?:traceEvents|deviceProperties|ph)"\s*:`)
