@@ -3,6 +3,7 @@ package role
 // block is what was found between one anchor and the next (or the pass's end).
 type block struct {
 	valid    bool
+	kind     LayerKind
 	layerEnd int // where the layer of the anchor ends: the norm behind its last FFN kernel
 }
 
@@ -11,7 +12,7 @@ type block struct {
 // periods alone lie.
 func (p *pass) between(a anchor, end int, next *anchor) block {
 	cuts := p.cuts(a.to, end)
-	bad := block{layerEnd: end}
+	bad := block{kind: UnknownLayer, layerEnd: end}
 	if len(cuts) == 0 {
 		return bad
 	}
@@ -35,6 +36,10 @@ func (p *pass) between(a anchor, end int, next *anchor) block {
 		// Products between the output projection and the FFN: not a layer we know.
 		return bad
 	}
+	if next != nil && !next.mla && len(segments) > ffn+2 {
+		// A norm among the input projections: an anchor is missing in between.
+		return bad
+	}
 	f := p.ffn(segments[ffn][0], segments[ffn][1])
 	if f == nil {
 		return bad
@@ -50,7 +55,19 @@ func (p *pass) between(a anchor, end int, next *anchor) block {
 	}
 	p.output(a, cuts[0])
 	p.placeFFN(f, stop)
-	return block{valid: true, layerEnd: stop}
+	return block{valid: true, kind: kindOfLayer(a, f), layerEnd: stop}
+}
+
+func kindOfLayer(a anchor, f *ffn) LayerKind {
+	switch {
+	case a.linear && f.moe:
+		return LinearMixture
+	case a.linear:
+		return LinearDense
+	case f.moe:
+		return Mixture
+	}
+	return Dense
 }
 
 // segmentsOf turns cuts into the pieces behind them.
@@ -74,7 +91,7 @@ func (p *pass) hasFFN(from, to int) bool {
 func (p *pass) withoutFFN(a anchor, segments [][2]int, next *anchor) block {
 	s := segments[0]
 	if !a.linear || len(segments) != 1 || next != nil && !next.linear {
-		return block{layerEnd: s[1]}
+		return block{kind: UnknownLayer, layerEnd: s[1]}
 	}
 	p.output(a, s[0])
 	if next != nil {
@@ -82,7 +99,7 @@ func (p *pass) withoutFFN(a anchor, segments [][2]int, next *anchor) block {
 	} else {
 		p.head(s[0], s[1])
 	}
-	return block{valid: true, layerEnd: s[0]}
+	return block{valid: true, kind: LinearOnly, layerEnd: s[0]}
 }
 
 // normBehind returns the first norm behind the last FFN kernel, end without one.

@@ -2,6 +2,7 @@ package role
 
 // ffn is one feed-forward block: its products in order.
 type ffn struct {
+	moe         bool
 	first, last int // first and last FFN kernel
 	gateUp      []int
 	down        []int
@@ -40,6 +41,7 @@ func (p *pass) ffn(from, to int) *ffn {
 	}
 	f := &ffn{first: list[0].at, last: last, router: -1}
 	if moe {
+		f.moe = true
 		return p.mixture(f, list)
 	}
 	return dense(f, list)

@@ -22,8 +22,8 @@ func Assign(seq []Kernel) []Place {
 	p.doubt(p.mixtures)
 	p.doubt(p.inputs)
 	p.doubt(p.outputs)
-	p.serve()
 	p.confide()
+	p.serve()
 	return out
 }
 
@@ -98,9 +98,9 @@ func (p *pass) assign(from, to, layer int, later bool) int {
 			stop = a.to
 		}
 		if known {
-			p.setLayer(start, a.from, n)
+			p.setLayer(start, a.from, n, b.kind)
 		}
-		p.setLayer(a.from, stop, n)
+		p.setLayer(a.from, stop, n, b.kind)
 		start, known = b.layerEnd, b.valid
 	}
 	if !numbered {
@@ -109,9 +109,9 @@ func (p *pass) assign(from, to, layer int, later bool) int {
 	return layer + len(anchors)
 }
 
-func (p *pass) setLayer(from, to int, n int16) {
+func (p *pass) setLayer(from, to int, n int16, k LayerKind) {
 	for i := from; i < to; i++ {
-		p.out[i].Layer = n
+		p.out[i].Layer, p.out[i].Kind = n, k
 	}
 }
 

@@ -58,10 +58,29 @@ const (
 	Head           // behind the language model's head
 )
 
+// LayerKind tells layers of one model apart.
+type LayerKind uint8
+
+// Layer kinds.
+const (
+	NoLayer LayerKind = iota
+	Dense
+	Mixture // experts
+	LinearDense
+	LinearMixture
+	LinearOnly // state-space layers without FFN
+	UnknownLayer
+)
+
+func (k LayerKind) String() string {
+	return [...]string{"outside layers", "dense", "experts", "linear", "linear experts", "linear only", "unknown"}[k]
+}
+
 // Place is what the order of a pass says about one kernel.
 type Place struct {
 	Role       Role
 	Layer      int16 // -1 before the first layer, behind the last and where unknown
+	Kind       LayerKind
 	Zone       Zone
 	Confidence float32
 }

@@ -12,8 +12,12 @@ func (p *pass) serve() {
 		case Tail, Expand:
 			if before >= 0 {
 				p.take(i, before)
+			} else if p.seq[i].Class == Expand && p.out[i].Zone == Head {
+				p.serveHead(i)
 			}
-		case Core, Linear:
+		default:
+			// They run right behind their product; what else is behind
+			// something else has lost it.
 			before = -1
 		}
 	}
@@ -40,9 +44,9 @@ func (p *pass) serve() {
 }
 
 func (p *pass) take(i, from int) {
-	p.out[i].Role = p.out[from].Role
+	p.out[i].Role, p.out[i].Confidence = p.out[from].Role, p.out[from].Confidence
 	if p.out[i].Layer < 0 {
-		p.out[i].Layer = p.out[from].Layer
+		p.out[i].Layer, p.out[i].Kind = p.out[from].Layer, p.out[from].Kind
 	}
 }
 
@@ -56,9 +60,9 @@ func (p *pass) serveHead(i int) {
 	}
 }
 
-// confide sets how sure each role is: the share of the layers' kernels in this
-// role that have this kernel's name. Layers repeat, so a lone name in a slot
-// is a doubt.
+// confide sets how sure each role is: the share of the layers' products in
+// this role that have this kernel's name. Layers repeat, so a lone name where
+// the other layers agree on one is no doubt but a mistake: it stays unknown.
 func (p *pass) confide() {
 	type slot struct {
 		r    Role
@@ -66,10 +70,13 @@ func (p *pass) confide() {
 	}
 	named := map[slot]int{}
 	all := map[Role]int{}
+	most := map[Role]int{}
 	for i, k := range p.seq {
 		if r := p.out[i].Role; r != Unknown && (k.Class == Gemm || k.Class == Expert) {
-			named[slot{r, k.Name}]++
+			s := slot{r, k.Name}
+			named[s]++
 			all[r]++
+			most[r] = max(most[r], named[s])
 		}
 	}
 	for i, k := range p.seq {
@@ -78,8 +85,14 @@ func (p *pass) confide() {
 			continue
 		}
 		p.out[i].Confidence = 1
-		if k.Class == Gemm || k.Class == Expert {
-			p.out[i].Confidence = float32(named[slot{r, k.Name}]) / float32(all[r])
+		if k.Class != Gemm && k.Class != Expert {
+			continue
 		}
+		n := named[slot{r, k.Name}]
+		if n == 1 && most[r] >= 3 && most[r] >= all[r]-1 {
+			p.out[i].Role, p.out[i].Confidence = Unknown, 0
+			continue
+		}
+		p.out[i].Confidence = float32(n) / float32(all[r])
 	}
 }

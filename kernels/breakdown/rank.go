@@ -1,0 +1,189 @@
+package breakdown
+
+import (
+	"maps"
+	"slices"
+
+	"tokprof/kernels"
+	"tokprof/kernels/role"
+	"tokprof/trace"
+)
+
+// Rank is how the GPU time of one trace file adds up. It holds no reference to
+// the trace, so the trace can go before the next rank is read.
+type Rank struct {
+	Info       trace.Info
+	GPUName    string
+	Role       Role
+	Start, End trace.Time // first GPU event's start, last one's end; 0 without GPU events
+
+	Devices  []Device
+	Streams  []Stream
+	Kernels  []Kernel
+	Frames   []Frame
+	Cells    []Cell
+	Copies   []Copy
+	Steps    []Step
+	StepSums []StepSum
+	Layers   []LayerSum
+	Graphs   []Graph
+	Excerpts []Excerpt
+	// Collectives, by step and order in it; those outside steps come first.
+	Collectives []Collective
+
+	// Disagreements counts products whose module and place in the pass give
+	// different roles.
+	Disagreements int64
+	Landmarks     bool // steps were cut at landmarks: nothing was annotated
+
+	// Ambiguous counts correlation numbers used by several processes: the
+	// file holds several ranks.
+	Ambiguous     int
+	AmbiguousPids []string
+	// Unanswered counts submitting calls that own no GPU event; LastLaunch is
+	// the start of the last submitting call: a recording whose GPU events end
+	// long before it was not complete.
+	Unanswered int64
+	LastLaunch trace.Time
+
+	host *hostTimes
+}
+
+// Device is one GPU of the trace.
+type Device struct {
+	Device    int
+	Busy, Sum trace.Time
+	Events    int64
+	First     trace.Time
+	Last      trace.Time
+	Idle      [numCauses]Idle // between First and Last
+	Launches  Launches
+}
+
+// Stream is one stream of one device.
+type Stream struct {
+	Device    int
+	Stream    int64
+	Busy, Sum trace.Time
+	Events    int64
+}
+
+// Kernel is one name among the GPU events.
+type Kernel struct {
+	Name  string
+	Match kernels.Match
+	Copy  bool // a copy or memset, by the trace's own kind
+	Durs  Durations
+}
+
+// Cell is the finest sum: everything that is shown adds cells up, which is why
+// parts and totals agree to the nanosecond.
+type Cell struct {
+	Node     int32 // into Frames: innermost frame above the kernel
+	Kernel   int32 // into Kernels
+	Device   int
+	Stream   int64
+	Phase    trace.Phase
+	Graph    bool
+	Role     role.Role
+	Prov     Provenance
+	Part     Part
+	Time     trace.Time
+	Exposed  trace.Time
+	Launches int64
+}
+
+// Copy is the memory traffic under one name.
+type Copy struct {
+	Kernel    int32 // into Kernels: its category is the direction
+	Count     int64
+	Unsized   int64
+	Bytes     int64
+	Time      trace.Time
+	SizedTime trace.Time
+	Sizes     []int64 // of the sized ones, by end time
+}
+
+// StepSum is the time of one role, or of what has none, in one part and step.
+type StepSum struct {
+	Step int32
+	Part Part
+	Role role.Role
+	Time trace.Time
+}
+
+// LayerSum is the time of one part of one layer over the steps of a phase.
+type LayerSum struct {
+	Phase trace.Phase
+	Layer int
+	Kind  role.LayerKind
+	Part  Part
+	Time  trace.Time
+	Steps int64 // in which the layer ran
+}
+
+// Options say what to keep beside the sums.
+type Options struct {
+	// ExcerptFrom and ExcerptTo pick steps to keep event by event; with
+	// ExcerptTo < ExcerptFrom the representative step of each phase is kept.
+	ExcerptFrom, ExcerptTo int
+	Evidence               Evidence
+}
+
+// Reduce adds up one trace.
+func Reduce(t *trace.Trace, c *kernels.Classifier, o Options) *Rank {
+	ev := NewEvents(t, c, o.Evidence)
+	r := &Rank{Info: t.Info, GPUName: t.GPUName(), Role: roleOf(ev), Steps: ev.Steps}
+	r.Ambiguous, r.AmbiguousPids = t.AmbiguousLaunches()
+	if len(t.GPU()) == 0 {
+		return r
+	}
+	r.Disagreements, r.Landmarks = ev.Disagreements, ev.Landmarks
+	u := newSums(ev, r, ev.stacks)
+	r.host = newHostTimes(ev)
+	for _, device := range devices(t) {
+		u.device(device, r.host)
+	}
+	u.finish()
+	r.Collectives = u.collectives()
+	r.Unanswered, r.LastLaunch = unanswered(ev)
+	r.Graphs = findGraphs(ev)
+	r.Excerpts = excerpts(ev, o, u.kernelOf)
+	return r
+}
+
+// devices lists the indices into GPU() of each device, by ordinal.
+func devices(t *trace.Trace) []deviceEvents {
+	perTrack := make([]int, t.Tracks())
+	for _, id := range t.GPU() {
+		perTrack[t.TrackOf(id)]++
+	}
+	counts := map[int]int{}
+	for tr, n := range perTrack {
+		if n > 0 {
+			counts[t.Track(trace.TrackID(tr)).Device] += n
+		}
+	}
+	var out []deviceEvents
+	for _, d := range slices.Sorted(maps.Keys(counts)) {
+		out = append(out, deviceEvents{device: d, events: make([]int32, 0, counts[d])})
+	}
+	of := make([]*deviceEvents, t.Tracks())
+	for tr := range of {
+		for n := range out {
+			if out[n].device == t.Track(trace.TrackID(tr)).Device {
+				of[tr] = &out[n]
+			}
+		}
+	}
+	for i, id := range t.GPU() {
+		d := of[t.TrackOf(id)]
+		d.events = append(d.events, int32(i))
+	}
+	return out
+}
+
+type deviceEvents struct {
+	device int
+	events []int32
+}

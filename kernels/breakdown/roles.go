@@ -1,0 +1,245 @@
+package breakdown
+
+import (
+	"cmp"
+	"slices"
+
+	"tokprof/kernels/role"
+	"tokprof/trace"
+)
+
+// Part is a headline part of GPU time.
+type Part uint8
+
+// Parts. Collective is time inside collectives, which only several ranks'
+// files can split into transfer and waiting; Unattributed is products without
+// a role.
+const (
+	PartOther Part = iota
+	PartAttention
+	PartFFN
+	PartComm
+	PartHead
+	PartUnattributed
+	numParts
+)
+
+func (p Part) String() string {
+	return [...]string{"other", "attention", "ffn", "comm", "head", "unattributed"}[p]
+}
+
+// Provenance is how a role is known, the strongest evidence that there is.
+type Provenance uint8
+
+// Provenances, weakest first.
+const (
+	ByNothing Provenance = iota
+	ByPosition
+	ByShape
+	ByModule
+	ByName
+	numProvenances
+)
+
+func (p Provenance) String() string {
+	return [...]string{"none", "position", "shape", "module", "name"}[p]
+}
+
+// Known is what is known of one GPU event beyond its name.
+type Known struct {
+	role.Place
+	Provenance Provenance
+	Part       Part
+}
+
+// placeRoles places every GPU event by the order of its pass. Steps are the
+// passes; a step's main stream is put together from its launches, since a
+// graph's streams are numbered anew in every replay.
+func (ev *Events) placeRoles(hide func(int) bool) []Known {
+	t := ev.Trace
+	out := make([]Known, len(t.GPU()))
+	for i := range out {
+		out[i].Layer = -1
+	}
+	p := &placer{ev: ev, classes: make([]role.Kernel, t.Names()), known: make([]bool, t.Names()), hide: hide}
+	p.streams = make([]int32, t.Tracks())
+	for _, events := range ev.passes() {
+		p.place(events, out)
+	}
+	return out
+}
+
+// passes lists the events of each step; without step annotations, of each
+// pass between landmarks.
+func (ev *Events) passes() [][]int32 {
+	steps := make([][]int32, len(ev.Steps))
+	for i, s := range ev.Steps {
+		steps[i] = make([]int32, 0, s.Launches)
+	}
+	for i, s := range ev.stepOf {
+		if s >= 0 {
+			steps[s] = append(steps[s], int32(i))
+		}
+	}
+	return steps
+}
+
+// placer works through passes with buffers of its own.
+type placer struct {
+	ev      *Events
+	classes []role.Kernel // by trace.NameID
+	known   []bool
+	hide    func(int) bool
+	streams []int32 // events by track, of one pass
+	main    []int32
+	seq     []role.Kernel
+}
+
+func (p *placer) place(events []int32, out []Known) {
+	if len(events) == 0 {
+		return
+	}
+	p.main, p.seq = p.main[:0], p.seq[:0]
+	var side []int32
+	main := p.mainStream(events)
+	for _, i := range events {
+		if p.hide != nil && p.hide(int(i)) {
+			continue
+		}
+		if main(i) {
+			p.main = append(p.main, i)
+			p.seq = append(p.seq, p.class(i))
+		} else {
+			side = append(side, i)
+		}
+	}
+	for n, pl := range role.Assign(p.seq) {
+		out[p.main[n]].Place = pl
+	}
+	if len(side) > 0 {
+		p.placeSide(side, out)
+	}
+}
+
+func (p *placer) class(i int32) role.Kernel {
+	name := p.ev.Trace.NameOf(p.ev.Trace.GPU()[i])
+	if !p.known[name] {
+		c, mla := role.Classify(p.ev.match[name], p.ev.Trace.Name(name))
+		p.classes[name] = role.Kernel{Class: c, MLA: mla, Name: uint32(name)}
+		p.known[name] = true
+	}
+	return p.classes[name]
+}
+
+// mainStream says which events run on the main stream: the one with the most
+// attention, and of a graph launch whose events are elsewhere (its streams are
+// numbered by the replay) the one with the most events.
+func (p *placer) mainStream(events []int32) func(int32) bool {
+	t := p.ev.Trace
+	clear(p.streams)
+	tracks := 0
+	best, most := trace.TrackID(0), int32(-1)
+	for _, i := range events {
+		tr := t.TrackOf(t.GPU()[i])
+		if p.streams[tr] == 0 {
+			tracks++
+		}
+		p.streams[tr]++
+		if p.ev.match[t.NameOf(t.GPU()[i])].Group == "attention" {
+			p.streams[tr] += int32(len(events))
+		}
+		if p.streams[tr] > most {
+			best, most = tr, p.streams[tr]
+		}
+	}
+	if tracks == 1 {
+		return func(int32) bool { return true }
+	}
+	byCall := p.graphStreams(events, best)
+	return func(i int32) bool {
+		tr := t.TrackOf(t.GPU()[i])
+		if m, ok := byCall[p.ev.callOf[i]]; ok {
+			return tr == m
+		}
+		return tr == best
+	}
+}
+
+// graphStreams finds, for each graph launch with no event on the pass's main
+// stream, its own busiest stream.
+func (p *placer) graphStreams(events []int32, best trace.TrackID) map[int32]trace.TrackID {
+	t := p.ev.Trace
+	type key struct {
+		call  int32
+		track trace.TrackID
+	}
+	counts := map[key]int{}
+	for _, i := range events {
+		if p.ev.InGraph(int(i)) {
+			counts[key{p.ev.callOf[i], t.TrackOf(t.GPU()[i])}]++
+		}
+	}
+	keys := make([]key, 0, len(counts))
+	for k := range counts {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b key) int {
+		return cmp.Or(cmp.Compare(a.call, b.call), cmp.Compare(counts[b], counts[a]), cmp.Compare(a.track, b.track))
+	})
+	out := map[int32]trace.TrackID{}
+	for _, k := range keys {
+		if _, ok := out[k.call]; !ok {
+			out[k.call] = k.track
+		}
+		if k.track == best {
+			out[k.call] = best
+		}
+	}
+	return out
+}
+
+// placeSide places a side stream: a product, an activation and a product there
+// are the shared expert, in the layer that runs on the main stream meanwhile.
+func (p *placer) placeSide(side []int32, out []Known) {
+	t := p.ev.Trace
+	var work []int32
+	for _, i := range side {
+		switch c := p.class(i).Class; c {
+		case role.Gemm, role.Act:
+			work = append(work, i)
+		}
+	}
+	for n := 0; n+2 < len(work); n++ {
+		a, b, c := work[n], work[n+1], work[n+2]
+		if p.class(a).Class != role.Gemm || p.class(b).Class != role.Act || p.class(c).Class != role.Gemm {
+			continue
+		}
+		for k, i := range []int32{a, b, c} {
+			r := [...]role.Role{role.SharedGateUp, role.Unknown, role.SharedDown}[k]
+			out[i].Role, out[i].Zone = r, role.FFN
+			if r != role.Unknown {
+				out[i].Confidence = 1
+			}
+			if m := p.mainAt(t.Start(t.GPU()[i])); m >= 0 {
+				out[i].Layer, out[i].Kind = out[m].Layer, out[m].Kind
+			}
+		}
+		n += 2
+	}
+}
+
+// mainAt returns the last event of the main stream that began by a moment, -1
+// when none did.
+func (p *placer) mainAt(at trace.Time) int32 {
+	t := p.ev.Trace
+	n, _ := slices.BinarySearchFunc(p.main, at, func(i int32, at trace.Time) int {
+		if t.Start(t.GPU()[i]) <= at {
+			return -1
+		}
+		return 1
+	})
+	if n == 0 {
+		return -1
+	}
+	return p.main[n-1]
+}

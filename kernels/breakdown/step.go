@@ -1,0 +1,118 @@
+package breakdown
+
+import (
+	"cmp"
+	"slices"
+	"sort"
+
+	"tokprof/trace"
+)
+
+// Step is one forward pass of the engine, as its annotation marks it.
+type Step struct {
+	Name       string
+	Label      trace.StepLabel
+	Start, End trace.Time // of the annotation, on the host
+	Pid        string
+
+	// First and Last are the start of the first and the end of the last GPU
+	// event of the step; both 0 when it launched nothing.
+	First, Last trace.Time
+	Busy        trace.Time // union of the step's GPU events
+	Launches    int64      // GPU events
+}
+
+// findSteps collects the step annotations by start. A file may hold several
+// schemes (ProfilerStep around the engine's own): only the finest counts.
+func findSteps(t *trace.Trace) []Step {
+	labels := make([]trace.StepLabel, t.Names())
+	known := make([]int8, t.Names()) // 0 not looked at, 1 no step, 2 step
+	var steps []Step
+	best := trace.NoScheme
+	t.Each(func(id trace.EventID, k trace.Kind) {
+		if k != trace.Range {
+			return
+		}
+		n := t.NameOf(id)
+		if known[n] == 0 {
+			known[n] = 1
+			if l, ok := trace.ParseStep(t.Name(n)); ok {
+				labels[n], known[n] = l, 2
+			}
+		}
+		if known[n] == 1 || labels[n].Scheme < best {
+			return
+		}
+		if labels[n].Scheme > best {
+			best, steps = labels[n].Scheme, steps[:0]
+		}
+		e := t.Event(id)
+		steps = append(steps, Step{
+			Name: t.Name(n), Label: labels[n], Start: e.Start, End: e.End(), Pid: t.Track(e.Track).Pid,
+		})
+	})
+	slices.SortStableFunc(steps, func(a, b Step) int { return cmp.Compare(a.Start, b.Start) })
+	return steps
+}
+
+// binSteps gives each GPU event the step that launched it: the last one opened
+// in the launching process when the launch call began. What is launched after
+// an annotation closed (sampling) so falls to the one before it; GPU time says
+// nothing, since an asynchronous scheduler runs a step behind. An event without
+// a launch follows the event before it on its stream.
+func binSteps(ev *Events) []int32 {
+	t := ev.Trace
+	out := make([]int32, len(t.GPU()))
+	byPid := map[string][]int32{}
+	for i, s := range ev.Steps {
+		byPid[s.Pid] = append(byPid[s.Pid], int32(i))
+	}
+	callStep := make([]int32, len(ev.calls))
+	for c := range ev.calls {
+		l := ev.calls[c].launch
+		callStep[c] = stepAt(ev.Steps, byPid[t.Track(t.TrackOf(l)).Pid], t.Start(l))
+	}
+	last := make([]int32, t.Tracks())
+	for i := range last {
+		last[i] = -1
+	}
+	for i, id := range t.GPU() {
+		tr := t.TrackOf(id)
+		if c := ev.callOf[i]; c >= 0 {
+			last[tr] = callStep[c]
+		}
+		out[i] = last[tr]
+	}
+	measureSteps(ev, out)
+	return out
+}
+
+// stepAt returns the last of steps (indices, by start) that began at or before
+// a moment, -1 when none did.
+func stepAt(steps []Step, of []int32, at trace.Time) int32 {
+	n := sort.Search(len(of), func(i int) bool { return steps[of[i]].Start > at })
+	if n == 0 {
+		return -1
+	}
+	return of[n-1]
+}
+
+// measureSteps fills each step's GPU extent. Events come by start, so a step's
+// busy time grows by what reaches past its last end.
+func measureSteps(ev *Events, stepOf []int32) {
+	t := ev.Trace
+	for i, id := range t.GPU() {
+		if stepOf[i] < 0 {
+			continue
+		}
+		s := &ev.Steps[stepOf[i]]
+		start := t.Start(id)
+		end := start + t.Dur(id)
+		if s.Launches == 0 {
+			s.First, s.Last = start, start
+		}
+		s.Busy += max(0, end-max(start, s.Last))
+		s.Last = max(s.Last, end)
+		s.Launches++
+	}
+}

@@ -1,0 +1,345 @@
+package breakdown
+
+import (
+	"cmp"
+	"slices"
+
+	"tokprof/kernels/role"
+	"tokprof/trace"
+)
+
+// sums adds events up into a Rank.
+type sums struct {
+	ev *Events
+	r  *Rank
+	s  *stacks
+
+	kernelOf []int32   // by trace.NameID, -1 before its first event
+	durs     []lengths // by kernel
+	cells    map[cellKey]int32
+	last     []lastCell // by trace.NameID
+	streams  []*Stream  // by trace.TrackID
+	steps    []map[stepKey]trace.Time
+	layers   map[layerKey]*LayerSum
+	lastRun  map[layerKey]int32
+	copies   map[int32]*Copy
+	nodes    map[leafKey]int32
+	comm     []Collective
+}
+
+// cellKey tells cells apart. base is the host frame around the launch, from
+// which the cell's node follows.
+type cellKey struct {
+	base  int32
+	name  trace.NameID
+	track trace.TrackID
+	phase trace.Phase
+	graph bool
+	role  role.Role
+	prov  Provenance
+	part  Part
+	kind  role.LayerKind
+}
+
+type stepKey struct {
+	part Part
+	role role.Role
+}
+
+type layerKey struct {
+	phase trace.Phase
+	layer int16
+	part  Part
+}
+
+// lastCell remembers where a name's last event went: most often the next one
+// goes there too.
+type lastCell struct {
+	key  cellKey
+	cell int32
+	ok   bool
+}
+
+// lengths are the durations of one kernel; few take longer than 4 s.
+type lengths struct {
+	short []uint32
+	long  []trace.Time
+}
+
+func (l *lengths) add(d trace.Time) {
+	if d >= 0 && d < 1<<32 {
+		l.short = append(l.short, uint32(d))
+	} else {
+		l.long = append(l.long, d)
+	}
+}
+
+func (l *lengths) count() Durations {
+	slices.Sort(l.short)
+	return countSorted(l.short).Merge(Count(l.long))
+}
+
+type leafKey struct {
+	node  int32
+	phase trace.Phase
+	kind  role.LayerKind
+	role  role.Role
+	cat   uint16
+}
+
+func newSums(ev *Events, r *Rank, s *stacks) *sums {
+	u := &sums{
+		ev: ev, r: r, s: s,
+		kernelOf: make([]int32, ev.Trace.Names()), last: make([]lastCell, ev.Trace.Names()),
+		streams: make([]*Stream, ev.Trace.Tracks()), steps: make([]map[stepKey]trace.Time, len(ev.Steps)),
+		layers: map[layerKey]*LayerSum{}, lastRun: map[layerKey]int32{},
+		cells: map[cellKey]int32{}, copies: map[int32]*Copy{}, nodes: map[leafKey]int32{},
+	}
+	for i := range u.kernelOf {
+		u.kernelOf[i] = -1
+	}
+	return u
+}
+
+// device adds up the events of one device.
+func (u *sums) device(de deviceEvents, host *hostTimes) {
+	t := u.ev.Trace
+	d := Device{Device: de.device, Events: int64(len(de.events))}
+	idle := &idler{ev: u.ev, host: host}
+	sw := &sweep{ev: u.ev, done: u.add}
+	d.First = t.Start(t.GPU()[de.events[0]])
+	d.Last = d.First
+	for _, i := range de.events {
+		id := t.GPU()[i]
+		start := t.Start(id)
+		end := start + t.Dur(id)
+		idle.gap(d.Last, start, i)
+		d.Busy += max(0, end-max(start, d.Last))
+		d.Last = max(d.Last, end)
+		d.Sum += end - start
+		sw.add(i)
+	}
+	sw.finish()
+	d.Idle = idle.idle
+	d.Launches = launches(u.ev, de)
+	if len(u.r.Devices) == 0 || d.First < u.r.Start {
+		u.r.Start = d.First
+	}
+	u.r.End = max(u.r.End, d.Last)
+	u.r.Devices = append(u.r.Devices, d)
+}
+
+// add books one event with its exposed time.
+func (u *sums) add(i int32, exposed trace.Time) {
+	t := u.ev.Trace
+	e := t.Event(t.GPU()[i])
+	c := &u.r.Cells[u.cell(i, e)]
+	c.Time += e.Dur
+	c.Exposed += exposed
+	c.Launches++
+	u.durs[c.Kernel].add(e.Dur)
+	if u.r.Kernels[c.Kernel].Match.Group == "comm" {
+		u.comm = append(u.comm, Collective{Step: u.ev.stepOf[i], Kernel: c.Kernel, Start: e.Start, Dur: e.Dur, Exposed: exposed})
+	}
+	u.byStep(i, e.Dur)
+	u.stream(e)
+	if e.Kind != trace.Kernel {
+		u.copy(e, c.Kernel)
+	}
+}
+
+// cell finds or makes the cell of an event.
+func (u *sums) cell(i int32, e trace.Event) int32 {
+	known := &u.ev.known[i]
+	k := cellKey{
+		base: -1, name: e.Name, track: e.Track, phase: u.ev.Phase(int(i)),
+		role: known.Role, prov: known.Provenance, part: known.Part, kind: known.Kind,
+	}
+	if c := u.ev.callOf[i]; c >= 0 {
+		k.base, k.graph = u.ev.calls[c].node, u.ev.calls[c].graph
+	}
+	last := &u.last[e.Name]
+	if last.ok && last.key == k {
+		return last.cell
+	}
+	n, ok := u.cells[k]
+	if !ok {
+		n = int32(len(u.r.Cells))
+		u.cells[k] = n
+		tr := u.ev.Trace.Track(e.Track)
+		u.r.Cells = append(u.r.Cells, Cell{
+			Node: u.leaf(k, u.ev.category[e.Name]), Kernel: u.kernel(e),
+			Device: tr.Device, Stream: tr.Stream, Phase: k.phase, Graph: k.graph,
+			Role: k.role, Prov: k.prov, Part: k.part,
+		})
+	}
+	*last = lastCell{k, n, true}
+	return n
+}
+
+func (u *sums) kernel(e trace.Event) int32 {
+	if n := u.kernelOf[e.Name]; n >= 0 {
+		return n
+	}
+	n := int32(len(u.r.Kernels))
+	u.kernelOf[e.Name] = n
+	u.durs = append(u.durs, lengths{})
+	u.r.Kernels = append(u.r.Kernels, Kernel{
+		Name: u.ev.Trace.Name(e.Name), Match: u.ev.match[e.Name], Copy: e.Kind != trace.Kernel,
+	})
+	return n
+}
+
+// leaf is the frame an event hangs from: the host frames around its launch
+// where they say what the kernel is for; below a graph launch, which hides
+// that, and without host frames, phase, layer kind, and role or category stand
+// in.
+func (u *sums) leaf(c cellKey, cat uint16) int32 {
+	if c.base >= 0 && !c.graph {
+		return c.base
+	}
+	k := leafKey{c.base, c.phase, c.kind, c.role, cat}
+	if n, ok := u.nodes[k]; ok {
+		return n
+	}
+	parent := c.base
+	if c.base < 0 {
+		parent = u.s.node(Frame{Parent: 0, Kind: FramePhase, Name: c.phase.String()})
+	}
+	parent = u.s.node(Frame{Parent: parent, Kind: FrameCategory, Name: layerFrame(c.kind)})
+	name := c.role.String()
+	if name == "" {
+		name = u.ev.categories[cat].String()
+	}
+	n := u.s.node(Frame{Parent: parent, Kind: FrameCategory, Name: name})
+	u.nodes[k] = n
+	return n
+}
+
+func layerFrame(k role.LayerKind) string {
+	switch k {
+	case role.NoLayer:
+		return k.String()
+	case role.UnknownLayer:
+		return "layers of unknown kind"
+	}
+	return k.String() + " layers"
+}
+
+// byStep books an event's time on its step and layer.
+func (u *sums) byStep(i int32, dur trace.Time) {
+	s := u.ev.stepOf[i]
+	if s < 0 {
+		return
+	}
+	known := &u.ev.known[i]
+	if u.steps[s] == nil {
+		u.steps[s] = make(map[stepKey]trace.Time, 16)
+	}
+	u.steps[s][stepKey{known.Part, known.Role}] += dur
+	if known.Layer < 0 {
+		return
+	}
+	k := layerKey{u.ev.Steps[s].Label.Phase, known.Layer, known.Part}
+	l := u.layers[k]
+	if l == nil {
+		l = &LayerSum{Phase: k.phase, Layer: int(k.layer), Kind: known.Kind, Part: k.part}
+		u.layers[k] = l
+		u.lastRun[k] = -1
+	}
+	l.Time += dur
+	if u.lastRun[k] != s {
+		u.lastRun[k] = s
+		l.Steps++
+	}
+}
+
+// stream books an event on its stream.
+func (u *sums) stream(e trace.Event) {
+	s := u.streams[e.Track]
+	if s == nil {
+		tr := u.ev.Trace.Track(e.Track)
+		s = &Stream{Device: tr.Device, Stream: tr.Stream}
+		u.streams[e.Track] = s
+	}
+	s.Sum += e.Dur
+	s.Events++
+}
+
+func (u *sums) copy(e trace.Event, kernel int32) {
+	c := u.copies[kernel]
+	if c == nil {
+		c = &Copy{Kernel: kernel}
+		u.copies[kernel] = c
+	}
+	c.Count++
+	c.Time += e.Dur
+	n, ok := u.ev.Trace.Bytes(e.ID)
+	if !ok {
+		c.Unsized++
+		return
+	}
+	c.Bytes += n
+	c.SizedTime += e.Dur
+	c.Sizes = append(c.Sizes, n)
+}
+
+// finish sorts what was gathered into the rank.
+func (u *sums) finish() {
+	u.r.Frames = u.s.frames
+	for i := range u.r.Kernels {
+		u.r.Kernels[i].Durs = u.durs[i].count()
+		u.durs[i] = lengths{}
+	}
+	busy := streamBusy(u.ev.Trace)
+	for tr, s := range u.streams {
+		if s != nil {
+			s.Busy = busy[tr]
+			u.r.Streams = append(u.r.Streams, *s)
+		}
+	}
+	slices.SortFunc(u.r.Streams, func(a, b Stream) int {
+		return cmp.Or(cmp.Compare(a.Device, b.Device), cmp.Compare(a.Stream, b.Stream))
+	})
+	for _, c := range u.copies {
+		u.r.Copies = append(u.r.Copies, *c)
+	}
+	slices.SortFunc(u.r.Copies, func(a, b Copy) int { return cmp.Compare(a.Kernel, b.Kernel) })
+	u.stepSums()
+}
+
+// stepSums lists each step's time by part and role, and each layer's by part.
+func (u *sums) stepSums() {
+	for n, times := range u.steps {
+		from := len(u.r.StepSums)
+		for k, d := range times {
+			u.r.StepSums = append(u.r.StepSums, StepSum{int32(n), k.part, k.role, d})
+		}
+		slices.SortFunc(u.r.StepSums[from:], func(a, b StepSum) int {
+			return cmp.Or(cmp.Compare(a.Part, b.Part), cmp.Compare(a.Role, b.Role))
+		})
+	}
+	for _, l := range u.layers {
+		u.r.Layers = append(u.r.Layers, *l)
+	}
+	slices.SortFunc(u.r.Layers, func(a, b LayerSum) int {
+		return cmp.Or(cmp.Compare(a.Phase, b.Phase), cmp.Compare(a.Layer, b.Layer), cmp.Compare(a.Part, b.Part))
+	})
+}
+
+// streamBusy is the union of intervals of each GPU track, by track.
+func streamBusy(t *trace.Trace) []trace.Time {
+	last := make([]trace.Time, t.Tracks())
+	busy := make([]trace.Time, t.Tracks())
+	for i := range last {
+		last[i] = -1 << 63
+	}
+	for _, id := range t.GPU() {
+		tr := t.TrackOf(id)
+		start := t.Start(id)
+		end := start + t.Dur(id)
+		busy[tr] += max(0, end-max(start, last[tr]))
+		last[tr] = max(last[tr], end)
+	}
+	return busy
+}

@@ -1,0 +1,275 @@
+package breakdown
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"tokprof/trace"
+	"tokprof/trace/synth"
+)
+
+// checkSums wants a rank to agree with its trace and with itself.
+func checkSums(t *testing.T, tr *trace.Trace, r *Rank) {
+	t.Helper()
+	var sum, busy trace.Time
+	ev := NewEvents(tr, classifier(t), Evidence{})
+	for _, id := range tr.GPU() {
+		sum += tr.Dur(id)
+	}
+	n := int64(len(tr.GPU()))
+	same := func(what string, got, want any) {
+		t.Helper()
+		if got != want {
+			t.Errorf("%s: %v, want %v", what, got, want)
+		}
+	}
+	var cells, cellN, devices, deviceN, kernels, kernelN, streams, streamN int64
+	for _, c := range r.Cells {
+		cells, cellN = cells+int64(c.Time), cellN+c.Launches
+		if c.Exposed < 0 || c.Exposed > c.Time || c.Node <= 0 || int(c.Node) >= len(r.Frames) {
+			t.Errorf("cell %+v", c)
+		}
+	}
+	for _, d := range r.Devices {
+		devices, deviceN, busy = devices+int64(d.Sum), deviceN+d.Events, busy+d.Busy
+		var own []int32
+		for i, id := range tr.GPU() {
+			if tr.Track(tr.TrackOf(id)).Device == d.Device {
+				own = append(own, int32(i))
+			}
+		}
+		same("busy", d.Busy, union(ev, own))
+		checkExposed(t, ev, r, d, own)
+	}
+	for i, k := range r.Kernels {
+		kernels, kernelN = kernels+int64(k.Durs.Total()), kernelN+k.Durs.Launches()
+		if !slices.IsSortedFunc(k.Durs, func(a, b DurationCount) int { return cmp.Compare(a.Dur, b.Dur) }) {
+			t.Errorf("kernel %d: lengths are not in order", i)
+		}
+	}
+	for _, s := range r.Streams {
+		streams, streamN = streams+int64(s.Sum), streamN+s.Events
+		if s.Busy > s.Sum {
+			t.Errorf("stream %+v", s)
+		}
+	}
+	same("time of cells", cells, int64(sum))
+	same("time of devices", devices, int64(sum))
+	same("time of kernels", kernels, int64(sum))
+	same("time of streams", streams, int64(sum))
+	for what, got := range map[string]int64{"cells": cellN, "devices": deviceN, "kernels": kernelN, "streams": streamN} {
+		same("events of "+what, got, n)
+	}
+	checkSteps(t, ev, r)
+	checkIdle(t, r)
+	checkCopies(t, tr, r)
+}
+
+// checkSteps wants each step's categories to hold its events' time, and frames
+// to stand behind their parents.
+func checkSteps(t *testing.T, ev *Events, r *Rank) {
+	t.Helper()
+	perStep := make([]trace.Time, len(r.Steps))
+	for i, id := range ev.Trace.GPU() {
+		if s := ev.StepOf(i); s >= 0 {
+			perStep[s] += ev.Trace.Dur(id)
+		}
+	}
+	for _, s := range r.StepSums {
+		perStep[s.Step] -= s.Time
+	}
+	for i, rest := range perStep {
+		if rest != 0 {
+			t.Errorf("step %d %s: categories are off by %d", i, r.Steps[i].Name, rest)
+		}
+	}
+	for i, f := range r.Frames {
+		if f.Parent >= int32(i) || (f.Parent < 0) != (i == 0) {
+			t.Errorf("frame %d has parent %d", i, f.Parent)
+		}
+	}
+}
+
+// checkExposed sweeps the device once more, counting groups at each edge.
+func checkExposed(t *testing.T, ev *Events, r *Rank, d Device, own []int32) {
+	t.Helper()
+	type edge struct {
+		at    trace.Time
+		group string
+		delta int
+	}
+	var edges []edge
+	for _, i := range own {
+		id := ev.Trace.GPU()[i]
+		g := ev.Match(int(i)).Group
+		edges = append(edges, edge{ev.Trace.Start(id), g, 1}, edge{ev.Trace.Start(id) + ev.Trace.Dur(id), g, -1})
+	}
+	slices.SortFunc(edges, func(a, b edge) int { return cmp.Compare(a.at, b.at) })
+	want, running := map[string]trace.Time{}, map[string]int{}
+	for i, e := range edges {
+		if i > 0 && len(running) == 1 {
+			for g := range running {
+				want[g] += e.at - edges[i-1].at
+			}
+		}
+		if running[e.group] += e.delta; running[e.group] == 0 {
+			delete(running, e.group)
+		}
+	}
+	for _, c := range r.Cells {
+		if c.Device == d.Device {
+			want[r.Kernels[c.Kernel].Match.Group] -= c.Exposed
+		}
+	}
+	for g, rest := range want {
+		if rest != 0 {
+			t.Errorf("device %d: exposed time of %s is off by %d", d.Device, g, rest)
+		}
+	}
+}
+
+func checkCopies(t *testing.T, tr *trace.Trace, r *Rank) {
+	t.Helper()
+	want := map[string]Copy{}
+	for _, id := range tr.GPU() {
+		e := tr.Event(id)
+		if e.Kind == trace.Kernel {
+			continue
+		}
+		c := want[tr.Name(e.Name)]
+		c.Count++
+		c.Time += e.Dur
+		if n, ok := tr.Bytes(id); ok {
+			c.Bytes += n
+			c.SizedTime += e.Dur
+		} else {
+			c.Unsized++
+		}
+		want[tr.Name(e.Name)] = c
+	}
+	for _, c := range r.Copies {
+		w := want[r.Kernels[c.Kernel].Name]
+		if c.Count != w.Count || c.Bytes != w.Bytes || c.Time != w.Time || c.SizedTime != w.SizedTime || c.Unsized != w.Unsized || int64(len(c.Sizes)) != c.Count-c.Unsized {
+			t.Errorf("copies %q: %+v, want %+v", r.Kernels[c.Kernel].Name, c, w)
+		}
+		if !r.Kernels[c.Kernel].Copy {
+			t.Errorf("%q is no copy", r.Kernels[c.Kernel].Name)
+		}
+	}
+	if len(r.Copies) != len(want) {
+		t.Errorf("%d kinds of copies, want %d", len(r.Copies), len(want))
+	}
+}
+
+func TestSumsOfFixtures(t *testing.T) {
+	for _, path := range fixtureFiles(t) {
+		t.Run(fixtureName(path), func(t *testing.T) {
+			tr := open1(t, path)
+			checkSums(t, tr, Reduce(tr, classifier(t), Options{ExcerptTo: -1}))
+		})
+	}
+}
+
+func TestSumsOfSynth(t *testing.T) {
+	for name, o := range map[string]synth.Options{
+		"eager": {}, "graphs": {Graphs: true, Bytes: 2 << 20}, "two ranks": {Graphs: true, WorldSize: 2, Rank: 1, Bytes: 2 << 20},
+		"key per line": {Layout: synth.KeyPerLine}, "compact": {Layout: synth.Compact, MetaLast: true}, "damaged": {DamageEvery: 50},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tr, st := synthTrace(t, o)
+			r := Reduce(tr, classifier(t), Options{ExcerptTo: -1})
+			checkSums(t, tr, r)
+			var sum, kernels, graph, graphCalls int64
+			for _, c := range r.Cells {
+				sum += int64(c.Time)
+				if !r.Kernels[c.Kernel].Copy {
+					kernels += c.Launches
+				}
+			}
+			for _, d := range r.Devices {
+				graph, graphCalls = graph+d.Launches.GraphEvents, graphCalls+d.Launches.GraphCalls
+				if d.Launches.WithoutLaunch != 0 {
+					t.Errorf("%d events without a launch", d.Launches.WithoutLaunch)
+				}
+			}
+			if sum != st.KernelNS || kernels != st.Kernels || graph != st.GraphKernels || graphCalls != st.GraphLaunches || len(r.Steps) != st.Steps || r.Unanswered != 0 {
+				t.Errorf("%d ns in %d kernels, %d of %d graph launches, %d steps, %d unanswered; want %d in %d, %d of %d, %d, 0",
+					sum, kernels, graph, graphCalls, len(r.Steps), r.Unanswered, st.KernelNS, st.Kernels, st.GraphKernels, st.GraphLaunches, st.Steps)
+			}
+		})
+	}
+}
+
+// TestSumsOfRandom puts two devices, many streams, copies of unknown size and
+// events outside steps together.
+func TestSumsOfRandom(t *testing.T) {
+	s := &script{}
+	for i := range 400 {
+		if i%50 == 7 {
+			s.step(decodeStep, i*900, 3000)
+		}
+		c := s.callOn([]string{"cudaLaunchKernel", "cudaGraphLaunch"}[i%9/8], 10, 1+i%2, i*1000, 900)
+		for n := range 1 + i%9/8*3 {
+			s.gpu([]string{gemmName, commName, normName, copyName}[(i*7+n)%4], i%2, 7+n+i%3, i*1000+500+i*i%1700, i*37%2900, c*(1-i%13/12))
+		}
+	}
+	tr := s.open(t)
+	checkSums(t, tr, Reduce(tr, classifier(t), Options{ExcerptTo: -1}))
+}
+
+// TestExtentOnAClockFromZero: moment 0 is a moment like others.
+func TestExtentOnAClockFromZero(t *testing.T) {
+	s := &script{}
+	s.gpu(gemmName, 0, 7, 0, 5, 0)
+	s.gpu(gemmName, 1, 7, 3, 9, 0)
+	path := filepath.Join(t.TempDir(), "trace.json")
+	if err := os.WriteFile(path, []byte(strings.Replace(s.text(), fmt.Sprint(base), "0", 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if r := Reduce(open1(t, path), classifier(t), Options{ExcerptTo: -1}); r.Start != 0 || r.End != 12 {
+		t.Errorf("from %d to %d, want 0 to 12", r.Start, r.End)
+	}
+}
+
+// TestReduceIsDeterministic: maps must not show.
+func TestReduceIsDeterministic(t *testing.T) {
+	tr := open1(t, fixtureFiles(t)[0])
+	a, b := Reduce(tr, classifier(t), Options{ExcerptTo: -1}), Reduce(tr, classifier(t), Options{ExcerptTo: -1})
+	if !slices.Equal(a.Frames, b.Frames) || !slices.Equal(a.Cells, b.Cells) || !slices.Equal(a.StepSums, b.StepSums) || !slices.Equal(a.Graphs, b.Graphs) || !slices.Equal(a.Steps, b.Steps) {
+		t.Error("two readings of one trace differ")
+	}
+}
+
+func TestRoles(t *testing.T) {
+	one := func(pattern string) string {
+		files, _ := filepath.Glob(filepath.Join(fixtures, pattern))
+		if len(files) == 0 {
+			t.Fatalf("no fixture %s", pattern)
+		}
+		return files[0]
+	}
+	for _, test := range []struct {
+		pattern string
+		want    Role
+	}{
+		{"llama-4l-hostbound/host_*.async_llm.*", Frontend},
+		{"llama-16l-tp2/graph_capture_*", GraphCapture},
+		{"llama-16l-tp2/rank0*.trace.json.gz", GPURank},
+	} {
+		if r := Reduce(open1(t, one(test.pattern)), classifier(t), Options{ExcerptTo: -1}); r.Role != test.want {
+			t.Errorf("%s is %s, want %s", test.pattern, r.Role, test.want)
+		}
+	}
+	// A server that captures a graph on demand goes on serving.
+	s := &script{}
+	s.call("cudaStreamEndCapture", 0, 5)
+	s.gpu(gemmName, 0, 7, 20, 5, s.call("cudaGraphLaunch", 10, 5))
+	if r := s.reduce(t); r.Role != GPURank {
+		t.Errorf("a rank that captured a graph and replays it is %s", r.Role)
+	}
+}

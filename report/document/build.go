@@ -1,0 +1,315 @@
+package document
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"tokprof/kernels/breakdown"
+	"tokprof/trace"
+)
+
+// Options are what the command line adds to a document.
+type Options struct {
+	Version string // of tokprof
+	Command string // how to make the document again, without paths
+	Unread  []Unread
+}
+
+// Unread is an input that could not be read.
+type Unread struct {
+	Name string // base name
+	Why  string
+	// Frontend: a front-end trace adds no GPU time, so its loss is no loss.
+	Frontend bool
+}
+
+// Build makes documents of reduced ranks: one window a document, in time
+// order. Front-end and graph-capture files are listed beside the windows and
+// add no time.
+func Build(ranks []*breakdown.Rank, o Options) *Set {
+	var gpu, beside []*breakdown.Rank
+	for _, r := range ranks {
+		if r.Role == breakdown.GPURank {
+			gpu = append(gpu, r)
+		} else {
+			beside = append(beside, r)
+		}
+	}
+	gpu, repeats := withoutRepeats(gpu)
+	spans := make([]trace.Span, len(gpu))
+	for i, r := range gpu {
+		spans[i] = trace.Span{Start: r.Start, End: r.End, Rank: r.Info.Rank, Replica: r.Info.Replica, WorldSize: r.Info.WorldSize}
+	}
+	windows := trace.Windows(spans)
+	s := &Set{Schema: SchemaAnalysisSet, Analyses: []*Analysis{}}
+	for n, files := range windows {
+		b := &builder{o: o, a: newAnalysis(o)}
+		b.a.Window.Name = fmt.Sprintf("w%d", n+1)
+		for _, i := range files {
+			b.ranks = append(b.ranks, gpu[i])
+		}
+		b.beside = nearest(beside, gpu, windows, n)
+		b.repeats = repeats
+		b.build()
+		s.Analyses = append(s.Analyses, b.a)
+	}
+	return s
+}
+
+func newAnalysis(o Options) *Analysis {
+	return &Analysis{
+		Schema: SchemaAnalysis, Version: o.Version, Command: o.Command,
+		Sources: []Source{}, Trust: []Trust{}, Devices: []Device{}, Streams: []Stream{},
+		Groups: []Row{}, Categories: []Row{}, Parts: []Row{}, Roles: []Row{}, Kernels: []Kernel{},
+		Copies: []Copy{}, Launches: []Launches{}, Phases: []Phase{}, Steps: []Step{}, Layers: []Layer{},
+		Collectives: []Collective{}, Graphs: []Graph{}, Provenance: []Provenance{}, Findings: []Finding{},
+	}
+}
+
+// withoutRepeats drops files with equal bytes: counting one twice would be a
+// wrong number.
+func withoutRepeats(ranks []*breakdown.Rank) (kept []*breakdown.Rank, repeats []string) {
+	seen := map[string]bool{}
+	for _, r := range ranks {
+		if h := r.Info.SHA256; h != "" {
+			if seen[h] {
+				repeats = append(repeats, r.Info.Name)
+				continue
+			}
+			seen[h] = true
+		}
+		kept = append(kept, r)
+	}
+	return kept, repeats
+}
+
+// nearest picks the side files that belong to window n: the window with the
+// nearest time stamp in its file names, or every window when a file has none.
+func nearest(beside, gpu []*breakdown.Rank, windows [][]int, n int) []*breakdown.Rank {
+	stamp := func(r *breakdown.Rank) int64 { return trace.ParseFileName(r.Info.Name).StampNS }
+	var out []*breakdown.Rank
+	for _, r := range beside {
+		best, least := n, int64(1<<62)
+		for w, files := range windows {
+			for _, i := range files {
+				d := stamp(r) - stamp(gpu[i])
+				if stamp(r) == 0 || stamp(gpu[i]) == 0 {
+					continue
+				}
+				if d = max(d, -d); d < least {
+					best, least = w, d
+				}
+			}
+		}
+		if best == n {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// builder makes one window's document.
+type builder struct {
+	o       Options
+	a       *Analysis
+	ranks   []*breakdown.Rank
+	beside  []*breakdown.Rank
+	repeats []string
+
+	number    []int     // document rank of each of ranks
+	ownWorlds bool      // each replica counts its ranks from 0
+	kernelAt  [][]int32 // by rank and its kernel index: index into a.Kernels
+	sum       int64
+	split     splits // of time inside collectives
+}
+
+func (b *builder) build() {
+	b.numberRanks()
+	b.sources()
+	b.window()
+	b.mergeKernels()
+	b.devices()
+	b.collectives()
+	b.rows()
+	b.copies()
+	b.steps()
+	b.phases()
+	b.layers()
+	b.graphs()
+	b.stacks()
+	b.timelines()
+	b.trust()
+	b.a.Verdict = verdict(b.a)
+}
+
+// numberRanks gives each file its rank over all replicas; files that do not
+// say get the free numbers in file order. Replicas that are worlds of their own
+// all have a rank 0, replicas of one world (expert parallel) count on.
+func (b *builder) numberRanks() {
+	seen := map[int]bool{}
+	for _, r := range b.ranks {
+		b.ownWorlds = b.ownWorlds || r.Info.Rank >= 0 && seen[r.Info.Rank]
+		seen[r.Info.Rank] = true
+	}
+	used := map[int]bool{}
+	b.number = make([]int, len(b.ranks))
+	for i, r := range b.ranks {
+		b.number[i] = -1
+		if n := r.Info.Rank; n >= 0 {
+			if b.ownWorlds {
+				n += max(r.Info.Replica, 0) * max(r.Info.WorldSize, 1)
+			}
+			if !used[n] {
+				used[n], b.number[i] = true, n
+			}
+		}
+	}
+	next := 0
+	for i := range b.number {
+		for b.number[i] < 0 {
+			if !used[next] {
+				used[next], b.number[i] = true, next
+			}
+			next++
+		}
+	}
+}
+
+func (b *builder) sources() {
+	for i, r := range slices.Concat(b.ranks, b.beside) {
+		s := Source{
+			Path: r.Info.Name, Format: r.Info.Format, SHA256: r.Info.SHA256, Bytes: r.Info.FileBytes,
+			RawBytes: r.Info.RawBytes, Events: r.Info.Events, SkippedEvents: r.Info.Skipped,
+			Truncated: r.Info.Truncated, Engine: r.Info.Engine, Rank: r.Info.Rank,
+			WorldSize: r.Info.WorldSize, GPU: r.GPUName, Role: r.Role.String(),
+		}
+		if i < len(b.ranks) {
+			s.Rank = b.number[i]
+		}
+		b.a.Sources = append(b.a.Sources, s)
+	}
+}
+
+func (b *builder) window() {
+	start, end := b.ranks[0].Start, b.ranks[0].End
+	for _, r := range b.ranks {
+		start, end = min(start, r.Start), max(end, r.End)
+	}
+	b.a.Window.StartUnixNS = int64(start)
+	b.a.Window.DurNS = int64(end - start)
+}
+
+// mergeKernels joins the ranks' kernels by name and orders them by total time.
+func (b *builder) mergeKernels() {
+	type merged struct {
+		k     Kernel
+		durs  breakdown.Durations
+		cells []cellOf
+	}
+	at := map[string]int{}
+	var all []*merged
+	b.kernelAt = make([][]int32, len(b.ranks))
+	for i, r := range b.ranks {
+		b.kernelAt[i] = make([]int32, len(r.Kernels))
+		for j, k := range r.Kernels {
+			n, ok := at[k.Name]
+			if !ok {
+				n = len(all)
+				at[k.Name] = n
+				all = append(all, &merged{k: Kernel{
+					Name: k.Name, ShortName: k.Match.Short, Group: k.Match.Group, Subgroup: k.Match.Subgroup,
+					Rule: k.Match.Rule, Tags: append([]string{}, k.Match.Tags...), Roles: []KernelRole{}, Phases: []PhaseTime{},
+				}})
+			}
+			all[n].durs = all[n].durs.Merge(k.Durs)
+			b.kernelAt[i][j] = int32(n)
+		}
+		for _, c := range r.Cells {
+			m := all[b.kernelAt[i][c.Kernel]]
+			m.cells = append(m.cells, cellOf{i, c})
+		}
+	}
+	for _, m := range all {
+		fillKernel(&m.k, m.durs, m.cells)
+		b.sum += m.k.TotalNS
+	}
+	order := make([]int, len(all))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(x, y int) int {
+		return cmp.Or(cmp.Compare(all[y].k.TotalNS, all[x].k.TotalNS), cmp.Compare(all[x].k.Name, all[y].k.Name))
+	})
+	place := make([]int32, len(all))
+	for n, i := range order {
+		place[i] = int32(n)
+		all[i].k.Share = share(all[i].k.TotalNS, b.sum)
+		b.a.Kernels = append(b.a.Kernels, all[i].k)
+	}
+	for _, list := range b.kernelAt {
+		for j := range list {
+			list[j] = place[list[j]]
+		}
+	}
+}
+
+type cellOf struct {
+	rank int
+	breakdown.Cell
+}
+
+func fillKernel(k *Kernel, durs breakdown.Durations, cells []cellOf) {
+	k.Launches = durs.Launches()
+	k.MinNS, k.MedianNS = int64(durs[0].Dur), int64(durs.Quantile(0.5))
+	k.P99NS, k.MaxNS = int64(durs.Quantile(0.99)), int64(durs[len(durs)-1].Dur)
+	phases := map[trace.Phase]*PhaseTime{}
+	roles := map[string]int64{}
+	for _, c := range cells {
+		if r := c.Role.String(); r != "" {
+			roles[r] += int64(c.Time)
+		}
+		k.TotalNS += int64(c.Time)
+		k.ExposedNS += int64(c.Exposed)
+		if c.Graph {
+			k.GraphNS += int64(c.Time)
+		}
+		p := phases[c.Phase]
+		if p == nil {
+			p = &PhaseTime{Phase: c.Phase.String()}
+			phases[c.Phase] = p
+		}
+		p.TimeNS += int64(c.Time)
+		p.Launches += c.Launches
+	}
+	for _, p := range phaseOrder {
+		if t := phases[p]; t != nil {
+			k.Phases = append(k.Phases, *t)
+		}
+	}
+	for r, t := range roles {
+		k.Roles = append(k.Roles, KernelRole{r, t})
+	}
+	slices.SortFunc(k.Roles, func(x, y KernelRole) int {
+		return cmp.Or(cmp.Compare(y.TimeNS, x.TimeNS), cmp.Compare(x.Role, y.Role))
+	})
+}
+
+var phaseOrder = []trace.Phase{trace.Prefill, trace.Decode, trace.Mixed, trace.Dummy, trace.NoPhase}
+
+// quantile is the nearest-rank quantile of sorted values: the smallest value
+// that at least q of them do not exceed. 0 without values.
+func quantile[T ~int64](sorted []T, q float64) T {
+	if len(sorted) == 0 {
+		return 0
+	}
+	n := int(q*float64(len(sorted)) + 0.9999999)
+	return sorted[min(max(n, 1), len(sorted))-1]
+}
+
+func share(part, whole int64) float64 {
+	if whole <= 0 {
+		return 0
+	}
+	return float64(part) / float64(whole)
+}

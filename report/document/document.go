@@ -1,0 +1,390 @@
+// Package document is what a report says: one document per window, built from
+// reduced ranks. It adds up, judges and puts into words; it draws nothing, reads
+// no trace files and knows no flags. Times are int64 nanoseconds, shares are
+// fractions 0–1.
+package document
+
+import "tokprof/kernels/breakdown"
+
+// Schema names of the JSON objects.
+const (
+	SchemaAnalysis    = "tokprof.analysis/v1"
+	SchemaAnalysisSet = "tokprof.analysis-set/v1"
+)
+
+// Analysis says where the GPU time of one window went, over all its ranks.
+// Its JSON form is the contract tokprof.analysis/v1: field names are pinned
+// by a test. Slices are never nil, so that readers need no special case.
+type Analysis struct {
+	Schema  string `json:"schema"`
+	Version string `json:"tokprof_version"`
+	// Command is how to make this document again, without paths.
+	Command string `json:"command"`
+
+	Verdict string   `json:"verdict"` // one or two sentences
+	Sources []Source `json:"sources"`
+	Trust   []Trust  `json:"trust"`
+	Window  Window   `json:"window"`
+
+	Devices    []Device   `json:"devices"`
+	Streams    []Stream   `json:"streams"`
+	Groups     []Row      `json:"groups"`
+	Categories []Row      `json:"categories"`
+	Parts      []Row      `json:"parts"`
+	Roles      []Row      `json:"roles"`
+	Kernels    []Kernel   `json:"kernels"` // by total_ns, largest first
+	Copies     []Copy     `json:"copies"`
+	Launches   []Launches `json:"launches"`
+
+	Phases      []Phase      `json:"phases"`
+	Steps       []Step       `json:"steps"`
+	Layers      []Layer      `json:"layers"`
+	Collectives []Collective `json:"collectives"`
+	Graphs      []Graph      `json:"graphs"`
+	Provenance  []Provenance `json:"provenance"`
+	Findings    []Finding    `json:"findings"`
+
+	// Stacks and Timelines feed the flame graph, pprof, folded and Perfetto
+	// drawings; they are not part of the JSON contract.
+	Stacks    Stacks     `json:"-"`
+	Timelines []Timeline `json:"-"`
+}
+
+// Set is several windows of one run, never added together.
+type Set struct {
+	Schema   string      `json:"schema"`
+	Analyses []*Analysis `json:"analyses"`
+}
+
+// Source is one input file.
+type Source struct {
+	Path          string `json:"path"` // base name: no directories leave the machine
+	Format        string `json:"format"`
+	SHA256        string `json:"sha256"`
+	Bytes         int64  `json:"bytes"`
+	RawBytes      int64  `json:"raw_bytes"`
+	Events        int64  `json:"events"`
+	SkippedEvents int64  `json:"skipped_events"`
+	Truncated     bool   `json:"truncated"`
+	Engine        string `json:"engine"` // "vLLM", "SGLang", "" when unknown
+	Rank          int    `json:"rank"`   // -1 when unknown
+	WorldSize     int    `json:"world_size"`
+	GPU           string `json:"gpu"`  // "NVIDIA H200"; "" when unknown
+	Role          string `json:"role"` // "gpu", "frontend" (CPU only), "graph_capture": only gpu sources are counted
+}
+
+// Severity of a trust line or finding.
+type Severity string
+
+// Severities, mildest first.
+const (
+	OK      Severity = "ok"
+	Info    Severity = "info"
+	Warning Severity = "warning"
+	Error   Severity = "error"
+)
+
+// Trust is one doubt about our own numbers, or the statement that there is none.
+type Trust struct {
+	Code     string   `json:"code"` // "truncated", "skipped_events", "unclassified", …
+	Severity Severity `json:"severity"`
+	Message  string   `json:"message"`
+	// Touches names the numbers that the doubt is about.
+	Touches []string `json:"touches"`
+}
+
+// Window is the span all numbers are about: first GPU event to last, over all ranks.
+type Window struct {
+	Name        string `json:"name"`
+	StartUnixNS int64  `json:"start_unix_ns"`
+	DurNS       int64  `json:"dur_ns"`
+}
+
+// Device is one GPU of one rank. Ordinals are local to a process, so
+// (rank, device) is the key. busy_ns + idle_ns = window.dur_ns.
+type Device struct {
+	Rank       int         `json:"rank"`
+	Device     int         `json:"device"`
+	BusyNS     int64       `json:"busy_ns"` // union of intervals
+	SumNS      int64       `json:"sum_ns"`  // sum of durations
+	IdleNS     int64       `json:"idle_ns"`
+	GraphNS    int64       `json:"graph_ns"` // known only as whole graph executions, in no kernel row
+	Events     int64       `json:"events"`
+	IdleCauses []IdleCause `json:"idle_causes"` // sums to idle_ns, largest first
+}
+
+// IdleCause is a part of a device's idle time.
+type IdleCause struct {
+	Cause  string  `json:"cause"` // "host_late", "host_sync", "no_step", "profiler", "short_gap", "launch_latency", "dependency", "unknown"
+	TimeNS int64   `json:"time_ns"`
+	Share  float64 `json:"share"` // of the window
+	Gaps   int64   `json:"gaps"`
+}
+
+// Stream is one stream of one device.
+type Stream struct {
+	Rank     int   `json:"rank"`
+	Device   int   `json:"device"`
+	Stream   int64 `json:"stream"`
+	BusyNS   int64 `json:"busy_ns"`
+	SumNS    int64 `json:"sum_ns"`
+	Launches int64 `json:"launches"` // GPU events
+}
+
+// Row is time by phase and name. Rows of phase "all" sum to the devices' sum_ns.
+type Row struct {
+	Phase     string  `json:"phase"` // "prefill", "decode", "mixed", "none" or "all"
+	Name      string  `json:"name"`  // group: "attention"; category: "attention.decode"; part: "ffn"
+	TimeNS    int64   `json:"time_ns"`
+	Share     float64 `json:"share"` // of the phase's sum
+	ExposedNS int64   `json:"exposed_ns"`
+	Launches  int64   `json:"launches"`
+}
+
+// Kernel is one kernel name (copies and memsets are rows too).
+type Kernel struct {
+	Name      string       `json:"name"`
+	ShortName string       `json:"short_name"`
+	Group     string       `json:"group"`
+	Subgroup  string       `json:"subgroup"`
+	Rule      string       `json:"rule"` // "" when unclassified
+	Tags      []string     `json:"tags"`
+	Launches  int64        `json:"launches"`
+	TotalNS   int64        `json:"total_ns"`
+	Share     float64      `json:"share"`
+	MinNS     int64        `json:"min_ns"`
+	MedianNS  int64        `json:"median_ns"`
+	P99NS     int64        `json:"p99_ns"`
+	MaxNS     int64        `json:"max_ns"`
+	ExposedNS int64        `json:"exposed_ns"`
+	GraphNS   int64        `json:"in_graph_ns"` // the part of total_ns launched by a CUDA graph
+	Roles     []KernelRole `json:"roles"`
+	Phases    []PhaseTime  `json:"phases"`
+}
+
+// KernelRole is the time of a kernel in one role.
+type KernelRole struct {
+	Role   string `json:"role"`
+	TimeNS int64  `json:"time_ns"`
+}
+
+// PhaseTime is time within one phase.
+type PhaseTime struct {
+	Phase    string `json:"phase"`
+	TimeNS   int64  `json:"time_ns"`
+	Launches int64  `json:"launches"`
+}
+
+// Copy is one direction of memory traffic.
+type Copy struct {
+	Kind    string `json:"kind"` // memcpy_h2d …, memset
+	Count   int64  `json:"count"`
+	Bytes   int64  `json:"bytes"`
+	TimeNS  int64  `json:"time_ns"`
+	Unsized int64  `json:"unsized"` // copies of unknown size: in count and time_ns, not in bytes or bandwidth
+	// BytesPerS is bytes over the time of the sized copies; 0 when unknown.
+	BytesPerS float64 `json:"bytes_per_s"`
+	MedianB   int64   `json:"median_bytes"`
+}
+
+// Launches is how the host fed one device.
+type Launches struct {
+	Rank          int     `json:"rank"`
+	Device        int     `json:"device"`
+	Calls         int64   `json:"calls"`          // launch calls that own at least one GPU event
+	GraphCalls    int64   `json:"graph_calls"`    // of them graph launches
+	GraphEvents   int64   `json:"graph_events"`   // GPU events owned by graph launches
+	WithoutLaunch int64   `json:"without_launch"` // GPU events whose launch call is not in the file
+	WithoutKernel int64   `json:"without_kernel"` // launch calls whose GPU event is not in the file
+	DelayMedianNS int64   `json:"delay_median_ns"`
+	DelayP99NS    int64   `json:"delay_p99_ns"` // launch call start → first GPU event start
+	DepthMean     float64 `json:"queue_depth_mean"`
+	DepthMax      int64   `json:"queue_depth_max"` // launches waiting or running when a launch is issued
+	CallMedianNS  int64   `json:"call_median_ns"`  // length of the launch call
+	ShortNS       int64   `json:"short_ns"`        // threshold of a short kernel
+	ShortKernels  int64   `json:"short_kernels"`
+	ShortTimeNS   int64   `json:"short_time_ns"`
+}
+
+// Phase is the steps of one kind.
+type Phase struct {
+	Phase      string  `json:"phase"`
+	Steps      int64   `json:"steps"`
+	StepNS     Spread  `json:"step_ns"`
+	BusyNS     Spread  `json:"busy_ns"`
+	Tokens     int64   `json:"tokens"`
+	Requests   int64   `json:"requests"`
+	USPerToken float64 `json:"us_per_token"` // 0 when tokens are unknown
+}
+
+// Spread is the middle and the tail of a distribution.
+type Spread struct {
+	Median int64 `json:"median"`
+	P99    int64 `json:"p99"`
+}
+
+// Step is one forward pass of the engine on one rank.
+type Step struct {
+	Index       int    `json:"index"`
+	Rank        int    `json:"rank"`
+	Phase       string `json:"phase"`
+	Name        string `json:"name"` // the annotation
+	StartUnixNS int64  `json:"start_unix_ns"`
+	DurNS       int64  `json:"dur_ns"` // first to last GPU event; 0 for a step that launched nothing
+	BusyNS      int64  `json:"busy_ns"`
+	Tokens      int64  `json:"tokens"`
+	Requests    int64  `json:"requests"`
+	Launches    int64  `json:"launches"`
+	// PeriodNS is the time to the next step's start, 0 for the last one.
+	PeriodNS int64      `json:"period_ns"`
+	Parts    []NameTime `json:"parts"`
+	Roles    []NameTime `json:"roles"`
+}
+
+// NameTime is a named amount of time.
+type NameTime struct {
+	Name   string `json:"name"`
+	TimeNS int64  `json:"time_ns"`
+}
+
+// Layer is one repeat of the sequence inside a step, over the steps of a phase
+// and all ranks.
+type Layer struct {
+	Phase  string     `json:"phase"`
+	Index  int        `json:"index"`
+	Kind   string     `json:"kind"`    // "dense", "experts", "linear" …
+	TimeNS int64      `json:"time_ns"` // mean per step and rank
+	Parts  []NameTime `json:"parts"`   // mean per step and rank
+	// Outlier says that the layer takes far longer than the median of its kind.
+	Outlier bool `json:"outlier"`
+}
+
+// Collective is one kind of collective by one kernel. Time inside a collective
+// is transfer, which every rank needs, and waiting for the rank that came last.
+type Collective struct {
+	Kind       string  `json:"kind"`
+	Kernel     string  `json:"kernel"`
+	Bytes      int64   `json:"bytes"` // 0 when unknown
+	Ranks      int     `json:"ranks"` // that ran one together, at most
+	Count      int64   `json:"count"`
+	Unmatched  int64   `json:"unmatched"` // runs without a partner in another rank's file: not split
+	TransferNS Spread  `json:"transfer_ns"`
+	WaitNS     Spread  `json:"wait_ns"` // per rank
+	SkewNS     Spread  `json:"skew_ns"` // first rank's start to last rank's
+	AlgBW      float64 `json:"algbw"`   // B/s, 0 when unknown
+	BusBW      float64 `json:"busbw"`
+	Ceiling    float64 `json:"ceiling"`
+	// Estimated: from one rank's file, by the lower envelope of equal
+	// collectives.
+	Estimated     bool  `json:"estimated"`
+	TransferSumNS int64 `json:"transfer_sum_ns"` // over all ranks
+	WaitSumNS     int64 `json:"wait_sum_ns"`
+	// Late says for which rank the others waited, longest first.
+	Late []LateRank `json:"late"`
+}
+
+// LateRank is a rank that others waited for in collectives.
+type LateRank struct {
+	Rank   int     `json:"rank"`
+	WaitNS int64   `json:"wait_ns"` // summed over those who waited
+	Share  float64 `json:"share"`   // of all waiting
+}
+
+// Graph is one captured CUDA graph and its replays.
+type Graph struct {
+	Signature string `json:"signature"`
+	Kernels   int64  `json:"kernels"` // GPU events of one replay
+	Replays   int64  `json:"replays"`
+	TimeNS    int64  `json:"time_ns"`
+}
+
+// Provenance is how much time is known in which way.
+type Provenance struct {
+	Provenance string  `json:"provenance"`
+	TimeNS     int64   `json:"time_ns"`
+	Share      float64 `json:"share"`
+}
+
+// Finding is a conclusion with evidence and a remedy.
+type Finding struct {
+	ID       string   `json:"id"`
+	Severity Severity `json:"severity"`
+	Title    string   `json:"title"`
+	Evidence []string `json:"evidence"`
+	MaxGain  string   `json:"max_gain"`
+	Remedy   string   `json:"remedy"`
+	Confirm  string   `json:"confirm"`
+}
+
+// Stacks is where time was spent, as a tree of frames with samples at its nodes.
+type Stacks struct {
+	// Nodes[0] is the root; a node's parent stands before it.
+	Nodes   []Frame
+	Samples []Sample // aggregated: one per distinct key
+}
+
+// Frame is one node of the tree: its Parent is an index into Stacks.Nodes, -1
+// for the root.
+type Frame = breakdown.Frame
+
+// FrameKind says where a frame came from.
+type FrameKind = breakdown.FrameKind
+
+// Frame kinds.
+const (
+	FrameRoot     = breakdown.FrameRoot
+	FramePython   = breakdown.FramePython
+	FrameModule   = breakdown.FrameModule   // nn.Module
+	FrameOp       = breakdown.FrameOp       // framework operator
+	FrameRange    = breakdown.FrameRange    // annotation of the host
+	FramePhase    = breakdown.FramePhase    // phase of the step
+	FrameCategory = breakdown.FrameCategory // group or category, where host frames end
+)
+
+// Sample is GPU events with equal stack, kernel and labels.
+type Sample struct {
+	Node      int32 // innermost frame above the kernel, index into Stacks.Nodes
+	Kernel    int32 // index into Analysis.Kernels
+	Rank      int
+	Device    int
+	Stream    int64
+	Phase     string
+	Graph     bool   // launched by a CUDA graph
+	Role      string // "" when unknown
+	Part      string
+	TimeNS    int64
+	ExposedNS int64
+	Launches  int64
+}
+
+// Timeline is one step, event by event: the representative (median) one of a
+// phase, or one that was asked for.
+type Timeline struct {
+	Title       string // "decode step 12 (median of 24)"
+	Phase       string
+	Step        int
+	Rank        int
+	StartUnixNS int64
+	DurNS       int64
+	Lanes       []Lane // GPU streams first, then the launching host threads
+	Truncated   int64  // events left out to keep the drawing small
+}
+
+// Lane is one track of a timeline.
+type Lane struct {
+	Name   string // "GPU 0 stream 7", "host thread 2112: launches"
+	GPU    bool
+	Device int
+	Stream int64
+	Spans  []SpanEvent // by start
+}
+
+// SpanEvent is one event of a lane.
+type SpanEvent struct {
+	StartNS int64 // from the timeline's start
+	DurNS   int64
+	Kernel  int32  // index into Analysis.Kernels, -1 for host rows
+	Name    string // of host rows
+	// Correlation joins a launch call to its GPU events; 0 when unknown.
+	Correlation uint64
+}

@@ -1,0 +1,43 @@
+package document
+
+import (
+	"fmt"
+
+	"tokprof/kernels/breakdown"
+)
+
+// timelines turns each rank's excerpts into drawings.
+func (b *builder) timelines() {
+	for i, r := range b.ranks {
+		for _, x := range r.Excerpts {
+			step := r.Steps[x.Step]
+			phase := step.Label.Phase.String()
+			t := Timeline{
+				Title: fmt.Sprintf("%s step %d", phase, x.Step), Phase: phase, Step: x.Step, Rank: b.number[i],
+				StartUnixNS: int64(x.Start), DurNS: int64(x.End - x.Start), Truncated: x.Dropped,
+			}
+			if !x.Asked && x.Count > 1 {
+				t.Title += fmt.Sprintf(" (median of %d)", x.Count)
+			}
+			for _, l := range x.Lanes {
+				t.Lanes = append(t.Lanes, b.lane(i, x, l))
+			}
+			b.a.Timelines = append(b.a.Timelines, t)
+		}
+	}
+}
+
+func (b *builder) lane(rank int, x breakdown.Excerpt, l breakdown.Lane) Lane {
+	out := Lane{GPU: l.GPU, Device: l.Device, Stream: l.Stream, Name: l.Name + ": launches"}
+	if l.GPU {
+		out.Name = fmt.Sprintf("GPU %d stream %d", l.Device, l.Stream)
+	}
+	for _, s := range l.Spans {
+		e := SpanEvent{StartNS: int64(s.Start - x.Start), DurNS: int64(s.Dur), Kernel: -1, Name: s.Name, Correlation: s.Correlation}
+		if s.Kernel >= 0 {
+			e.Kernel = b.kernelAt[rank][s.Kernel]
+		}
+		out.Spans = append(out.Spans, e)
+	}
+	return out
+}

@@ -1,0 +1,183 @@
+package document
+
+import (
+	"fmt"
+	"strings"
+)
+
+// verdict is one or two sentences from the phase with the most GPU time, its
+// largest group and the device that stands idle most.
+func verdict(a *Analysis) string {
+	if len(a.Devices) == 0 {
+		return "No GPU work was recorded."
+	}
+	var s strings.Builder
+	main := MainPhase(a)
+	if p := PhaseNamed(a, main); p != nil {
+		fmt.Fprintf(&s, "%s %s a step", phaseWords[p.Phase], FormatDur(p.StepNS.Median))
+		if p.Tokens > 0 {
+			fmt.Fprintf(&s, " (%s)", tokenWords(p))
+		}
+		top := topRow(a.Groups, main)
+		fmt.Fprintf(&s, ", %s of GPU time in %s.", FormatShare(top.Share), groupWords(top.Name))
+	} else {
+		top := topRow(a.Groups, "all")
+		fmt.Fprintf(&s, "%s of %s GPU time is in %s.", FormatShare(top.Share), FormatDur(sumNS(a)), groupWords(top.Name))
+	}
+	if d := idlest(a); d != nil {
+		fmt.Fprintf(&s, " %s is idle %s of the window%s.", deviceWords(a, d), FormatShare(share(d.IdleNS, a.Window.DurNS)), causeWords(a, d))
+	}
+	return s.String()
+}
+
+// phaseWords begins the sentence about a phase. Steps without a phase are
+// those of a profiler schedule.
+var phaseWords = map[string]string{
+	"prefill": "Prefill takes", "decode": "Decode takes", "mixed": "Mixed batches take",
+	"dummy": "Dummy batches take", "none": "The server takes",
+}
+
+func tokenWords(p *Phase) string {
+	n := FormatMean(float64(p.Tokens) / float64(p.Steps))
+	if n == "1" {
+		return "1 token"
+	}
+	return n + " tokens"
+}
+
+func sumNS(a *Analysis) (sum int64) {
+	for _, d := range a.Devices {
+		sum += d.SumNS
+	}
+	return sum
+}
+
+func topRow(rows []Row, phase string) Row {
+	for _, r := range rows {
+		if r.Phase == phase {
+			return r
+		}
+	}
+	return Row{Name: "other"}
+}
+
+// MainPhase is the phase with the most GPU time among those with steps; "" when
+// there are no steps.
+func MainPhase(a *Analysis) string {
+	times := map[string]int64{}
+	for _, r := range a.Groups {
+		times[r.Phase] += r.TimeNS
+	}
+	best := ""
+	for _, p := range a.Phases {
+		if best == "" || times[p.Phase] > times[best] {
+			best = p.Phase
+		}
+	}
+	return best
+}
+
+// PhaseNamed is the steps of one kind; nil when there are none.
+func PhaseNamed(a *Analysis, name string) *Phase {
+	for i := range a.Phases {
+		if a.Phases[i].Phase == name {
+			return &a.Phases[i]
+		}
+	}
+	return nil
+}
+
+func groupWords(group string) string {
+	switch group {
+	case "gemm":
+		return "matrix products"
+	case "ffn":
+		return "FFN kernels"
+	case "comm":
+		return "collectives"
+	case "memory":
+		return "copies and memsets"
+	case "other":
+		return "norms, sampling and the like"
+	}
+	return group
+}
+
+// idleWords says each cause so that it can end a sentence.
+var idleWords = map[string]string{
+	"host_late":      "because the host launches late",
+	"host_sync":      "while the host waits in a sync call",
+	"no_step":        "with no step running",
+	"profiler":       "while the profiler itself works",
+	"short_gap":      "in short gaps between kernels",
+	"launch_latency": "while launches are on their way",
+	"dependency":     "waiting for another stream or a copy",
+	"unknown":        "for a reason not in the file",
+}
+
+// causeNames name each cause so that it can stand alone or after a number.
+var causeNames = map[string]string{
+	"host_late":      "the host launched late",
+	"host_sync":      "the host was in a synchronising call",
+	"no_step":        "no step was running",
+	"profiler":       "profiler overhead",
+	"short_gap":      "short gaps between kernels",
+	"launch_latency": "launch latency",
+	"dependency":     "waiting for another stream",
+	"unknown":        "unknown",
+}
+
+// CauseName says an idle cause in the words of a list; "" for an unknown one.
+func CauseName(cause string) string { return causeNames[cause] }
+
+// idlest is the device with the most idle time, worth a sentence from a tenth
+// of the window on.
+func idlest(a *Analysis) *Device {
+	var best *Device
+	for i := range a.Devices {
+		if d := &a.Devices[i]; best == nil || d.IdleNS > best.IdleNS {
+			best = d
+		}
+	}
+	if best == nil || share(best.IdleNS, a.Window.DurNS) < 0.1 {
+		return nil
+	}
+	return best
+}
+
+// deviceWords names a device as far as there are others to confuse it with.
+func deviceWords(a *Analysis, d *Device) string {
+	ranks, devices := 0, 0
+	seen := map[int]bool{}
+	for _, o := range a.Devices {
+		if !seen[o.Rank] {
+			seen[o.Rank] = true
+			ranks++
+		}
+		if o.Rank == d.Rank {
+			devices++
+		}
+	}
+	switch {
+	case ranks > 1 && devices > 1:
+		return fmt.Sprintf("GPU %d of rank %d", d.Device, d.Rank)
+	case ranks > 1:
+		return fmt.Sprintf("Rank %d's GPU", d.Rank)
+	case devices > 1:
+		return fmt.Sprintf("GPU %d", d.Device)
+	}
+	return "The GPU"
+}
+
+// causeWords names the largest cause of a device's idleness: "mostly" only
+// when it is more than half of it.
+func causeWords(a *Analysis, d *Device) string {
+	if len(d.IdleCauses) == 0 {
+		return ""
+	}
+	c := d.IdleCauses[0]
+	if 2*c.TimeNS > d.IdleNS {
+		return ", mostly " + idleWords[c.Cause]
+	}
+	return fmt.Sprintf(" (%s %s)", FormatShare(share(c.TimeNS, a.Window.DurNS)), idleWords[c.Cause])
+}

@@ -1,0 +1,269 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"tokprof/report/document"
+)
+
+// Bounds that keep the ticket text under ticketLines lines.
+const (
+	ticketLines    = 60
+	ticketRows     = 8
+	ticketKernels  = 5
+	ticketFindings = 5
+	ticketCells    = 1000 // of one piece of prose
+)
+
+// WriteMarkdown writes the ticket text of every window, one after the other.
+// It returns errors of w only.
+func WriteMarkdown(w io.Writer, s *document.Set) error {
+	if len(s.Analyses) == 0 {
+		_, err := io.WriteString(w, "# GPU time\n\nNothing to show: no window with GPU events.\n")
+		return err
+	}
+	for i, a := range s.Analyses {
+		text := Markdown(a)
+		if i > 0 {
+			text = "\n---\n\n" + text
+		}
+		if _, err := io.WriteString(w, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Markdown is the ticket text of one window: fewer than 60 lines that can be
+// pasted into an issue. Text from traces is escaped, so that it neither breaks
+// a table nor mentions anyone; file names and hosts stay out.
+func Markdown(a *document.Analysis) string {
+	title := "GPU time: " + titleOf(a)
+	if a.Window.Name != "" {
+		title += " · window " + a.Window.Name
+	}
+	lines := []string{"# " + mdText(title), ""}
+	if a.Verdict != "" {
+		lines = append(lines, mdProse(withoutFileNames(a, a.Verdict)), "")
+	}
+	severity, msg := trustLine(a)
+	lines = append(lines, fmt.Sprintf("**Trust: %s.** %s", severity, mdProse(withoutFileNames(a, msg))), "")
+	lines = append(lines, mdTime(a)...)
+	lines = append(lines, mdNotes(a)...)
+	lines = append(lines, mdKernels(a)...)
+	lines = append(lines, mdFindings(a)...)
+	env := mdEnvironment(a)
+	lines = append(lines, env...)
+	lines = append(lines, mdInputs(a, ticketLines-1-len(lines))...)
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// mdTime is the step table, or the table of groups where steps are unknown.
+func mdTime(a *document.Analysis) []string {
+	cols := stepColumns(a)
+	if len(cols) == 0 {
+		return mdGroups(a)
+	}
+	cols = cols[:min(len(cols), 5)]
+	names := rowNames(cols, ticketRows)
+	head, rule := "| per step |", "|---|"
+	for i := range cols {
+		head += " " + mdText(cols[i].Title) + " | |"
+		rule += "---:|---:|"
+	}
+	lines := []string{head, rule}
+	row := func(name string, value func(*column) int64) string {
+		s := "| " + mdText(name) + " |"
+		for i := range cols {
+			ns := value(&cols[i])
+			if ns == 0 {
+				s += " | |"
+				continue
+			}
+			s += " " + document.FormatDur(ns) + " | " + document.FormatShare(cols[i].share(ns)) + " |"
+		}
+		return s
+	}
+	for _, name := range names {
+		lines = append(lines, row(name, func(c *column) int64 { return c.Cells[name] }))
+	}
+	if slices.ContainsFunc(cols, func(c column) bool { return c.Idle > 0 }) {
+		lines = append(lines, row("idle", func(c *column) int64 { return c.Idle }))
+	}
+	return append(lines, "")
+}
+
+// mdGroups is the table of groups over the whole window.
+func mdGroups(a *document.Analysis) []string {
+	lines := []string{"| group | time | share | exposed | launches |", "|---|---:|---:|---:|---:|"}
+	rows := allGroups(a)
+	for _, r := range rows[:min(ticketRows, len(rows))] {
+		lines = append(lines, fmt.Sprintf("| %s | %s | %s | %s | %s |", mdText(r.Name), document.FormatDur(r.TimeNS),
+			document.FormatShare(r.Share), document.FormatDur(r.ExposedNS), document.FormatCount(r.Launches)))
+	}
+	if len(lines) == 2 {
+		return nil
+	}
+	return append(lines, "")
+}
+
+// mdNotes are idle time and unclassified time, one line each.
+func mdNotes(a *document.Analysis) []string {
+	var notes []string
+	if _, share, causes := idleSummary(a); share > 0 {
+		why := cmp.Or(strings.Join(causes[:min(3, len(causes))], ", "), "cause unknown")
+		notes = append(notes, fmt.Sprintf("- GPUs idle %s of the window: %s", document.FormatShare(share), mdText(why)))
+	}
+	if text := unclassifiedText(a); text != "" {
+		notes = append(notes, "- "+text)
+	}
+	if len(notes) == 0 {
+		return nil
+	}
+	return append(notes, "")
+}
+
+// mdKernels is the table of the top kernels.
+func mdKernels(a *document.Analysis) []string {
+	if len(a.Kernels) == 0 {
+		return nil
+	}
+	lines := []string{"| top kernels | category | share | total | launches | median |", "|---|---|---:|---:|---:|---:|"}
+	for i := range a.Kernels[:min(ticketKernels, len(a.Kernels))] {
+		k := &a.Kernels[i]
+		lines = append(lines, fmt.Sprintf("| %s | %s | %s | %s | %s | %s |", mdText(cutMiddle(kernelShort(k), 80)),
+			mdText(kernelCategory(k)), document.FormatShare(k.Share), document.FormatDur(k.TotalNS), document.FormatCount(k.Launches), document.FormatDur(k.MedianNS)))
+	}
+	return append(lines, "")
+}
+
+// mdFindings are at most five findings of three lines each.
+func mdFindings(a *document.Analysis) []string {
+	found := topFindings(a)
+	if len(found) == 0 {
+		return nil
+	}
+	lines := []string{"**Findings**", ""}
+	for i, f := range found {
+		if i == ticketFindings {
+			lines = append(lines, fmt.Sprintf("%d. … and %d more", i+1, len(found)-i))
+			break
+		}
+		title := fmt.Sprintf("%d. **%s** (%s", i+1, mdText(f.Title), f.Severity)
+		if f.MaxGain != "" {
+			title += "; gain at most " + mdText(f.MaxGain)
+		}
+		lines = append(lines, title+")")
+		if len(f.Evidence) > 0 {
+			lines = append(lines, "   Evidence: "+mdProse(strings.Join(f.Evidence, "; ")))
+		}
+		var do []string
+		if f.Remedy != "" {
+			do = append(do, "Do: "+mdProse(f.Remedy))
+		}
+		if f.Confirm != "" {
+			do = append(do, "Confirm: "+mdProse(f.Confirm))
+		}
+		if len(do) > 0 {
+			lines = append(lines, "   "+strings.Join(do, " "))
+		}
+	}
+	return append(lines, "")
+}
+
+// mdEnvironment is what ran, by whose account, and how to repeat it.
+func mdEnvironment(a *document.Analysis) []string {
+	engine := cmp.Or(joinDistinct(a, func(s document.Source) string { return s.Engine }), "unknown engine")
+	lines := []string{fmt.Sprintf("**Environment** %s on %s; tokprof %s", mdText(engine), mdText(gpusOf(a)), mdText(cmp.Or(a.Version, "(unknown version)")))}
+	if a.Command != "" {
+		lines = append(lines, "**Reproduce** "+mdCode(withoutFileNames(a, a.Command)))
+	}
+	return append(lines, "")
+}
+
+// mdInputs are the hashes of the input files in at most limit lines.
+func mdInputs(a *document.Analysis, limit int) []string {
+	if len(a.Sources) == 0 || limit < 3 {
+		return nil
+	}
+	lines := []string{"**Inputs** (SHA-256)", ""}
+	for i, s := range a.Sources {
+		if left := len(a.Sources) - i; len(lines) == limit-1 && left > 1 {
+			return append(lines, fmt.Sprintf("- … and %d more", left))
+		}
+		what := fileAlias(i) + ": " + mdText(cmp.Or(s.Role, "gpu"))
+		if s.Rank >= 0 {
+			what += fmt.Sprintf(" rank %d", s.Rank)
+		}
+		notes := []string{mdText(s.Format), document.FormatBytes(s.Bytes), document.FormatCount(s.Events) + " events"}
+		if s.SkippedEvents > 0 {
+			notes = append(notes, document.FormatCount(s.SkippedEvents)+" skipped")
+		}
+		if s.Truncated {
+			notes = append(notes, "truncated")
+		}
+		lines = append(lines, fmt.Sprintf("- %s %s (%s)", what, mdCode(cmp.Or(s.SHA256, "no hash")), strings.Join(notes, ", ")))
+	}
+	return lines
+}
+
+// otherFileName finds names of trace files in sentences.
+var otherFileName = regexp.MustCompile(`[^\s"'` + "`" + `]+\.(?:json|jsonl|gz|zst|sqlite|nsys-rep)\b`)
+
+// fileAlias stands for the name of input i.
+func fileAlias(i int) string { return fmt.Sprintf("TRACE%d", i) }
+
+// withoutFileNames replaces the names of input files: engines put host names
+// into them.
+func withoutFileNames(a *document.Analysis, s string) string {
+	names := map[string]string{}
+	for i, src := range a.Sources {
+		names[src.Path] = fileAlias(i)
+	}
+	return otherFileName.ReplaceAllStringFunc(s, func(name string) string {
+		if alias := names[path.Base(name)]; alias != "" {
+			return alias
+		}
+		return "TRACE"
+	})
+}
+
+// mdEscapes makes every character literal that Markdown, HTML or an issue
+// tracker would act upon. "@" has no escape that survives all trackers.
+var mdEscapes = strings.NewReplacer(
+	`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "|", `\|`, "~", `\~`, "#", `\#`,
+	"<", "&lt;", ">", "&gt;", "&", "&amp;", "@", "＠", "://", `\://`, "www.", `www\.`,
+)
+
+// mdText escapes untrusted text for one line of prose or one table cell.
+func mdText(s string) string {
+	return mdEscapes.Replace(cutCells(s, ticketCells))
+}
+
+// mdCode is a code span for one line outside tables.
+func mdCode(s string) string {
+	return "`" + strings.ReplaceAll(cutCells(s, ticketCells), "`", "'") + "`"
+}
+
+// mdFlag finds what a reader pastes into a shell: flags and settings.
+var mdFlag = regexp.MustCompile("`[^`]+`" + `|--[a-zA-Z][\w-]*(?:=[\w./:,-]*\w| \d(?:[\w.]*\w)?)?|\b[A-Z][A-Z0-9]*_[A-Z0-9_]+=[\w./:,-]*\w`)
+
+// mdProse is mdText for our own sentences: code spans stay, and flags become
+// code, so that no renderer turns their dashes into typography.
+func mdProse(s string) string {
+	s = cutCells(s, ticketCells)
+	var b strings.Builder
+	at := 0
+	for _, m := range mdFlag.FindAllStringIndex(s, -1) {
+		b.WriteString(mdEscapes.Replace(s[at:m[0]]))
+		b.WriteString(mdCode(strings.Trim(s[m[0]:m[1]], "`")))
+		at = m[1]
+	}
+	return b.String() + mdEscapes.Replace(s[at:])
+}

@@ -1,0 +1,269 @@
+package page
+
+import (
+	"fmt"
+	"sort"
+	"strconv"
+
+	"tokprof/report/document"
+)
+
+// Bars are drawn here as plain SVG in percent of the width: they need no
+// script and print as they are.
+
+// partOrder is how parts follow each other in every bar, legend and table.
+var partOrder = []string{"attention", "ffn", "transfer", "waiting", "comm", "head", "other", "unattributed", "idle"}
+
+// groupOrder is the same for kernel groups.
+var groupOrder = []string{"attention", "ffn", "gemm", "comm", "memory", "other"}
+
+func partLabel(name string) string { return htmlClip(name, 40) }
+
+// colourClass names the colour of a part or group; an unknown name is "other".
+func colourClass(name string) string {
+	for _, known := range [][]string{partOrder, groupOrder} {
+		for _, k := range known {
+			if k == name {
+				return "c-" + name
+			}
+		}
+	}
+	return "c-other"
+}
+
+func orderOf(order []string, name string) int {
+	for i, n := range order {
+		if n == name {
+			return i
+		}
+	}
+	return len(order)
+}
+
+// htmlBars is one block of bars on one scale.
+type htmlBars struct {
+	ID, Title, Note string
+	Axis            []htmlTick
+	Bars            []htmlBar
+}
+
+type htmlTick struct{ X, Text, Anchor string }
+
+// htmlBar is one stacked bar.
+type htmlBar struct {
+	Label, Total, Desc string
+	Segs               []htmlSeg
+}
+
+// htmlSeg is one segment; X and W are percent of the drawing's width.
+type htmlSeg struct {
+	Name, Class string
+	X, W        string
+	LX          string // where the label starts
+	Label       string // "" when there is no room
+	Tip         string
+	NS          int64 // the exact time that the width stands for
+	First       bool
+}
+
+// htmlMaxBars bounds the ranks drawn per phase; the table has them all.
+const htmlMaxBars = 16
+
+// addBars fills "where a step goes" and the groups below it.
+func (w *htmlWindow) addBars(a *document.Analysis) {
+	means := document.StepMeans(a)
+	if len(means) > 0 {
+		var common bool
+		w.Bars, w.Legend, common = stepBars(w.ID, means)
+		w.BarsTable = meansTable(means)
+		w.BarsNote = barsNote(means, common)
+	} else {
+		w.Bars, w.Legend = rowBars(w.ID+"-part", a.Parts, partOrder)
+		if len(w.Bars) > 0 {
+			w.BarsNote = "Shares of the time in kernels and copies of each phase, all ranks together."
+			w.BarsTable = rowTable("Time by part", a.Parts, partOrder)
+		}
+	}
+	if len(a.Steps) == 0 {
+		w.NoSteps = "No steps are annotated in this trace, so time is shown for the whole window and not per step. Engines write step annotations when their own profiler option is on."
+	}
+	w.GroupBars, w.GroupKeys = rowBars(w.ID+"-group", a.Groups, groupOrder)
+	if len(w.GroupBars) > 0 {
+		w.Groups = rowTable("Time by kernel group", a.Groups, groupOrder)
+		w.Categories = categoryTable(a.Categories)
+	}
+}
+
+func barsNote(means []*document.StepMean, common bool) string {
+	note := "Mean over the steps of a phase. Idle runs until the next step starts."
+	if !common {
+		note += " Each phase has its own scale."
+	}
+	var pauses int64
+	for _, m := range means {
+		pauses += m.Pauses
+	}
+	if pauses > 0 {
+		note += fmt.Sprintf(" %d pauses between steps, longer than five usual steps, are left out.", pauses)
+	}
+	return note
+}
+
+// stepBars draws one bar per rank and phase. Phases share one scale unless
+// that would make one unreadable.
+func stepBars(id string, means []*document.StepMean) (blocks []htmlBars, keys []htmlKey, common bool) {
+	top := map[string]int64{}
+	var all, least int64
+	for _, m := range means {
+		t := m.Total() / m.Steps
+		top[m.Phase] = max(top[m.Phase], t)
+		all = max(all, t)
+	}
+	least = all
+	for _, t := range top {
+		least = min(least, t)
+	}
+	common = least*4 >= all
+	seen := map[string]bool{}
+	skipped := 0
+	for _, m := range means {
+		if n := len(blocks); n == 0 || blocks[n-1].Title != htmlCapital(m.Phase) {
+			scale := top[m.Phase]
+			if common {
+				scale = all
+			}
+			blocks = append(blocks, htmlBars{ID: fmt.Sprintf("%s-bars%d", id, n), Title: htmlCapital(m.Phase), Axis: axisTicks(scale)})
+			skipped = 0
+		}
+		b := &blocks[len(blocks)-1]
+		if len(b.Bars) >= htmlMaxBars {
+			skipped++
+			b.Note = fmt.Sprintf("%d more ranks are in the table.", skipped)
+			continue
+		}
+		scale := top[m.Phase]
+		if common {
+			scale = all
+		}
+		b.Bars = append(b.Bars, meanBar(m, scale, seen))
+	}
+	return blocks, legendOf(seen, partOrder), common
+}
+
+// meanBar lays the mean step out on a scale of ns.
+func meanBar(m *document.StepMean, scale int64, seen map[string]bool) htmlBar {
+	names := make([]string, 0, len(m.Parts)+1)
+	for n, v := range m.Parts {
+		if v > 0 {
+			names = append(names, n)
+		}
+	}
+	if m.Idle > 0 {
+		names = append(names, "idle")
+	}
+	sortNames(names, partOrder)
+	total := m.Total()
+	bar := htmlBar{
+		Label: fmt.Sprintf("rank %d", m.Rank),
+		Total: htmlThin(document.FormatDur(total / m.Steps)),
+	}
+	bar.Desc = fmt.Sprintf("%s, rank %d: %s a step", htmlCapital(m.Phase), m.Rank, bar.Total)
+	full := float64(scale) * float64(m.Steps)
+	var at int64
+	for i, n := range names {
+		v := m.Parts[n]
+		if n == "idle" {
+			v = m.Idle
+		}
+		seen[n] = true
+		mean, share := htmlThin(document.FormatDur(v/m.Steps)), htmlThin(document.FormatShare(htmlRatio(v, total)))
+		seg := segment(n, at, v, full)
+		seg.First = i == 0
+		seg.Tip = fmt.Sprintf("%s: %s a step, %s of %s rank %d", partLabel(n), mean, share, m.Phase, m.Rank)
+		if float64(v)/full > 0.075 {
+			seg.Label = partLabel(n) + " " + mean
+			if float64(v)/full < 0.13 {
+				seg.Label = mean
+			}
+		}
+		bar.Segs = append(bar.Segs, seg)
+		at += v
+	}
+	return bar
+}
+
+func segment(name string, at, v int64, full float64) htmlSeg {
+	x, w := 0.0, 0.0
+	if full > 0 {
+		x, w = float64(at)/full*100, float64(v)/full*100
+	}
+	return htmlSeg{Name: htmlClip(name, 40), Class: colourClass(name), X: htmlPercent(x), W: htmlPercent(w), LX: htmlPercent(x + 0.5), NS: v}
+}
+
+func htmlPercent(f float64) string { return strconv.FormatFloat(f, 'f', 3, 64) + "%" }
+
+func sortNames(names []string, order []string) {
+	sort.Slice(names, func(i, j int) bool {
+		if a, b := orderOf(order, names[i]), orderOf(order, names[j]); a != b {
+			return a < b
+		}
+		return names[i] < names[j]
+	})
+}
+
+// axisTicks marks zero and round values up to the scale.
+func axisTicks(scale int64) []htmlTick {
+	if scale <= 0 {
+		return nil
+	}
+	step := int64(1)
+	for _, f := range []int64{1, 2, 5} {
+		for s := f; s <= scale; s *= 10 {
+			if scale/s >= 3 && s > step {
+				step = s
+			}
+			if s > 1<<58 {
+				break
+			}
+		}
+	}
+	var out []htmlTick
+	for v := int64(0); v <= scale; v += step {
+		t := htmlTick{X: htmlPercent(float64(v) / float64(scale) * 100), Text: tickText(v), Anchor: "middle"}
+		if v == 0 {
+			t.Anchor = "start"
+		} else if float64(v) > float64(scale)*0.96 {
+			t.Anchor = "end"
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+// tickText writes a round time without needless zeros.
+func tickText(ns int64) string {
+	units := []struct {
+		d int64
+		u string
+	}{{1_000_000_000, "s"}, {1_000_000, "ms"}, {1000, "µs"}, {1, "ns"}}
+	if ns == 0 {
+		return "0"
+	}
+	for _, u := range units {
+		if ns >= u.d {
+			return strconv.FormatFloat(float64(ns)/float64(u.d), 'f', -1, 64) + "\u202f" + u.u
+		}
+	}
+	return ""
+}
+
+// htmlPhaseLabel says a row's phase in words.
+func htmlPhaseLabel(p string) string {
+	switch p {
+	case "none":
+		return "outside steps"
+	case "all":
+		return "whole window"
+	}
+	return htmlClip(p, 20)
+}

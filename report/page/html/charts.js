@@ -1,0 +1,169 @@
+// ---- charts: ECharts draws what Go described ----------------------------
+const live = []; // every chart, to redraw when the colours change
+
+function chart(id, height, build) {
+  const el = document.getElementById(id);
+  if (!el || typeof echarts === "undefined") return;
+  if (height) el.style.height = height + "px";
+  const entry = { el, build, chart: null };
+  live.push(entry);
+  redraw(entry);
+}
+
+function redraw(entry, printing) {
+  if (entry.chart) entry.chart.dispose();
+  entry.chart = echarts.init(entry.el, null, { renderer: "canvas" });
+  entry.build(entry.chart, palette(printing));
+}
+
+function palette() {
+  const p = { ink: css("--ink"), soft: css("--soft"), line: css("--line"), bg: css("--bg"), wash: css("--wash"), hatch: css("--hatch-line") };
+  p.part = (name) => css("--c-" + name) || css("--c-other");
+  return p;
+}
+
+// The same quiet look for every chart.
+function dress(option, p) {
+  const font = css("--sans");
+  option.textStyle = { fontFamily: font, color: p.ink, fontSize: 12 };
+  option.animation = false;
+  delete option.title;
+  // The toolbox is what selects by dragging; its icons stay out of sight.
+  option.toolbox = { show: true, itemSize: 0, left: -200, showTitle: false,
+    feature: { dataZoom: { yAxisIndex: "none", filterMode: "none", brushStyle: { color: "rgba(128,140,152,0.25)", borderColor: p.soft, borderWidth: 1 } } } };
+  for (const g of option.grid) g.outerBoundsMode = "none"; // lanes and grids stay aligned
+  for (const axis of [...option.xAxis, ...option.yAxis]) {
+    axis.axisLine = { show: true, lineStyle: { color: p.hatch } };
+    axis.axisTick = { lineStyle: { color: p.hatch } };
+    axis.axisLabel = Object.assign({}, axis.axisLabel, { color: p.soft, fontSize: 11.5 });
+    axis.splitLine = { show: axis.type !== "category", lineStyle: { color: p.line } };
+    axis.nameTextStyle = { color: p.soft };
+  }
+  if (option.legend) option.legend.textStyle = { color: p.soft };
+  for (const z of option.dataZoom || []) {
+    Object.assign(z, { height: 18, bottom: 8, borderColor: p.line, backgroundColor: "transparent", fillerColor: "rgba(128,140,152,0.22)",
+      dataBackground: { lineStyle: { opacity: 0 }, areaStyle: { opacity: 0 } }, selectedDataBackground: { lineStyle: { opacity: 0 }, areaStyle: { opacity: 0 } },
+      handleStyle: { color: p.bg, borderColor: p.hatch }, moveHandleSize: 0, showDetail: false, brushSelect: false, realtime: true });
+  }
+  option.tooltip = Object.assign(option.tooltip || {}, { confine: true, backgroundColor: p.ink, borderWidth: 0, padding: [5, 9],
+    textStyle: { color: p.bg, fontSize: 13, fontFamily: font }, extraCssText: "max-width:min(440px,90vw);white-space:pre-line;overflow-wrap:anywhere;border-radius:3px;box-shadow:none" });
+  return option;
+}
+
+// ECharts puts a tooltip in as markup: names must arrive as text.
+function asText(lines) {
+  const el = document.createElement("div");
+  el.textContent = lines.filter(Boolean).join("\n");
+  return el;
+}
+
+const copyOf = (o) => JSON.parse(JSON.stringify(o));
+
+// Drag selects a span of time; a double click shows everything again.
+function dragZoom(c) {
+  // A finger drags the page; the slider below zooms there.
+  if (!matchMedia("(pointer: coarse)").matches) c.dispatchAction({ type: "takeGlobalCursor", key: "dataZoomSelect", dataZoomSelectActive: true });
+  c.getZr().on("dblclick", () => c.dispatchAction({ type: "dataZoom", start: 0, end: 100 }));
+}
+
+function timeline(data, names) {
+  const narrow = innerWidth < 700;
+  chart(data.id, 24 + data.lanes * (data.lanes > 16 ? 20 : 30) + 62, (c, p) => {
+    const option = dress(copyOf(data.option), p);
+    const launches = new Map();
+    for (const { value: [lane, start, , kernel, , corr] } of data.option.series[0].data) {
+      if (kernel < 0 && corr) launches.set(laneRank(data, lane) + ":" + corr, start);
+    }
+    option.grid[0].left = narrow ? 8 : 118;
+    if (narrow) option.yAxis[0].axisLabel = Object.assign({}, option.yAxis[0].axisLabel, { inside: true, color: p.ink, textBorderColor: p.bg, textBorderWidth: 3, verticalAlign: "bottom" });
+    if (narrow) option.yAxis[0].z = 5;
+    option.yAxis[0].axisTick = { show: false };
+    const x = option.xAxis[0];
+    x.axisLabel.hideOverlap = true;
+    x.axisLabel.formatter = (v) => axisDur(v, x.max);
+    x.axisLabel.showMaxLabel = false;
+    x.splitNumber = narrow ? 3 : 8;
+    const s = option.series[0];
+    s.progressive = 0;
+    s.clip = true;
+    const fills = names.kernels.map((k) => p.part(k.part));
+    s.renderItem = (params, api) => bar(params, api, fills, p);
+    option.tooltip.formatter = (e) => asText(eventWords(data, names, launches, e.value));
+    c.setOption(option);
+    dragZoom(c);
+  });
+}
+
+const laneRank = (data, lane) => data.option.yAxis[0].data[lane].split(" ")[1];
+
+function bar(params, api, fills, p) {
+  const lane = api.value(0), kernel = api.value(3);
+  const a = api.coord([api.value(1), lane]), b = api.coord([api.value(2), lane]);
+  const h = api.size([0, 1])[1] * (kernel < 0 ? 0.42 : 0.72);
+  const area = params.coordSys;
+  const left = Math.max(a[0], area.x), right = Math.min(Math.max(b[0], a[0] + 0.7), area.x + area.width);
+  if (right <= left) return null;
+  return { type: "rect", shape: { x: left, y: a[1] - h / 2, width: right - left, height: h }, style: { fill: kernel < 0 ? p.hatch : fills[kernel] } };
+}
+
+function eventWords(data, names, launches, [lane, start, end, kernel, host, corr]) {
+  const head = data.option.yAxis[0].data[lane];
+  const when = `${dur(end - start)}, from ${dur(start)}`;
+  if (kernel < 0) return [names.hosts[host], `${head}: ${when}`];
+  const k = names.kernels[kernel];
+  const at = launches.get(laneRank(data, lane) + ":" + corr);
+  return [k.name, `${k.what} · ${k.part}`, `${head}: ${when}`, at !== undefined && start >= at ? `launched ${dur(start - at)} before` : ""];
+}
+
+const phaseColours = { prefill: "memory", decode: "attention", mixed: "waiting", dummy: "other" };
+
+function steps(data) {
+  chart(data.id, data.tokens ? 0 : 278, (c, p) => {
+    const option = dress(copyOf(data.option), p);
+    if (!data.tokens) { option.grid.pop(); option.xAxis.pop(); option.yAxis.pop(); option.dataZoom[0].xAxisIndex = [0]; }
+    const most = Math.max(...data.option.series.flatMap((s) => s.data.map((d) => d.value[0])));
+    const longest = Math.max(...data.option.series.filter((s) => s.type === "scatter").flatMap((s) => s.data.map((d) => d.value[1])));
+    for (const [i, x] of option.xAxis.entries()) {
+      x.max = most * 1.02;
+      x.axisLabel.formatter = (v) => axisDur(v, most);
+      x.axisLabel.show = i === option.xAxis.length - 1;
+      x.axisLabel.showMaxLabel = false;
+      x.axisLabel.hideOverlap = true;
+      x.splitLine.show = false;
+      x.containShape = false; // bars must not shift this axis against the other
+    }
+    const y = option.yAxis[0];
+    const shortest = Math.min(...option.series.filter((s) => s.type === "scatter").flatMap((s) => s.data.map((d) => d.value[1])));
+    if (longest > 15 * shortest) {
+      y.type = "log";
+      y.name += " (log scale)";
+      delete y.min;
+    }
+    y.axisLabel.formatter = y.type === "log" ? dur : (v) => axisDur(v, longest);
+    if (option.yAxis[1]) Object.assign(option.yAxis[1], { splitNumber: 2, axisLabel: Object.assign(option.yAxis[1].axisLabel, { formatter: count }) });
+    for (const s of option.series) {
+      s.itemStyle = { color: p.part(phaseColours[s.name] || "other"), opacity: 0.85 };
+      if (s.type === "bar") s.tooltip = { show: false };
+    }
+    option.tooltip.formatter = (e) => asText(stepWords(e));
+    c.setOption(option);
+    dragZoom(c);
+  });
+}
+
+function stepWords(e) {
+  const [start, d, index, rank, busy, tokens, reqs, n, worst] = e.value;
+  const head = n > 1 ? `${e.seriesName}: ${n} steps from step ${index}, rank ${rank}` : `${e.seriesName} step ${index}, rank ${rank}`;
+  const what = n > 1 ? `median ${dur(d)}, slowest ${dur(worst)}` : `${dur(d)}, busy ${dur(busy)}`;
+  const load = [tokens ? `${count(tokens)} tokens` : "", reqs ? `${count(reqs)} requests` : ""].filter(Boolean).join(", ");
+  return [head, what, load, `starts at ${dur(start)}`];
+}
+
+function startCharts() {
+  for (const b of all("[data-reset]")) {
+    b.addEventListener("click", () => {
+      const entry = live.find((e) => e.el.id === b.dataset.reset);
+      if (entry) entry.chart.dispatchAction({ type: "dataZoom", start: 0, end: 100 });
+    });
+  }
+}

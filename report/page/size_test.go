@@ -1,0 +1,75 @@
+package page
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"tokprof/report/document"
+)
+
+// deepDocument has many distinct deep stacks, as Python frames give.
+func deepDocument(samples int) *document.Analysis {
+	a := &document.Analysis{Window: document.Window{DurNS: 1e9}}
+	a.Stacks.Nodes = []document.Frame{{Parent: -1}}
+	for i := range 40 {
+		a.Kernels = append(a.Kernels, document.Kernel{Name: fmt.Sprint("kernel_", i), Group: "gemm", Launches: 1, TotalNS: 1})
+	}
+	seed := uint64(7)
+	next := func(n int) int {
+		seed = seed*6364136223846793005 + 1442695040888963407
+		return int(seed>>33) % n
+	}
+	for i := range samples {
+		at := int32(next(len(a.Stacks.Nodes)))
+		a.Stacks.Nodes = append(a.Stacks.Nodes, document.Frame{Parent: at, Kind: document.FramePython, Name: fmt.Sprint("f", i), File: "m.py", Line: int64(i)})
+		a.Stacks.Samples = append(a.Stacks.Samples, document.Sample{Node: int32(len(a.Stacks.Nodes) - 1), Kernel: int32(next(40)), Phase: "decode",
+			TimeNS: int64(next(100_000)), ExposedNS: int64(next(1000)), Launches: int64(1 + next(3))})
+	}
+	return a
+}
+
+func TestPageStaysSmall(t *testing.T) {
+	long := func(i int) string { return fmt.Sprint(i, strings.Repeat("<&\xff", 1600)) }
+	a := deepDocument(30_000)
+	for i := range a.Stacks.Nodes {
+		a.Stacks.Nodes[i].Name = long(i)[:200]
+	}
+	a.Kernels = a.Kernels[:0]
+	var lanes [4]document.Lane
+	for i := range 1500 {
+		s := long(i)
+		a.Kernels = append(a.Kernels, document.Kernel{Name: s, ShortName: s, Group: s, Subgroup: s, Rule: s, Tags: []string{s, s}, TotalNS: 1000, Roles: []document.KernelRole{{Role: s, TimeNS: 5}, {Role: s, TimeNS: 5}, {Role: s, TimeNS: 5}}})
+		if i < 150 {
+			a.Sources = append(a.Sources, document.Source{Path: s, SHA256: s, GPU: s})
+			a.Trust = append(a.Trust, document.Trust{Code: s, Message: s})
+			a.Devices = append(a.Devices, document.Device{Rank: i, IdleCauses: []document.IdleCause{{Cause: s}, {Cause: s}}})
+		}
+		a.Roles = append(a.Roles, document.Row{Phase: fmt.Sprint(i % 9), Name: s, TimeNS: 5})
+		a.Categories = append(a.Categories, document.Row{Phase: fmt.Sprint(i % 9), Name: s, TimeNS: 5})
+		a.Groups = append(a.Groups, document.Row{Phase: s, Name: s, TimeNS: 5})
+		a.Streams = append(a.Streams, document.Stream{Rank: i})
+		a.Launches = append(a.Launches, document.Launches{Rank: i})
+		a.Collectives = append(a.Collectives, document.Collective{Kind: s, Kernel: s})
+		a.Layers = append(a.Layers, document.Layer{Kind: s, Parts: []document.NameTime{{Name: s, TimeNS: 5}, {Name: s, TimeNS: 6}}, TimeNS: 11})
+	}
+	for i := range 50_000 {
+		a.Steps = append(a.Steps, document.Step{Index: i, Rank: i % 8, Phase: "decode", Name: "s", StartUnixNS: int64(i) * 1e6, DurNS: 1e6, BusyNS: 9e5, Tokens: 5, Parts: []document.NameTime{{Name: "ffn", TimeNS: 9e5}}})
+		lanes[i%4].Spans = append(lanes[i%4].Spans, document.SpanEvent{StartNS: int64(i) * 1e3, DurNS: 900, Kernel: int32(i % 1500)})
+	}
+	for i := range 6 {
+		a.Timelines = append(a.Timelines, document.Timeline{Phase: "decode", Step: i, DurNS: 1e9, Lanes: lanes[:]})
+	}
+	for _, n := range []int{1, 2, 15} {
+		as := make([]*document.Analysis, n)
+		for i := range as {
+			as[i] = a
+		}
+		page := drawPage(t, as...)
+		if mb := float64(len(page)) / 1e6; mb >= 5 {
+			t.Errorf("%d windows: the page has %.1f MB", n, mb)
+		} else {
+			t.Logf("%d windows: %.1f MB", n, mb)
+		}
+	}
+}

@@ -1,0 +1,183 @@
+package page
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/go-echarts/go-echarts/v2/charts"
+	"github.com/go-echarts/go-echarts/v2/opts"
+
+	"tokprof/report/document"
+)
+
+// htmlSteps is the section of steps over time.
+type htmlSteps struct {
+	ID, Desc, Note string
+	Phases, Steps  *htmlTable
+	Chart          bool
+}
+
+// stepPoint is one step of the chart, or the median of several.
+type stepPoint struct {
+	phase              string
+	start, dur, worst  int64
+	busy, tokens, reqs int64
+	index, rank, count int
+}
+
+// stepsOverTime draws the duration of each step by phase, with tokens below
+// on the same axis.
+func stepsOverTime(a *document.Analysis, id string, caps htmlCaps) (*htmlSteps, map[string]any) {
+	if len(a.Steps) == 0 && len(a.Phases) == 0 {
+		return nil, nil
+	}
+	s := &htmlSteps{ID: id + "-stepchart", Phases: phaseTable(a.Phases)}
+	points := stepPoints(a)
+	if len(points) == 0 {
+		return s, nil
+	}
+	s.Steps = stepTable(a, caps.stepRows)
+	if n := len(points); n > caps.stepPoints {
+		bin := (n + caps.stepPoints - 1) / caps.stepPoints
+		points = binPoints(points, bin)
+		s.Note = fmt.Sprintf("%s steps: each point is the median of up to %d steps of its phase, its tooltip names the slowest.", htmlThin(document.FormatCount(int64(n))), bin)
+	}
+	s.Desc = fmt.Sprintf("Duration of %s steps over the window, by phase.", htmlThin(document.FormatCount(int64(len(a.Steps)))))
+	s.Chart = true
+	return s, stepsChart(s.ID, points)
+}
+
+func stepPoints(a *document.Analysis) []stepPoint {
+	var out []stepPoint
+	for _, s := range a.Steps {
+		if s.DurNS > 0 {
+			out = append(out, stepPoint{phase: s.Phase, start: s.StartUnixNS - a.Window.StartUnixNS, dur: s.DurNS, worst: s.DurNS,
+				busy: s.BusyNS, tokens: s.Tokens, reqs: s.Requests, index: s.Index, rank: s.Rank, count: 1})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b stepPoint) int {
+		return cmp.Or(cmp.Compare(document.PhaseRank(a.phase), document.PhaseRank(b.phase)), cmp.Compare(a.phase, b.phase), cmp.Compare(a.start, b.start))
+	})
+	return out
+}
+
+// binPoints joins runs of n points of one phase.
+func binPoints(points []stepPoint, n int) []stepPoint {
+	var out []stepPoint
+	for i := 0; i < len(points); {
+		j := i
+		for j < len(points) && j < i+n && points[j].phase == points[i].phase {
+			j++
+		}
+		run := points[i:j]
+		p := run[0]
+		durs := make([]int64, 0, len(run))
+		p.tokens, p.count = 0, len(run)
+		for _, q := range run {
+			durs = append(durs, q.dur)
+			p.worst = max(p.worst, q.dur)
+			p.tokens += q.tokens
+		}
+		p.dur = document.Median(durs)
+		p.tokens /= int64(len(run))
+		out = append(out, p)
+		i = j
+	}
+	return out
+}
+
+// phaseSymbols tell phases apart without colour.
+var phaseSymbols = map[string]string{"prefill": "triangle", "decode": "circle", "mixed": "diamond", "dummy": "rect"}
+
+func stepsChart(id string, points []stepPoint) map[string]any {
+	c := charts.NewScatter()
+	c.SetGlobalOptions(
+		charts.WithInitializationOpts(opts.Initialization{ChartID: id}),
+		charts.WithAnimation(false),
+		charts.WithGridOpts(
+			opts.Grid{Left: "72", Right: "16", Top: "36", Height: "170"},
+			opts.Grid{Left: "72", Right: "16", Top: "236", Height: "56"}),
+		charts.WithXAxisOpts(opts.XAxis{Type: "value", Min: 0}),
+		charts.WithYAxisOpts(opts.YAxis{Type: "value", Name: "step takes", NameLocation: "middle", NameGap: 56, Min: 0}),
+		charts.WithTooltipOpts(opts.Tooltip{Show: opts.Bool(true), Trigger: "item"}),
+		charts.WithLegendOpts(opts.Legend{Show: opts.Bool(true), Top: "0", Left: "64", ItemWidth: 10, ItemHeight: 10}),
+		charts.WithDataZoomOpts(opts.DataZoom{Type: "slider", XAxisIndex: []int{0, 1}, FilterMode: "none"}),
+	)
+	c.ExtendXAxis(opts.XAxis{Type: "value", GridIndex: 1, Min: 0})
+	c.ExtendYAxis(opts.YAxis{Type: "value", GridIndex: 1, Name: "tokens", NameLocation: "middle", NameGap: 56, Min: 0})
+	tokens := charts.NewBar()
+	var hasTokens bool
+	for i := 0; i < len(points); {
+		j := i
+		var dur []opts.ScatterData
+		var tok []opts.BarData
+		for ; j < len(points) && points[j].phase == points[i].phase; j++ {
+			p := points[j]
+			dur = append(dur, opts.ScatterData{Value: []int64{p.start, p.dur, int64(p.index), int64(p.rank), p.busy, p.tokens, p.reqs, int64(p.count), p.worst}})
+			if p.tokens > 0 {
+				hasTokens = true
+				tok = append(tok, opts.BarData{Value: []int64{p.start, p.tokens}})
+			}
+		}
+		name := htmlClip(points[i].phase, 20)
+		symbol, ok := phaseSymbols[name]
+		if !ok {
+			symbol = "circle"
+		}
+		c.AddSeries(name, dur, charts.WithScatterChartOpts(opts.ScatterChart{Symbol: symbol, SymbolSize: 8}))
+		tokens.AddSeries(name, tok, charts.WithBarChartOpts(opts.BarChart{XAxisIndex: 1, YAxisIndex: 1, BarWidth: "2", BarGap: "-100%"}))
+		i = j
+	}
+	if hasTokens {
+		c.Overlap(tokens)
+	}
+	c.Validate()
+	return map[string]any{"id": id, "tokens": hasTokens, "option": c.JSON()}
+}
+
+func phaseTable(ps []document.Phase) *htmlTable {
+	t := &htmlTable{Caption: "Steps by phase", Cols: htmlCols("Phase", "#Steps", "#Step, median", "#p99", "#Busy, median", "#p99", "#Tokens", "#Requests", "#Time a token")}
+	for _, p := range ps {
+		if p.Steps == 0 {
+			continue
+		}
+		tok := noCell()
+		if p.USPerToken > 0 {
+			tok = durCell(int64(p.USPerToken * 1000))
+		}
+		t.Rows = append(t.Rows, htmlRow{Cells: []htmlCell{textCell(htmlPhaseLabel(p.Phase)), countCell(p.Steps), durCell(p.StepNS.Median), durCell(p.StepNS.P99),
+			durCell(p.BusyNS.Median), durCell(p.BusyNS.P99), countCell(p.Tokens), countCell(p.Requests), tok}})
+	}
+	if len(t.Rows) == 0 {
+		return nil
+	}
+	return t
+}
+
+// stepTable lists the steps, or the slowest of them.
+func stepTable(a *document.Analysis, limit int) *htmlTable {
+	t := &htmlTable{Caption: "Each step", Sort: true, Cols: htmlCols("Step", "Phase", "#Rank", "#Starts at", "#Takes", "#Busy", "#To next start", "#Launches", "#Tokens", "#Requests")}
+	steps := make([]document.Step, 0, len(a.Steps))
+	for _, s := range a.Steps {
+		if s.DurNS > 0 {
+			steps = append(steps, s)
+		}
+	}
+	if n := len(steps); n > limit {
+		slices.SortStableFunc(steps, func(a, b document.Step) int { return cmp.Compare(b.DurNS, a.DurNS) })
+		steps = steps[:limit]
+		t.Note = fmt.Sprintf("The %d slowest of %s.", limit, htmlThin(document.FormatCount(int64(n))))
+	}
+	for _, s := range steps {
+		next := noCell()
+		if s.PeriodNS > 0 {
+			next = durCell(s.PeriodNS)
+		}
+		step := countCell(int64(s.Index))
+		step.Num = false
+		t.Rows = append(t.Rows, htmlRow{Cells: []htmlCell{step, textCell(htmlClip(s.Phase, 20)), countCell(int64(s.Rank)), durCell(s.StartUnixNS - a.Window.StartUnixNS),
+			durCell(s.DurNS), durCell(s.BusyNS), next, countCell(s.Launches), countCell(s.Tokens), countCell(s.Requests)}})
+	}
+	return t
+}
