@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"tokprof/kernels/breakdown"
+	"tokprof/report"
+	"tokprof/report/document"
+	"tokprof/report/page"
+)
+
+type analyzeOptions struct {
+	*shared
+	html, md, json, csv, pprof, folded, perfetto string
+	window, steps                                string
+	strict                                       bool
+	evidence                                     evidenceFlags
+}
+
+func newAnalyze(s *shared) *cobra.Command {
+	o := &analyzeOptions{shared: s}
+	cmd := &cobra.Command{
+		Use:   "analyze FILE|DIR|- ...",
+		Short: "Say where the GPU time of a trace went",
+		Long: `Reads torch-profiler traces, plain, .gz or .zst, or every trace in a directory,
+and says where the GPU time went. Files recorded together are one window, rank
+by rank; windows are never added together. Without an output flag it prints a
+table; with one it also writes files, all from one reading. "-" as an input is
+standard input, as an output standard output (which then carries that alone).`,
+		Example: `  tokprof analyze rank0.pt.trace.json.gz
+  tokprof analyze rank0.json.gz rank1.json.gz -o page.html --md ticket.md
+  tokprof analyze traces/ --window 2 --json - | head -40
+  zcat trace.json.gz | tokprof analyze - --pprof gpu.pb.gz`,
+		Args: needArgs("a trace file or directory"),
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args) },
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVarP(&o.html, "html", "o", "", "write the page to `FILE`: one HTML file, opens offline")
+	f.StringVar(&o.md, "md", "", "write Markdown for a ticket to `FILE`")
+	f.StringVar(&o.json, "json", "", "write every number as JSON to `FILE`")
+	f.StringVar(&o.csv, "csv", "", "write the kernel table as CSV to `FILE`")
+	f.StringVar(&o.pprof, "pprof", "", "write a profile for go tool pprof to `FILE`")
+	f.StringVar(&o.folded, "folded", "", "write folded stacks (ns) for flame graphs to `FILE`")
+	f.StringVar(&o.perfetto, "perfetto", "", "write a timeline of one step per phase, for\nui.perfetto.dev, to `FILE` (at most 20 MB)")
+	f.StringVar(&o.steps, "steps", "", "draw steps `A-B` (from 0) in timelines, not one per phase")
+	f.StringVar(&o.window, "window", "", "take one window, by `N|NAME` (1, w1)")
+	f.BoolVar(&o.strict, "strict", false, "exit 1 when a trust line warns")
+	o.evidence.add(f)
+	return cmd
+}
+
+// needArgs refuses a command line without inputs.
+func needArgs(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usageError{cmd.CommandPath() + " needs " + what, "see " + cmd.CommandPath() + " --help"}
+		}
+		return nil
+	}
+}
+
+func (o *analyzeOptions) paths() []string {
+	return []string{o.html, o.md, o.json, o.csv, o.pprof, o.folded, o.perfetto}
+}
+
+func (o *analyzeOptions) run(ctx context.Context, args []string) error {
+	if err := checkPaths(o.paths()...); err != nil {
+		return err
+	}
+	evidence, err := o.evidence.evidence()
+	if err != nil {
+		return err
+	}
+	opt := breakdown.Options{ExcerptFrom: 0, ExcerptTo: -1, Evidence: evidence}
+	if o.steps != "" {
+		if opt.ExcerptFrom, opt.ExcerptTo, err = parseRange("--steps", o.steps); err != nil {
+			return err
+		}
+	}
+	ranks, unread, err := o.reduceAll(ctx, args, opt)
+	if err != nil {
+		return err
+	}
+	set := document.Build(ranks, document.Options{Version: versionText(), Command: o.command(args), Unread: unread})
+	if set, err = pickWindow(set, o.window); err != nil {
+		return err
+	}
+	if err := o.draw(ctx, set); err != nil {
+		return err
+	}
+	if o.strict {
+		return strictly(set)
+	}
+	return nil
+}
+
+// draw writes what was asked for, and the table unless standard output
+// already carries an answer.
+func (o *analyzeOptions) draw(ctx context.Context, set *document.Set) error {
+	out := &outputs{stdout: o.std.out}
+	defer out.discard()
+	var cut int64
+	writers := []struct {
+		path string
+		draw func(io.Writer) error
+	}{
+		{o.html, func(w io.Writer) error { return page.Write(w, set, report.Markdown) }},
+		{o.md, func(w io.Writer) error { return report.WriteMarkdown(w, set) }},
+		{o.json, func(w io.Writer) error { return report.WriteJSON(w, set) }},
+		{o.csv, func(w io.Writer) error { return report.WriteCSV(w, set) }},
+		{o.pprof, func(w io.Writer) error { return report.WriteProfile(w, set) }},
+		{o.folded, func(w io.Writer) error { return report.WriteFolded(w, set) }},
+		{o.perfetto, func(w io.Writer) (err error) { cut, err = report.WritePerfetto(w, set); return err }},
+	}
+	for _, w := range writers {
+		if w.path == "" {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := out.write(w.path, w.draw); err != nil {
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := out.commit(); err != nil {
+		return err
+	}
+	if cut > 0 {
+		fmt.Fprintf(o.std.err, "tokprof: %s: %d events left out to stay under 20 MB; pick fewer with --steps\n", o.perfetto, cut)
+	}
+	if o.quiet || slices.Contains(o.paths(), "-") {
+		return nil
+	}
+	return report.WriteText(o.std.out, set, report.TextOptions{Width: terminalWidth(o.std.out), Color: colourful(o.shared)})
+}
+
+// command is how to make the document again: base names and flags that matter.
+func (o *analyzeOptions) command(args []string) string {
+	parts := []string{"tokprof analyze"}
+	for _, a := range args {
+		parts = append(parts, quoteArg(lastElement(a)))
+	}
+	if o.window != "" {
+		parts = append(parts, "--window", o.window)
+	}
+	if o.rules != "" {
+		parts = append(parts, "--rules", lastElement(o.rules))
+	}
+	return strings.Join(parts, " ")
+}
+
+func lastElement(path string) string {
+	path = strings.TrimRight(path, "/")
+	return path[strings.LastIndexByte(path, '/')+1:]
+}
+
+func quoteArg(s string) string {
+	if s != "" && !strings.ContainsAny(s, " \t'\"$&;|<>()*?[]#~`\\!{}") {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// pickWindow keeps one window of a set, by number from 1 or by name.
+func pickWindow(set *document.Set, which string) (*document.Set, error) {
+	if which == "" {
+		return set, nil
+	}
+	var names []string
+	for i, a := range set.Analyses {
+		if which == a.Window.Name || which == strconv.Itoa(i+1) {
+			return &document.Set{Schema: set.Schema, Analyses: []*document.Analysis{a}}, nil
+		}
+		names = append(names, a.Window.Name)
+	}
+	return nil, usageError{fmt.Sprintf("there is no window %q", which), "the windows are " + strings.Join(names, ", ")}
+}
+
+// parseRange reads "A-B" or "A", both from 0, ends included.
+func parseRange(flag, s string) (from, to int, err error) {
+	a, b, ranged := strings.Cut(s, "-")
+	if !ranged {
+		b = a
+	}
+	from, errA := strconv.Atoi(strings.TrimSpace(a))
+	to, errB := strconv.Atoi(strings.TrimSpace(b))
+	if errA != nil || errB != nil || from < 0 || to < from {
+		return 0, 0, usageError{fmt.Sprintf("%s %q is not a range", flag, s), "write A-B with 0 ≤ A ≤ B, such as " + flag + " 3-5"}
+	}
+	return from, to, nil
+}
+
+// strictly turns warnings into the answer no.
+func strictly(set *document.Set) error {
+	for _, a := range set.Analyses {
+		for _, t := range a.Trust {
+			if t.Severity == document.Warning || t.Severity == document.Error {
+				return errNo{fmt.Sprintf("--strict: %s: %s", t.Code, t.Message)}
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"tokprof/kernels"
+	"tokprof/kernels/breakdown"
+	"tokprof/report/document"
+	"tokprof/trace"
+)
+
+// open reads one trace with a progress line.
+func (s *shared) open(ctx context.Context, path string, hash bool) (*trace.Trace, error) {
+	p := newProgress(s.std.err, path, s.quiet)
+	t, err := trace.Open(ctx, path, trace.Options{Hash: hash, Progress: p.update})
+	p.done()
+	return t, err
+}
+
+// reduceAll reduces the traces one at a time, so that only one is in memory.
+// A file that cannot be read is told to the reader and listed in the document;
+// it is an error only when nothing else is left.
+func (s *shared) reduceAll(ctx context.Context, paths []string, o breakdown.Options) ([]*breakdown.Rank, []document.Unread, error) {
+	files, err := trace.Find(paths)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := s.classifier()
+	if err != nil {
+		return nil, nil, err
+	}
+	var ranks []*breakdown.Rank
+	var unread []document.Unread
+	for i, path := range files {
+		if i > 0 {
+			// The last trace's columns must go before the next one's come.
+			runtime.GC()
+		}
+		r, err := s.reduce(ctx, path, c, o)
+		var bad *trace.Error
+		switch {
+		case err == nil:
+			ranks = append(ranks, r)
+		case len(files) > 1 && errors.As(err, &bad):
+			unread = append(unread, document.Unread{Name: trace.BaseName(path), Why: bad.Reason(), Frontend: trace.ParseFileName(trace.BaseName(path)).Frontend})
+			if !unread[len(unread)-1].Frontend {
+				fmt.Fprintf(s.std.err, "tokprof: %s\n", err)
+			}
+		default:
+			return nil, nil, err
+		}
+	}
+	return ranks, unread, s.enough(files, ranks)
+}
+
+func (s *shared) reduce(ctx context.Context, path string, c *kernels.Classifier, o breakdown.Options) (*breakdown.Rank, error) {
+	t, err := s.open(ctx, path, true)
+	if err != nil {
+		return nil, err
+	}
+	r := breakdown.Reduce(t, c, o)
+	return r, ctx.Err()
+}
+
+// enough refuses inputs without any GPU work, and says what they are instead.
+func (s *shared) enough(files []string, ranks []*breakdown.Rank) error {
+	for _, r := range ranks {
+		if r.Role == breakdown.GPURank {
+			return nil
+		}
+	}
+	if len(ranks) == 0 {
+		return errors.New("none of the files could be read")
+	}
+	name := ranks[0].Info.Name
+	if len(files) > 1 {
+		name = fmt.Sprintf("none of the %d files", len(files))
+	}
+	for _, r := range ranks {
+		if r.Role == breakdown.GraphCapture {
+			return fmt.Errorf("%s: recorded while CUDA graphs were captured, before any request was served: analyse the rank's own trace", name)
+		}
+	}
+	if len(files) > 1 {
+		return fmt.Errorf("%s holds GPU events: %s", name, notGPU(ranks[0].Info))
+	}
+	return fmt.Errorf("%s: no GPU events in %d rows: %s", name, ranks[0].Info.Events, notGPU(ranks[0].Info))
+}
+
+// notGPU says what a trace without GPU events most likely is.
+func notGPU(in trace.Info) string {
+	switch {
+	case in.Truncated:
+		return fmt.Sprintf("it is cut at byte %d (%s), before the GPU rows, which stand last; copy it again", in.TruncatedAt, in.TruncatedBy)
+	case in.Skipped > 0:
+		return fmt.Sprintf("%d damaged rows were left out, the first at byte %d (%s)", in.Skipped, in.Damage[0].Offset, in.Damage[0].What)
+	}
+	for cat := range in.Counts {
+		switch strings.ToLower(cat) {
+		case "cpu_op", "operator", "cuda_runtime", "runtime", "user_annotation", "python_function", "trace":
+			return "it is the server's front-end process, or the profiler ran without CUDA activity; analyse the workers' traces (rank0.….pt.trace.json.gz)"
+		}
+	}
+	return "it has none of the torch profiler's row kinds either; give a trace written by torch.profiler"
+}
+
+// colourful says whether a stream takes ANSI colours.
+func colourful(s *shared) bool {
+	return isTerminal(s.std.out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
+
+// evidenceFlags take evidence away, for tests of what remains.
+type evidenceFlags struct {
+	blind bool
+	hide  string
+}
+
+func (e *evidenceFlags) add(f *pflag.FlagSet) {
+	f.BoolVar(&e.blind, "blind", false, "for tests: forget ops, shapes, frames and capture traces")
+	f.StringVar(&e.hide, "hide", "", "for tests: hide `WHAT` from role assignment:\nnorm, activation or random:5%")
+}
+
+func (e *evidenceFlags) evidence() (breakdown.Evidence, error) {
+	h, err := breakdown.ParseHide(e.hide)
+	if err != nil {
+		return breakdown.Evidence{}, usageError{"--hide " + err.Error(), ""}
+	}
+	return breakdown.Evidence{Blind: e.blind, Hide: h}, nil
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// walls: who may import whom of ours. A package without an entry does not
+// belong to the house; a new one needs a sentence, an entry and a reason.
+var walls = map[string][]string{
+	"cmd/tokprof":            {"trace", "kernels", "kernels/breakdown", "kernels/role", "report", "report/document", "report/page"},
+	"report":                 {"report/document", "kernels"},
+	"report/page":            {"report/document"},
+	"report/document":        {"trace", "kernels", "kernels/breakdown", "kernels/role", "kernels/roofline", "report/diagnose"},
+	"report/diagnose":        {},
+	"kernels/breakdown":      {"trace", "kernels", "kernels/role"},
+	"kernels/role":           {"kernels"},
+	"kernels/roofline":       {},
+	"kernels":                {},
+	"trace":                  {"trace/internal/kineto"},
+	"trace/internal/kineto":  {"trace/internal/inflate"},
+	"trace/internal/inflate": {},
+	"trace/synth":            {},
+}
+
+// testWalls: what tests may import beyond their package's walls.
+var testWalls = map[string][]string{
+	"cmd/tokprof":           {"trace/synth"},
+	"kernels/breakdown":     {"trace/synth"},
+	"trace":                 {"trace/synth"},
+	"trace/internal/kineto": {"trace/synth"},
+}
+
+// owners: which packages may import an outside module.
+var owners = map[string][]string{
+	"github.com/spf13/cobra":           {"cmd/tokprof"},
+	"github.com/spf13/pflag":           {"cmd/tokprof"},
+	"golang.org/x/term":                {"cmd/tokprof"},
+	"github.com/google/pprof":          {"cmd/tokprof", "report"},
+	"github.com/go-echarts/go-echarts": {"report/page"},
+	"github.com/tidwall/gjson":         {"trace/internal/kineto"},
+	"github.com/klauspost/compress":    {"trace/internal/kineto", "trace/internal/inflate"},
+	"github.com/rogpeppe/go-internal":  {"cmd/tokprof"},
+	"github.com/chromedp":              {"report/page", "cmd/tokprof"},
+}
+
+// rooms: the permitted top-level entries beside dotfiles.
+var rooms = []string{"cmd", "trace", "kernels", "nvml", "report", "fixtures", "go.mod", "go.sum", "README.md", "LICENSE"}
+
+var bannedNames = []string{"util", "utils", "common", "helper", "helpers", "base", "types", "models", "shared", "misc", "manager"}
+
+type listed struct {
+	ImportPath                         string
+	Doc                                string
+	Imports, TestImports, XTestImports []string
+}
+
+func listPackages(t *testing.T) []listed {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Doc,Imports,TestImports,XTestImports", "tokprof/...")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []listed
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+func TestWalls(t *testing.T) {
+	for _, p := range listPackages(t) {
+		name := strings.TrimPrefix(p.ImportPath, "tokprof/")
+		allowed, ok := walls[name]
+		if !ok {
+			t.Errorf("package %s has no entry in walls: say in one sentence what it knows, and why it cannot be a file next door", name)
+			continue
+		}
+		if p.Doc == "" {
+			t.Errorf("package %s has no package comment", name)
+		}
+		if last := name[strings.LastIndexByte(name, '/')+1:]; slices.Contains(bannedNames, last) {
+			t.Errorf("package %s: a name like %q says nothing about what the package knows", name, last)
+		}
+		check(t, name, p.Imports, allowed)
+		check(t, name, append(p.TestImports, p.XTestImports...), slices.Concat(allowed, testWalls[name], []string{name}))
+	}
+}
+
+func check(t *testing.T, name string, imports, allowed []string) {
+	t.Helper()
+	for _, imp := range imports {
+		if ours, ok := strings.CutPrefix(imp, "tokprof/"); ok {
+			if !slices.Contains(allowed, ours) {
+				t.Errorf("%s imports %s: not in its walls", name, ours)
+			}
+			continue
+		}
+		if !strings.Contains(strings.SplitN(imp, "/", 2)[0], ".") {
+			continue
+		}
+		if !owned(imp, name) {
+			t.Errorf("%s imports %s: no owner says it may", name, imp)
+		}
+	}
+}
+
+func owned(imp, name string) bool {
+	for module, by := range owners {
+		if imp == module || strings.HasPrefix(imp, module+"/") {
+			return slices.Contains(by, name)
+		}
+	}
+	return false
+}
+
+func TestRooms(t *testing.T) {
+	entries, err := os.ReadDir("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".") && !slices.Contains(rooms, e.Name()) {
+			t.Errorf("%s stands at the top level: put it into the room that knows it", e.Name())
+		}
+	}
+}
