@@ -132,3 +132,27 @@ func isTrace(path, name string) bool {
 
 // traceKey is a key that traces have near their start, and hardly anything else.
 var traceKey = regexp.MustCompile(`"(?:traceEvents|deviceProperties|ph)"\s*:`)
+
+// CapturesBeside returns the graph-capture traces that lie beside a rank's
+// trace, or in capture_traces/ beside it, and are the same rank's: they say
+// what the launches were that a graph replay no longer shows.
+func CapturesBeside(path string) []string {
+	if path == "-" || ParseFileName(BaseName(path)).Capture {
+		return nil
+	}
+	dir, rank := filepath.Dir(path), ParseFileName(BaseName(path)).Rank
+	var out []string
+	for _, d := range []string{dir, filepath.Join(dir, "capture_traces")} {
+		entries, err := os.ReadDir(d)
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			p := ParseFileName(e.Name())
+			if e.Type().IsRegular() && (p.Capture || d != dir) && (p.Rank < 0 || rank < 0 || p.Rank == rank) && isTrace(filepath.Join(d, e.Name()), e.Name()) {
+				out = append(out, filepath.Join(d, e.Name()))
+			}
+		}
+	}
+	return out
+}

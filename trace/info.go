@@ -23,6 +23,7 @@ type Info struct {
 	Truncated           bool
 	TruncatedAt         int64 // byte offset in the decompressed text
 	TruncatedBy         string
+	ChecksumFailed      bool // the stream's checksum does not match: any value may be wrong
 	IntegerTS           bool // timestamps are whole microseconds
 	Epoch               bool // times are Unix time
 	UnpaddedFraction    bool // ".5" was read as 5 ns: a writer of early 2024
@@ -68,7 +69,7 @@ func info(path string, t *Trace) Info {
 	in := Info{
 		Path: path, Name: BaseName(path), Format: f.Format, SHA256: f.SHA256,
 		FileBytes: f.FileBytes, RawBytes: f.RawBytes, Events: f.Events, Skipped: f.Skipped,
-		Truncated: f.Truncated, TruncatedAt: f.TruncatedAt, TruncatedBy: f.TruncatedBy,
+		ChecksumFailed: f.ChecksumFailed, Truncated: f.Truncated, TruncatedAt: f.TruncatedAt, TruncatedBy: f.TruncatedBy,
 		IntegerTS: f.IntegerTS, UnpaddedFraction: f.Frac == kineto.FracUnpadded,
 		Rank: -1, Replica: -1, Counts: f.Counts,
 	}

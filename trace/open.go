@@ -66,7 +66,7 @@ func Open(ctx context.Context, path string, o Options) (*Trace, error) {
 		return nil, err
 	}
 	defer closeFile()
-	opt := kineto.Options{Workers: o.Workers, Hash: o.Hash}
+	opt := kineto.Options{Workers: o.Workers, Hash: o.Hash, Args: shapeArgs}
 	if o.Progress != nil {
 		opt.Progress = func(n int64) { o.Progress(n, src.Size) }
 	}

@@ -30,10 +30,10 @@ func TestUseless(t *testing.T) {
 		{"empty", "", "is empty (0 bytes): the profiler has not written it yet, or the copy failed"},
 		{"one byte", "{", "is cut off before traceEvents (at byte 1): " + cut},
 		{"white space", " \n\t ", "holds only white space: the profiler has not written it yet, or the copy failed"},
-		{"HTML", "\n<!DOCTYPE html><html>404</html>", "is HTML, not a trace (at byte 1): the download returned a web page"},
-		{"XML", "<Error><Code>AccessDenied</Code></Error>", "is XML or HTML, not a trace: the download may have returned an error page"},
+		{"HTML", "\n<!DOCTYPE html><html>404</html>", "is HTML, not a trace (at byte 1): the download returned a web page; download the file itself again"},
+		{"XML", "<Error><Code>AccessDenied</Code></Error>", "is XML or HTML, not a trace: the download may have returned an error page; download the file itself again"},
 		{"ELF", "\x7fELF\x02\x01\x01", "is an ELF program or library: " + trace},
-		{"SQLite", "SQLite format 3\x00rest", "is an SQLite database, as `nsys export` writes: read it as an Nsight Systems export"},
+		{"SQLite", "SQLite format 3\x00rest", "is an SQLite database, as `nsys export` writes: this version of tokprof cannot read it yet; give the torch-profiler trace instead"},
 		{"zip", "PK\x03\x04abc", "is a zip archive: unpack it and give the trace inside"},
 		{"zip in gzip", zipped("PK\x03\x04abc"), "is a zip archive: unpack it and give the trace inside"},
 		{"twice", zipped(some), "is gzip-compressed twice: unpack it once with gzip -d"},
@@ -258,7 +258,7 @@ func TestLimits(t *testing.T) {
 		t.Errorf("%v %v", f, f.Damage)
 	}
 	f = mustRead(t, `{"x": tru, "traceName": "a"b", "traceEvents" : [{"ph":"X","ts":1}], "y": z}`, Options{})
-	if f.Events != 1 || len(f.Damage) != 2 || f.Truncated {
+	if f.Events != 1 || len(f.Damage) != 3 || f.Truncated {
 		t.Errorf("%v %v", f, f.Damage)
 	}
 }

@@ -71,7 +71,7 @@ func compareOracle(t testing.TB, text string, f *File) {
 		return
 	}
 	if f == nil {
-		if o.rows > o.counts["not an object"] {
+		if o.rows > 0 {
 			t.Fatalf("refused, but encoding/json finds %d rows", o.rows)
 		}
 		return

@@ -80,7 +80,8 @@ type parser struct {
 	marks    []mark
 	seen     uint32 // slots met, to notice duplicate keys
 
-	lenient bool // names may hold bare quotes
+	lenient bool // the name may hold bare quotes, and commas may be missing
+	loose   bool // the name did hold some
 	scratch []byte
 }
 
@@ -90,17 +91,6 @@ type mark struct {
 	act  action
 	slot slot
 }
-
-const (
-	whyKey    = "a key is not a quoted string"
-	whyColon  = "a key lacks its colon"
-	whyValue  = "a value is not JSON"
-	whyComma  = "a comma or brace is missing"
-	whyTS     = "an event has no usable ts"
-	whyPh     = "an event has no ph"
-	whyLong   = "an event is longer than 16 MiB"
-	whyQuotes = "unescaped quote in a name"
-)
 
 // parse reads the event whose brace is at b[at] and returns its end.
 func (p *parser) parse(b []byte, at int) (int, status) {
@@ -134,12 +124,16 @@ func (p *parser) members(b []byte, at int, inArgs bool) (int, status) {
 		if i, st = p.member(b, k, v, inArgs); st != good {
 			return i, st
 		}
-		if i, st = afterItem(b, i); st != good || b[i] == ']' {
-			if st == good {
-				st = bad
-			}
+		i, st = afterItem(b, i)
+		switch {
+		case st == good && b[i] != ']':
+		case st == bad && p.lenient && !inArgs && eventKey(b, i):
+			// The next key is in plain sight; only the comma before it is missing.
+		case st == short:
+			return i, short
+		default:
 			p.why = whyComma
-			return i, st
+			return i, bad
 		}
 	}
 }
@@ -257,11 +251,11 @@ func (p *parser) numbers(b []byte, i, from int, s slot) bool {
 
 // str reads the string at i.
 func (p *parser) str(b []byte, i int, s slot, inArgs bool) (int, status) {
-	var e int
-	if p.lenient && !inArgs {
+	e := stringEnd(b, i+1)
+	if p.lenient && s == slotName && !inArgs {
+		strict := e
 		e = looseEnd(b, i+1)
-	} else {
-		e = stringEnd(b, i+1)
+		p.loose = p.loose || e != strict
 	}
 	if e < 0 {
 		return i, short

@@ -134,7 +134,7 @@ type File struct {
 	// "unsupported phase X" and array elements that are no objects as "not an object".
 	Counts    map[string]int64
 	Events    int64    // all rows of traceEvents read well, stored or not
-	Skipped   int64    // rows lost to damage
+	Skipped   int64    // elements of traceEvents lost to damage, or that are no objects
 	Damage    []Damage // the first 32
 	Frac      FracMode
 	IntegerTS bool // no ts had a fraction: microsecond resolution
@@ -144,7 +144,12 @@ type File struct {
 	FileBytes   int64  // compressed bytes read
 	RawBytes    int64  // decompressed bytes read
 	SHA256      string // of the compressed bytes; "" when Options.Hash is off
-	Truncated   bool   // the text ended before its last bracket, or the compressed stream broke
+	Truncated   bool   // the text ended before its last bracket
 	TruncatedAt int64  // offset in the decompressed text
 	TruncatedBy string // what broke: "the gzip stream ends early", "the JSON ends inside an event"
+
+	// ChecksumFailed says that the text is not what was compressed: a gzip or zstd
+	// checksum does not match. Any value may be wrong without looking so. It stays
+	// false where there was no checksum or its place was not reached.
+	ChecksumFailed bool
 }

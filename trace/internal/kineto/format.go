@@ -26,24 +26,27 @@ func (e *FormatError) Error() string {
 	return s
 }
 
-const hintTrace = "give a torch-profiler trace, .pt.trace.json or .pt.trace.json.gz"
+const (
+	hintTrace = "give a torch-profiler trace, .pt.trace.json or .pt.trace.json.gz"
+	hintOther = "it is not a torch-profiler trace; " + hintTrace
+)
 
 // magics are the first bytes of files that people hand over by mistake.
 var magics = []struct{ magic, what, hint string }{
-	{"SQLite format 3\x00", "is an SQLite database, as `nsys export` writes", "read it as an Nsight Systems export"},
+	{"SQLite format 3\x00", "is an SQLite database, as `nsys export` writes", "this version of tokprof cannot read it yet; give the torch-profiler trace instead"},
 	{"PK\x03\x04", "is a zip archive", "unpack it and give the trace inside"},
 	{"\x7fELF", "is an ELF program or library", hintTrace},
 	{"7z\xbc\xaf\x27\x1c", "is a 7-Zip archive", "unpack it and give the trace inside"},
-	{"\xfd7zXZ\x00", "is xz-compressed", "unpack it with xz -d, or compress it with gzip or zstd"},
-	{"BZh", "is bzip2-compressed", "unpack it with bzip2 -d, or compress it with gzip or zstd"},
-	{"\x04\x22\x4d\x18", "is lz4-compressed", "unpack it with lz4 -d, or compress it with gzip or zstd"},
+	{"\xfd7zXZ\x00", "is xz-compressed", "unpack it with xz -d and give the trace inside"},
+	{"BZh", "is bzip2-compressed", "unpack it with bzip2 -d and give the trace inside"},
+	{"\x04\x22\x4d\x18", "is lz4-compressed", "unpack it with lz4 -d and give the trace inside"},
 	{"PAR1", "is a Parquet file", hintTrace},
 	{"\x1f\x8b", "is gzip-compressed twice", "unpack it once with gzip -d"},
 	{"version https://git-lfs", "is a Git LFS pointer, not the file itself", "fetch the file with git lfs pull"},
 	{"\xff\xfe", "is UTF-16 text", "save it as UTF-8"},
 	{"\xfe\xff", "is UTF-16 text", "save it as UTF-8"},
-	{"\x80\x02", "is a Python pickle", "export the profile with export_chrome_trace"},
-	{"\x80\x04", "is a Python pickle", "export the profile with export_chrome_trace"},
+	{"\x80\x02", "is a Python pickle", "save the profile with export_chrome_trace and give that file"},
+	{"\x80\x04", "is a Python pickle", "save the profile with export_chrome_trace and give that file"},
 }
 
 // notJSON names what text that starts neither with { nor [ is.
@@ -55,10 +58,10 @@ func notJSON(b []byte, at int64) *FormatError {
 	}
 	head := strings.ToLower(string(b[:min(len(b), 512)]))
 	if strings.HasPrefix(head, "<!doctype html") || strings.HasPrefix(head, "<html") {
-		return &FormatError{at, "is HTML, not a trace", "the download returned a web page"}
+		return &FormatError{at, "is HTML, not a trace", "the download returned a web page; download the file itself again"}
 	}
 	if head[0] == '<' {
-		return &FormatError{at, "is XML or HTML, not a trace", "the download may have returned an error page"}
+		return &FormatError{at, "is XML or HTML, not a trace", "the download may have returned an error page; download the file itself again"}
 	}
 	if len(b) > 262 && string(b[257:262]) == "ustar" {
 		return &FormatError{at, "is a tar archive", "unpack it and give the trace inside"}

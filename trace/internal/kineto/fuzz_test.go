@@ -12,6 +12,8 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte(`[{"ph":"X","ts":1.5},{"ph":"X","ts":2.5},{"ph":"X:"X","ts":2.5},`))
 	f.Add([]byte(`[{"xh":"X","ts":1.5},{"pss":"X","ts":2.5},{"ph":"c","ts":3.25}]`))
 	f.Add([]byte(`,"metadata":{"a":[{"b":"]}"}]}{"traceEvents":[{"args":{"correlation":"12"},"d`))
+	f.Add([]byte(`[{"ph":""} {"ph":""}},{ "pid":000000000000000`))
+	f.Add([]byte(`{"a":"b"c","d":[{"e":"f"g"},{}],"h":1 "traceEvents":[{"ph":"X","ts":1 "cat":"kernel" "name":"a"b"},1],"i":j,"k":{}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 1<<16 {
 			return

@@ -85,7 +85,7 @@ func expect(text []byte) (o oracle, ok bool) {
 	for _, e := range list {
 		row, object := e.(map[string]any)
 		if !object {
-			o.rows++
+			o.skipped++
 			o.counts["not an object"]++
 			continue
 		}

@@ -194,7 +194,7 @@ func (f *frame) settle(c *cutter) {
 	}
 	why := ""
 	switch {
-	case f.state == atEnd:
+	case f.whole():
 	case f.err == errGap:
 		why = errGap.Error()
 	case f.state == inEvents && f.w.between(f.carry, 0) < len(f.carry):
@@ -208,10 +208,10 @@ func (f *frame) settle(c *cutter) {
 	default:
 		why = "the JSON ends before traceEvents"
 	}
+	out.ChecksumFailed = checksumFailed(c.err)
 	if c.err != nil && f.err == nil {
-		if c.err == errLimit {
-			why = errLimit.Error()
-		} else if what, ok := c.in.explain(c.err); ok && why == "" {
+		what, ok := c.in.explain(c.err, out.RawBytes, f.whole())
+		if f.whole() || ok && why == "" {
 			f.note(out.RawBytes, what)
 		} else {
 			why = what
@@ -226,24 +226,27 @@ func (f *frame) settle(c *cutter) {
 func (f *frame) useless(c *cutter) error {
 	out := f.f
 	if c.err != nil && out.RawBytes == 0 {
-		what, _ := c.in.explain(c.err)
+		what, _ := c.in.explain(c.err, 0, false)
 		return &FormatError{What: "cannot be unpacked: " + what, Hint: "it is still being written, or the copy was cut off"}
 	}
-	rows := out.Events - out.Counts["not an object"]
 	switch {
+	case out.Events == 0 && f.err == errGap:
+		return &FormatError{What: fmt.Sprintf("has no event in its first %d MiB", (f.latest+f.opt.gap)>>20), Hint: hintOther}
+	case out.Events == 0 && c.err == errLimit && !f.whole():
+		return &FormatError{What: fmt.Sprintf("has no event in its first %d bytes", c.limit), Hint: hintOther}
 	case !f.seen && f.state == atStart:
 		return &FormatError{What: "holds only white space", Hint: "the profiler has not written it yet, or the copy failed"}
 	case !f.seen && out.Truncated:
 		return &FormatError{out.RawBytes, "is cut off before traceEvents", "it is still being written, or the copy was cut off"}
 	case !f.seen:
 		return &FormatError{What: "is JSON without traceEvents", Hint: hintTrace}
-	case rows == 0 && out.Skipped+out.Events > 0:
+	case out.Events == 0 && out.Skipped > 0:
 		at := int64(0)
 		if len(out.Damage) > 0 {
 			at = out.Damage[0].Offset
 		}
 		return &FormatError{at, "holds no trace event", hintTrace}
-	case rows == 0 && out.Truncated:
+	case out.Events == 0 && out.Truncated:
 		return &FormatError{out.RawBytes, "is cut off before its first event", "it is still being written, or the copy was cut off"}
 	}
 	return nil
@@ -257,7 +260,7 @@ type Row struct {
 	Index  int64  // place among the rows read well
 	Stored bool   // Read keeps the row, and knows it by ID
 	ID     EventID
-	Broken bool // Raw is not valid JSON: a name holds bare quotes
+	Broken bool // Raw is not valid JSON: its name holds bare quotes, or a comma is missing
 	Kind   Kind
 	Ph     byte
 	Cat    string // "" when absent

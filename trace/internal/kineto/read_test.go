@@ -152,7 +152,8 @@ var generations = []struct {
 			"kernel": 1, "ph i": 1, "cpu_instant_event": 1, "ph C": 1,
 			"unsupported phase B": 1, "not an object": 3, "overhead": 1,
 		},
-		meta: []string{"metadata", "traceName"},
+		skipped: 3,
+		meta:    []string{"metadata", "traceName"},
 	},
 	{
 		name: "names with bare quotes and line ends, a key without a quote",

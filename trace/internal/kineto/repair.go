@@ -5,6 +5,18 @@ import (
 	"strings"
 )
 
+// What can be wrong with an event, for File.Damage.
+const (
+	whyKey    = "a key is not a quoted string"
+	whyColon  = "a key lacks its colon"
+	whyValue  = "a value is not JSON"
+	whyComma  = "a comma or brace is missing"
+	whyTS     = "an event has no usable ts"
+	whyPh     = "an event has no ph"
+	whyLong   = "an event is longer than 16 MiB"
+	whyQuotes = "unescaped quote in a name"
+)
+
 // newLayout makes a layout of the gap between two events, the opening brace up
 // to the first quote, and the first key with its closing quote. A line end
 // cannot stand inside a JSON string, so a gap with one is sign enough of an
@@ -31,7 +43,7 @@ func (l *layout) lastStart(b []byte) int {
 
 // repair deals with the element at p that breaks the grammar. It finds the next
 // event, tries to read the broken one once more as one whose name holds bare
-// quotes, and else gives up that event alone. Until the next event is in sight
+// quotes or that lacks a comma, and else gives up that event alone. Until the next event is in sight
 // it asks for more text, so that the result does not depend on how the text was cut.
 func (w *worker) repair(b []byte, p int, base int64, eof bool) (int, status) {
 	why := w.why
@@ -43,13 +55,16 @@ func (w *worker) repair(b []byte, p int, base int64, eof bool) (int, status) {
 		return p, short
 	}
 	if b[p] == '{' {
-		w.lenient = true
+		w.lenient, w.loose = true, false
 		learning := w.learning
 		w.learning = false
 		e, st := w.parse(b[:limit], p)
 		w.lenient, w.learning = false, learning
 		if st == good && w.ev.is(slotPh) && (next < 0 || w.between(b[:limit], e) == limit) {
-			w.out.note(base+int64(p), whyQuotes)
+			if w.loose {
+				why = whyQuotes
+			}
+			w.out.note(base+int64(p), why)
 			w.recovered = true
 			w.take(b, p, e, base, w.class(b))
 			w.recovered = false
@@ -129,20 +144,23 @@ func spaceBefore(b []byte, p int) int {
 	return p
 }
 
-// eventKey says whether `"key":` with a key of an event stands at the quote b[p].
+// eventKey says whether `"key":` with a key of an event stands at b[p].
 func eventKey(b []byte, p int) bool {
-	for n, k := range [...]string{"ph", "cat", "name", "pid", "tid", "ts", "dur", "args", "id", "bp", "s"} {
+	if b[p] != '"' {
+		return false
+	}
+	for _, k := range [...]string{"ph", "cat", "name", "pid", "tid", "ts", "dur", "args", "id", "bp", "s"} {
 		e := p + 1 + len(k)
 		if e < len(b) && b[e] == '"' && string(b[p+1:e]) == k {
 			q := skipSpace(b, e+1)
-			return n >= 0 && q < len(b) && b[q] == ':'
+			return q < len(b) && b[q] == ':'
 		}
 	}
 	return false
 }
 
-// looseEnd is stringEnd for a text that may hold bare quotes: the string ends
-// where the event visibly goes on with a key of its own, or ends.
+// looseEnd is stringEnd for a name that may hold bare quotes: it ends where the
+// event visibly goes on with a key of its own, be it without a comma, or ends.
 func looseEnd(b []byte, p int) int {
 	for {
 		i := bytes.IndexByte(b[p:], '"')
@@ -154,6 +172,10 @@ func looseEnd(b []byte, p int) int {
 			switch b[q] {
 			case ',':
 				if k := skipSpace(b, q+1); k < len(b) && b[k] == '"' && eventKey(b, k) {
+					return p
+				}
+			case '"':
+				if eventKey(b, q) {
 					return p
 				}
 			case '}':

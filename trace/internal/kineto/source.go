@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"hash"
@@ -54,6 +55,9 @@ const (
 	defaultMaxRaw = 1 << 40
 	// enoughWorkers keep up with what one of them at a time can read.
 	enoughWorkers = 8
+	// lookBack holds the length of the text, the end of a gzip trailer, and
+	// behind it as many bytes as are too few for a further member's header.
+	lookBack = 4 + 9
 )
 
 func (o *Options) setDefaults() {
@@ -71,6 +75,7 @@ type input struct {
 	src      Source
 	head     []byte // read for the magic and not handed out yet
 	n        int64  // compressed bytes read
+	last     []byte // the last of them, for looking back at a gzip trailer
 	told     int64
 	sum      hash.Hash
 	progress func(int64)
@@ -130,6 +135,8 @@ func (in *input) Read(p []byte) (n int, err error) {
 		n, err = in.src.R.Read(p)
 	}
 	in.n += int64(n)
+	in.last = append(in.last, p[max(0, n-lookBack):n]...)
+	in.last = append(in.last[:0], in.last[max(0, len(in.last)-lookBack):]...)
 	if in.sum != nil {
 		in.sum.Write(p[:n])
 	}
@@ -151,21 +158,43 @@ func (in *input) finish(f *File, givenUp bool) {
 	f.Format, f.FileBytes = in.format, in.n
 }
 
-// explain words a read error for File.TruncatedBy; ok says that all of the text
-// came and only a check behind it failed.
-func (in *input) explain(err error) (what string, ok bool) {
+// explain words a read error for File; raw is how many bytes of text came, and
+// whole that its last bracket was among them. ok says that all of the text came
+// and only a check behind it failed.
+func (in *input) explain(err error, raw int64, whole bool) (what string, ok bool) {
 	form := map[string]string{"json.gz": "gzip", "json.zst": "zstd"}[in.format]
+	cut := form != "" && errors.Is(err, io.ErrUnexpectedEOF)
 	switch {
-	case errors.Is(err, inflate.ErrChecksum), errors.Is(err, zstd.ErrCRCMismatch):
+	case err == errLimit:
+		return err.Error(), false
+	case checksumFailed(err):
 		return "the checksum of the " + form + " stream does not match", true
-	case form != "" && errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, inflate.ErrHeader), cut && whole && form == "gzip" && in.trailed(raw),
+		errors.Is(err, zstd.ErrMagicMismatch):
+		return "bytes behind the " + form + " stream are no " + form, true
+	case cut && whole && form == "gzip":
+		return "the gzip trailer is missing: its checksum could not be checked", true
+	case cut:
 		return "the " + form + " stream ends early", false
-	case form != "" && errors.Is(err, inflate.ErrHeader):
-		return "bytes behind the gzip stream are no gzip", true
 	case form != "":
 		return "the " + form + " stream is corrupt: " + err.Error(), false
 	}
 	return "reading failed: " + err.Error(), false
+}
+
+func checksumFailed(err error) bool {
+	return errors.Is(err, inflate.ErrChecksum) || errors.Is(err, zstd.ErrCRCMismatch)
+}
+
+// trailed says whether a gzip stream that seems to be cut has its trailer, told by
+// the length of the text in it, and a few bytes behind that.
+func (in *input) trailed(raw int64) bool {
+	for n := len(in.last) - 1; n >= 4; n-- {
+		if binary.LittleEndian.Uint32(in.last[n-4:]) == uint32(raw) {
+			return true
+		}
+	}
+	return false
 }
 
 // piece is a stretch of the text on its way through a worker.

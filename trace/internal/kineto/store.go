@@ -32,6 +32,10 @@ func (s *store) add(t *batch) {
 	}
 	f.Events += t.events
 	f.Skipped += t.skipped
+	if t.strays > 0 {
+		f.Counts["not an object"] += t.strays
+		f.Skipped += t.strays
+	}
 	s.frac = s.frac || t.hasFrac
 	for _, d := range t.damage {
 		s.note(d.Offset, d.What)
@@ -283,6 +287,7 @@ type batch struct {
 
 	events  int64
 	skipped int64
+	strays  int64 // elements that are no objects
 	hasFrac bool
 
 	worker *worker
@@ -313,7 +318,7 @@ type (
 )
 
 func (t *batch) reset(w *worker) {
-	t.n, t.events, t.skipped, t.hasFrac, t.worker = 0, 0, 0, false, w
+	t.n, t.events, t.skipped, t.strays, t.hasFrac, t.worker = 0, 0, 0, 0, false, w
 	t.wide, t.bytes, t.nodes = t.wide[:0], t.bytes[:0], t.nodes[:0]
 	t.args, t.labels, t.counts, t.damage = t.args[:0], t.labels[:0], t.counts[:0], t.damage[:0]
 }

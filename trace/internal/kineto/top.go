@@ -14,14 +14,19 @@ const (
 	atEvents       // in front of the events, whose first stretch shows how ts is written
 	inEvents
 	inBig   // inside a top-level value that is too long to keep
-	seeking // the object's head is broken: looking for "traceEvents"
+	seeking // the outermost object is broken: looking for its next key
 	atEnd
 )
 
 const (
 	maxMeta  = 1 << 20   // bytes of a top-level value that is kept
+	seekView = 1 << 10   // text looked at to tell a key while seeking
 	fracView = 256 << 10 // text looked at to tell how fractions are written
 )
+
+// whyTopKey also meets every bracket behind a wrong guess at a key, so it is told
+// only while the keys are in step.
+const whyTopKey = "a top-level key is not a quoted string"
 
 // frame walks the outermost structure of one file. It is fed the text in pieces.
 type frame struct {
@@ -35,9 +40,17 @@ type frame struct {
 	seen   bool   // the events array was met
 	latest int64  // offset up to which the last events or keys were read
 	big    bigValue
+	lost   lostKeys
 	onKey  func(key, value []byte) error
 	tail   bool // text behind the end was noted
 	err    error
+}
+
+// lostKeys is what is known while the outermost object's keys are out of step.
+type lostKeys struct {
+	on   bool // since something broke, and until the events array is met
+	box  bool // inside an object or array, whose own keys must not be taken for top-level ones
+	last byte // the last character passed that is not white space
 }
 
 // bigValue follows a value too long to keep: nesting and strings only.
@@ -96,7 +109,7 @@ func (f *frame) step(b []byte, eof bool) (used int, more bool) {
 		}
 		return n, !done
 	case seeking:
-		return f.seek(b)
+		return f.seek(b, eof)
 	}
 	return 0, false
 }
@@ -135,10 +148,13 @@ func (f *frame) keyValue(b []byte) (int, bool) {
 	}
 	if b[p] == '}' {
 		f.state = atEnd
+		if f.lost.on {
+			return f.closed(p)
+		}
 		return p + 1, false
 	}
 	if b[p] != '"' {
-		return f.broken(p, "a top-level key is not a quoted string")
+		return f.broken(p, whyTopKey)
 	}
 	k, v, st := key(b, p)
 	switch {
@@ -150,11 +166,27 @@ func (f *frame) keyValue(b []byte) (int, bool) {
 		return p, true
 	}
 	if text(k) == "traceEvents" && b[v] == '[' {
-		f.seen = true
-		f.state = atEvents
-		return v + 1, false
+		return f.found(v)
 	}
 	return f.value(b, p, v, k)
+}
+
+// found enters the events array whose bracket is at v.
+func (f *frame) found(v int) (int, bool) {
+	f.seen, f.lost = true, lostKeys{}
+	f.state = atEvents
+	return v + 1, false
+}
+
+// closed takes the brace at p, met while keys are out of step: in front of the
+// events it can only be that of an inner object, behind them it may be either.
+func (f *frame) closed(p int) (int, bool) {
+	if f.seen {
+		f.tail = true
+	} else {
+		f.state, f.lost.box, f.lost.last = seeking, false, '}'
+	}
+	return p + 1, false
 }
 
 // value reads the value at v of the key at p.
@@ -162,10 +194,17 @@ func (f *frame) value(b []byte, p, v int, k []byte) (int, bool) {
 	e, st := skipValue(b, v)
 	if st == good {
 		e, st = afterItem(b, e)
+		if st == bad && b[e] == '"' {
+			if _, _, st = key(b, e); st == good {
+				f.note(f.base+int64(e), "a comma is missing behind the top-level value of "+clip(k))
+			}
+		}
 	}
 	switch {
 	case st == bad:
-		return f.broken(p, "the top-level value of "+clip(k)+" is not JSON")
+		n, more := f.broken(p, "the top-level value of "+clip(k)+" is not JSON")
+		f.lost.box = b[v] == '{' || b[v] == '['
+		return n, more
 	case st == short && len(b)-v <= maxMeta:
 		return p, true
 	case st == short || e-v > maxMeta:
@@ -190,40 +229,70 @@ func clip(k []byte) string {
 	return strings.ToValidUTF8(string(k), "?")
 }
 
-// broken gives up on the outermost object: before the events it looks for them,
-// behind them nothing is left worth having.
+// broken gives up on a key or value of the outermost object and looks for the next.
 func (f *frame) broken(p int, what string) (int, bool) {
-	f.note(f.base+int64(p), what)
-	if f.seen {
-		f.state = atEnd
-		f.tail = true
-		return p, false
+	if !f.lost.on || what != whyTopKey {
+		f.note(f.base+int64(p), what)
 	}
-	f.state = seeking
+	f.state, f.lost = seeking, lostKeys{on: true}
 	return p, false
 }
 
-// seek looks for the events array by its key.
-func (f *frame) seek(b []byte) (int, bool) {
-	const name = `"traceEvents"`
-	p := 0
-	for {
-		i := bytes.Index(b[p:], []byte(name))
-		if i < 0 {
-			return max(p, len(b)-len(name)+1), true
+// seek looks for the next key of the outermost object: any behind a comma, and
+// the events array wherever its key stands.
+func (f *frame) seek(b []byte, eof bool) (int, bool) {
+	for p, c := range b {
+		if charClass[c] == charSpace {
+			continue
 		}
-		p += i
-		_, v, st := key(b, p)
-		if st == short && len(b)-p < 1<<10 {
-			return p, true
+		if c == ',' || c == '"' && !f.seen {
+			view := b[p:min(len(b), p+seekView)]
+			v, events, st := f.topKey(view)
+			switch {
+			case st == short && len(view) < seekView && !eof:
+				return p, true
+			case st == good && events:
+				return f.found(p + v)
+			case st == good:
+				f.state = atKey
+				return p, false
+			}
 		}
-		if st == good && b[v] == '[' {
-			f.seen = true
-			f.state = atEvents
-			return v + 1, false
-		}
-		p += len(name)
+		f.lost.last = c
 	}
+	return len(b), true
+}
+
+// topKey says whether b starts with a comma and a key, or with the events array's
+// key alone, and where the value is.
+func (f *frame) topKey(b []byte) (v int, events bool, st status) {
+	const name = `"traceEvents"`
+	q := 0
+	if b[0] == ',' {
+		if q = skipSpace(b, 1); q == len(b) {
+			return 0, false, short
+		}
+	}
+	events = bytes.HasPrefix(b[q:], []byte(name))
+	switch {
+	case b[q] != '"':
+		return 0, false, bad
+	case bytes.HasPrefix([]byte(name), b[q:]):
+		return 0, false, short
+	case !events && (b[0] != ',' || f.lost.box && f.lost.last != ']' && f.lost.last != '}'):
+		return 0, false, bad
+	}
+	_, v, st = key(b, q)
+	events = events && st == good && b[v] == '['
+	if b[0] != ',' && st == good && !events {
+		st = bad
+	}
+	return v, events, st
+}
+
+// whole says whether the text came up to its last bracket.
+func (f *frame) whole() bool {
+	return f.state == atEnd || f.state == seeking && f.lost.last == '}'
 }
 
 // events reads events up to the end of b or of the array.

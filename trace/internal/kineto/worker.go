@@ -78,6 +78,9 @@ func (w *worker) run(b []byte, base int64, eof bool, out *batch) (used int, ende
 		}
 		if b[p] == '{' && !w.general {
 			if t, e := w.shapes.match(&w.parser, b, p); t != nil {
+				if w.lay.gap == "" {
+					w.learnLayout(b, p)
+				}
 				w.take(b, p, e, base, t.class)
 				p = e
 				continue
@@ -152,12 +155,7 @@ func (w *worker) accept(b []byte, p, e int, base int64) {
 func (w *worker) stray(b []byte, p int, base int64, eof bool) (int, status) {
 	e, st := skipValue(b, p)
 	if st == good {
-		c := w.classes["no object"]
-		if c == nil {
-			c = &class{counted: "not an object"}
-			w.classes["no object"] = c
-		}
-		c.rows++
+		w.out.strays++
 		w.prevEnd = -1
 		return e, good
 	}

@@ -1,0 +1,159 @@
+package trace
+
+import (
+	"encoding/json"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// The args that say what a product was: the shapes and types of an op's inputs
+// (recorded with record_shapes).
+const (
+	argDims = iota
+	argTypes
+)
+
+var shapeArgs = []string{argDims: "Input Dims", argTypes: "Input type"}
+
+// Product is the matrix product that an op computes: an M×K matrix times a K×N
+// one, of elements of ElemBytes (0 when the type is unknown).
+type Product struct {
+	M, K, N   int
+	ElemBytes float64
+}
+
+// Products joins ops with recorded input shapes to what they launched.
+type Products struct {
+	t    *Trace
+	byID map[uint64]EventID // External id → op
+	memo map[uint64]Product // by text ids of dims and types
+}
+
+// HasShapes says whether any op has recorded input shapes.
+func (t *Trace) HasShapes() bool { return len(t.file.TextArgs) > 0 }
+
+// Products reads the ops' shapes once.
+func (t *Trace) Products() *Products {
+	p := &Products{t: t, byID: map[uint64]EventID{}, memo: map[uint64]Product{}}
+	last := NoEvent
+	for _, a := range t.file.TextArgs {
+		if id := EventID(a.Event); id != last {
+			last = id
+			if e := t.Event(id); e.Kind == Op && e.External != 0 && isProduct(t.Name(e.Name)) {
+				p.byID[e.External] = id
+			}
+		}
+	}
+	return p
+}
+
+// isProduct recognises the ops that compute one product: torch's own and the
+// quantised products of servers.
+func isProduct(op string) bool {
+	op = op[strings.LastIndexByte(op, ':')+1:]
+	switch op {
+	case "mm", "addmm", "linear", "matmul", "_scaled_mm", "bmm", "baddbmm":
+		return true
+	}
+	return strings.HasSuffix(op, "scaled_mm") || strings.HasSuffix(op, "_gemm")
+}
+
+// Of returns the product that launched a GPU event; ok is false when its op or
+// the op's shapes are not in the file, or the shapes are no product's.
+func (p *Products) Of(e Event) (Product, bool) {
+	id, ok := p.byID[e.External]
+	if !ok || e.External == 0 {
+		return Product{}, false
+	}
+	dims, types := p.args(id)
+	key := uint64(dims)<<32 | uint64(types)
+	if m, ok := p.memo[key]; ok {
+		return m, m.M > 0
+	}
+	m := product(p.text(dims), p.text(types))
+	p.memo[key] = m
+	return m, m.M > 0
+}
+
+const noText = ^uint32(0)
+
+func (p *Products) text(n uint32) string {
+	if n == noText {
+		return ""
+	}
+	return p.t.file.Texts[n]
+}
+
+func (p *Products) args(id EventID) (dims, types uint32) {
+	list := p.t.file.TextArgs
+	dims, types = noText, noText
+	for i := sort.Search(len(list), func(i int) bool { return EventID(list[i].Event) >= id }); i < len(list) && EventID(list[i].Event) == id; i++ {
+		switch list[i].Key {
+		case argDims:
+			dims = list[i].Text
+		case argTypes:
+			types = list[i].Text
+		}
+	}
+	return dims, types
+}
+
+// product finds the first two matrices among the inputs whose sides fit: M×K
+// and K×N, or M×K and N×K as a transposed weight. A batch of products (three
+// dimensions) is none of one weight.
+func product(dims, types string) Product {
+	var shapes []json.RawMessage
+	if json.Unmarshal([]byte(dims), &shapes) != nil {
+		return Product{}
+	}
+	var names []string
+	_ = json.Unmarshal([]byte(types), &names)
+	var a []int
+	for i, raw := range shapes {
+		var s []int
+		if json.Unmarshal(raw, &s) != nil || len(s) != 2 || s[0] <= 0 || s[1] <= 0 {
+			continue
+		}
+		if a == nil {
+			a = s
+			continue
+		}
+		p := Product{M: a[0], K: a[1], ElemBytes: elemBytes(names, i)}
+		switch {
+		case s[0] == a[1]:
+			p.N = s[1]
+		case s[1] == a[1]:
+			p.N = s[0]
+		default:
+			return Product{}
+		}
+		return p
+	}
+	return Product{}
+}
+
+// elemBytes is the size of a torch scalar type.
+func elemBytes(types []string, i int) float64 {
+	if i >= len(types) {
+		return 0
+	}
+	name := strings.TrimPrefix(types[i], "c10::")
+	switch name {
+	case "BFloat16", "Half":
+		return 2
+	case "float", "int":
+		return 4
+	case "double", "long", "long int":
+		return 8
+	case "signed char", "unsigned char":
+		return 1
+	}
+	if strings.HasPrefix(name, "Float8") {
+		return 1
+	}
+	if n, err := strconv.ParseFloat(strings.TrimPrefix(name, "Float"), 64); err == nil {
+		return n / 8
+	}
+	return 0
+}
