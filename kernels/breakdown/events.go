@@ -24,12 +24,13 @@ type Events struct {
 	group      []uint8
 	category   []uint16
 	categories []kernels.Category
-	stepOf     []int32 // by GPU event; -1 outside every step
-	callOf     []int32 // by GPU event; -1 without a launch
-	calls      []call  // by launch EventID
-	known      []Known // by GPU event
-	Landmarks  bool    // Steps were found by landmarks: nothing was annotated
-	stacks     *stacks // host frames around the launches
+	stepOf     []int32  // by GPU event; -1 outside every step
+	callOf     []int32  // by GPU event; -1 without a launch
+	calls      []call   // by launch EventID
+	known      []Known  // by GPU event
+	Landmarks  bool     // Steps were found by landmarks: nothing was annotated
+	stacks     *stacks  // host frames around the launches
+	shapes     []shaped // by GPU event
 	// Disagreements counts products whose module frames and place in the pass
 	// give different roles: an alarm.
 	Disagreements int64
@@ -52,7 +53,7 @@ func NewEvents(t *trace.Trace, c *kernels.Classifier, e Evidence) *Events {
 	ev.stacks = newStacks()
 	hostStacks(ev, ev.stacks)
 	ev.known = ev.placeRoles(e.Hide.of(ev))
-	ev.weigh(e.Blind)
+	ev.weigh(e)
 	return ev
 }
 

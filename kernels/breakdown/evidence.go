@@ -1,15 +1,18 @@
 package breakdown
 
 import (
+	"slices"
+
 	"tokprof/kernels/role"
 )
 
 // weigh decides each event's role by the strongest evidence: the name itself,
-// the module frames around the launch, and the place in the pass. It counts
+// the module frames around the launch, the shape of the weight, and the place
+// in the pass. It counts
 // the products on which a module and the place disagree.
-func (ev *Events) weigh(blind bool) {
+func (ev *Events) weigh(e Evidence) {
 	var modules moduleRoles
-	if !blind {
+	if !e.Blind {
 		modules = newModuleRoles(ev.stacks)
 	}
 	for i := range ev.known {
@@ -26,7 +29,18 @@ func (ev *Events) weigh(blind bool) {
 			}
 			k.Role, k.Provenance, k.Confidence = r, ByModule, 1
 		}
-		k.Part = partOf(m.Group, k.Place)
+	}
+	if !e.Blind {
+		direct := findShapes(ev)
+		ev.shapes = slices.Concat(direct, ev.capturedShapes(e.Captures))
+		if len(ev.shapes) == len(direct) {
+			ev.shapes = append(ev.shapes, ev.twinShapes(direct)...)
+		}
+		ev.voteShapes()
+	}
+	for i := range ev.known {
+		k := &ev.known[i]
+		k.Part = partOf(ev.Match(i).Group, k.Place)
 	}
 }
 

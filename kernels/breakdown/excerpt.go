@@ -4,20 +4,32 @@ import (
 	"cmp"
 	"slices"
 
+	"tokprof/kernels/role"
 	"tokprof/trace"
 )
 
 // Excerpt is one step kept event by event, for drawing.
 type Excerpt struct {
 	Step  int
-	Count int  // steps of its phase, of which this is the median by duration
-	Asked bool // picked by number, not as representative
+	Phase trace.Phase
+	Why   Pick
+	Count int // steps of its phase
 	Start trace.Time
 	End   trace.Time
 	Lanes []Lane
 	// Dropped counts host rows left out over maxHostSpans.
 	Dropped int64
 }
+
+// Pick is why a step was kept.
+type Pick uint8
+
+// Picks.
+const (
+	Asked   Pick = iota // by number
+	Median              // of its phase, by duration
+	Slowest             // of the phase with the most steps
+)
 
 // Lane is one track of an excerpt.
 type Lane struct {
@@ -34,6 +46,9 @@ type Span struct {
 	Kernel      int32 // into Rank.Kernels, -1 on the host
 	Name        string
 	Correlation uint64
+	Layer       int16 // -1 on the host and outside layers
+	Role        role.Role
+	Part        Part
 }
 
 const (
@@ -41,21 +56,19 @@ const (
 	maxExcerpts  = 64
 )
 
-// excerpts keeps the steps asked for, or the median step of each phase.
+// excerpts keeps the steps asked for, or the median step of each phase and the
+// slowest of the most common one. Where an earlier rank's excerpt was running
+// at the same time, the same step is kept, so that ranks can be drawn together.
 func excerpts(ev *Events, o Options, kernelOf []int32) []Excerpt {
 	var out []Excerpt
 	if o.ExcerptTo >= o.ExcerptFrom {
 		for s := max(o.ExcerptFrom, 0); s <= min(o.ExcerptTo, len(ev.Steps)-1) && len(out) < maxExcerpts; s++ {
 			if ev.Steps[s].Launches > 0 {
-				out = append(out, Excerpt{Step: s, Asked: true})
+				out = append(out, Excerpt{Step: s, Phase: ev.Steps[s].Label.Phase})
 			}
 		}
 	} else {
-		for _, p := range []trace.Phase{trace.Prefill, trace.Decode, trace.Mixed, trace.Dummy, trace.NoPhase} {
-			if s, n := medianStep(ev.Steps, p); n > 0 {
-				out = append(out, Excerpt{Step: s, Count: n})
-			}
-		}
+		out = representative(ev.Steps, o.Like)
 	}
 	if len(out) > 0 {
 		fillExcerpts(ev, out, kernelOf)
@@ -63,20 +76,74 @@ func excerpts(ev *Events, o Options, kernelOf []int32) []Excerpt {
 	return out
 }
 
-func medianStep(steps []Step, p trace.Phase) (step, n int) {
+func representative(steps []Step, like []Excerpt) []Excerpt {
+	var out []Excerpt
+	most := -1
+	byDuration := map[trace.Phase][]int{}
+	for _, p := range []trace.Phase{trace.Prefill, trace.Decode, trace.Mixed, trace.Dummy, trace.NoPhase} {
+		of := stepsByDuration(steps, p)
+		if len(of) == 0 {
+			continue
+		}
+		byDuration[p] = of
+		out = append(out, Excerpt{Step: of[(len(of)-1)/2], Phase: p, Why: Median, Count: len(of)})
+		if most < 0 || len(of) > out[most].Count {
+			most = len(out) - 1
+		}
+	}
+	if most >= 0 && out[most].Count > 2 {
+		p := out[most].Phase
+		out = append(out, Excerpt{Step: byDuration[p][out[most].Count-1], Phase: p, Why: Slowest, Count: out[most].Count})
+	}
+	for i := range out {
+		if s := sameStep(steps, out[i], like); s >= 0 {
+			out[i].Step = s
+		}
+	}
+	return distinct(out)
+}
+
+// distinct drops an excerpt of a step that another one shows already.
+func distinct(list []Excerpt) []Excerpt {
+	seen := map[int]bool{}
+	return slices.DeleteFunc(list, func(x Excerpt) bool {
+		again := seen[x.Step]
+		seen[x.Step] = true
+		return again
+	})
+}
+
+// sameStep finds the step that ran while an earlier rank's excerpt of the same
+// phase and reason did, -1 when none did.
+func sameStep(steps []Step, x Excerpt, like []Excerpt) int {
+	best, most := -1, trace.Time(0)
+	for _, l := range like {
+		if l.Phase != x.Phase || l.Why != x.Why {
+			continue
+		}
+		for i, s := range steps {
+			if s.Label.Phase != x.Phase || s.Launches == 0 {
+				continue
+			}
+			if shared := min(s.Last, l.End) - max(s.First, l.Start); shared > most {
+				best, most = i, shared
+			}
+		}
+	}
+	return best
+}
+
+func stepsByDuration(steps []Step, p trace.Phase) []int {
 	var of []int
 	for i, s := range steps {
 		if s.Label.Phase == p && s.Launches > 0 {
 			of = append(of, i)
 		}
 	}
-	if len(of) == 0 {
-		return 0, 0
-	}
 	slices.SortStableFunc(of, func(a, b int) int {
 		return cmp.Compare(steps[a].Last-steps[a].First, steps[b].Last-steps[b].First)
 	})
-	return of[(len(of)-1)/2], len(of)
+	return of
 }
 
 func fillExcerpts(ev *Events, out []Excerpt, kernelOf []int32) {
@@ -96,7 +163,10 @@ func fillExcerpts(ev *Events, out []Excerpt, kernelOf []int32) {
 			continue
 		}
 		e := t.Event(id)
-		lane(t, lanes[s], e.Track).add(Span{e.Start, e.Dur, kernelOf[e.Name], "", e.Correlation})
+		lane(t, lanes[s], e.Track).add(Span{
+			Start: e.Start, Dur: e.Dur, Kernel: kernelOf[e.Name], Correlation: e.Correlation,
+			Layer: ev.known[i].Layer, Role: ev.known[i].Role, Part: ev.known[i].Part,
+		})
 		if c := ev.callOf[i]; c >= 0 {
 			host[ev.calls[c].launch] = s
 		}
@@ -116,7 +186,7 @@ func fillExcerpts(ev *Events, out []Excerpt, kernelOf []int32) {
 		}
 		e := t.Event(id)
 		x.Start, x.End = min(x.Start, e.Start), max(x.End, e.End())
-		lane(t, lanes[s], e.Track).add(Span{e.Start, e.Dur, -1, t.Name(e.Name), e.Correlation})
+		lane(t, lanes[s], e.Track).add(Span{Start: e.Start, Dur: e.Dur, Kernel: -1, Name: t.Name(e.Name), Correlation: e.Correlation, Layer: -1})
 	}
 	for s, x := range at {
 		x.Lanes = sortLanes(lanes[s])

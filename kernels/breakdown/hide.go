@@ -17,6 +17,8 @@ type Evidence struct {
 	// Hide takes kernels out of the sequence before roles are assigned. Their
 	// time stays in every sum.
 	Hide Hide
+	// Captures are graph-capture traces of the run, for what replays lack.
+	Captures []*Captured
 }
 
 // Hide says which kernels to take out; the zero value takes none.

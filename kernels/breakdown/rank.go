@@ -28,6 +28,7 @@ type Rank struct {
 	Layers   []LayerSum
 	Graphs   []Graph
 	Excerpts []Excerpt
+	Captured *Captured // of a graph-capture trace
 	// Collectives, by step and order in it; those outside steps come first.
 	Collectives []Collective
 
@@ -127,7 +128,10 @@ type Options struct {
 	// ExcerptFrom and ExcerptTo pick steps to keep event by event; with
 	// ExcerptTo < ExcerptFrom the representative step of each phase is kept.
 	ExcerptFrom, ExcerptTo int
-	Evidence               Evidence
+	// Like are excerpts of ranks reduced before: of steps that ran at the same
+	// time, the same one is kept.
+	Like     []Excerpt
+	Evidence Evidence
 }
 
 // Reduce adds up one trace.
@@ -135,6 +139,9 @@ func Reduce(t *trace.Trace, c *kernels.Classifier, o Options) *Rank {
 	ev := NewEvents(t, c, o.Evidence)
 	r := &Rank{Info: t.Info, GPUName: t.GPUName(), Role: roleOf(ev), Steps: ev.Steps}
 	r.Ambiguous, r.AmbiguousPids = t.AmbiguousLaunches()
+	if r.Role == GraphCapture {
+		r.Captured = ReadCaptured(t)
+	}
 	if len(t.GPU()) == 0 {
 		return r
 	}

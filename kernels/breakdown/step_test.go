@@ -125,7 +125,7 @@ func TestRepresentativeStep(t *testing.T) {
 		from, to int
 		want     string
 	}{
-		{0, -1, "2: 2100–7100 GPU[200+30] host[100+5000]; "},
+		{0, -1, "2: 2100–7100 GPU[200+30] host[100+5000]; 0: 100–5100 GPU[200+50] host[100+5000]; "},
 		{1, 2, "1: 1100–6100 GPU[200+10] host[100+5000]; 2: 2100–7100 GPU[200+30] host[100+5000]; "},
 		{4, 99, "4: 4100–9100 GPU[200+20] host[100+5000]; "},
 		{-3, 0, "0: 100–5100 GPU[200+50] host[100+5000]; "},
@@ -150,8 +150,8 @@ func TestRepresentativeStep(t *testing.T) {
 			t.Errorf("steps %d to %d: got %q, want %q", test.from, test.to, got, test.want)
 		}
 	}
-	if got := Reduce(tr, classifier(t), Options{ExcerptTo: -1}).Excerpts[0]; got.Count != 5 || got.Asked {
-		t.Errorf("the representative of five steps is one of %d, asked %v", got.Count, got.Asked)
+	if got := Reduce(tr, classifier(t), Options{ExcerptTo: -1}).Excerpts[0]; got.Count != 5 || got.Why == Asked {
+		t.Errorf("the representative of five steps is one of %d, asked %v", got.Count, got.Why == Asked)
 	}
 }
 

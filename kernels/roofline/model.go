@@ -33,10 +33,10 @@ type Model struct {
 
 	Kinds []Kind // one per layer
 
-	Base   Format  // what is not quantised: torch_dtype
-	Quant  *Format // what is quantised, nil if nothing is
-	skip   []skipRule
-	sparse bool // only the experts are quantised (mxfp4)
+	Base   Format            // what is not quantised: torch_dtype
+	Quant  *Format           // what is quantised, nil if nothing is
+	skip   map[string][]bool // by role and layer: not quantised after all
+	sparse bool              // only the experts are quantised (mxfp4)
 }
 
 // Mixer is how a layer mixes tokens.

@@ -11,7 +11,7 @@ import (
 // Limits on a config: beyond them a number is damage, not a size.
 const (
 	maxConfig = 16 << 20 // bytes
-	maxLayers = 10_000
+	maxLayers = 1000
 	maxSize   = 1 << 24
 )
 

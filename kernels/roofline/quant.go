@@ -54,13 +54,13 @@ func (c *config) quantisation(m *Model) {
 	if json.Unmarshal(raw, &q) != nil {
 		return
 	}
-	for _, list := range [][]string{q.NotConvert, q.Ignored, q.Ignore, q.Exclude} {
-		for _, entry := range list {
-			if rule, ok := newSkipRule(entry); ok {
-				m.skip = append(m.skip, rule)
-			}
+	var rules []skipRule
+	for _, entry := range slices.Concat(q.NotConvert, q.Ignored, q.Ignore, q.Exclude) {
+		if rule, ok := newSkipRule(entry); ok {
+			rules = append(rules, rule)
 		}
 	}
+	m.skip = skippedLayers(rules, m.Layers)
 	*m.Quant = q.format(m.Base)
 	m.sparse = q.Method == "mxfp4"
 }
@@ -183,24 +183,44 @@ var modules = map[string][]string{
 // the embedding and the head stay in the base format: engines do not quantise
 // them.
 func (m Model) Format(role string, layer int) Format {
-	names, ok := modules[role]
-	if m.Quant == nil || !ok || m.sparse && !strings.HasPrefix(role, "experts_") {
+	if _, ok := modules[role]; m.Quant == nil || !ok || m.sparse && !strings.HasPrefix(role, "experts_") {
 		return m.Base
 	}
-	for _, prefix := range []string{"model.layers.", "language_model.model.layers.", "model.language_model.layers."} {
-		for _, name := range names {
-			full := prefix + strconv.Itoa(layer) + "." + name
-			if slices.ContainsFunc(m.skip, func(r skipRule) bool { return r.covers(full) }) {
-				return m.Base
-			}
-		}
+	if skipped := m.skip[role]; layer >= 0 && layer < len(skipped) && skipped[layer] {
+		return m.Base
 	}
 	return *m.Quant
 }
 
+// prefixes are what checkpoints put before a layer's number.
+var prefixes = []string{"model.layers.", "language_model.model.layers.", "model.language_model.layers."}
+
+// skippedLayers tells for each role the layers in which a rule keeps one of its
+// modules unquantised. Lists of some checkpoints name every module, so this is
+// worked out once.
+func skippedLayers(rules []skipRule, layers int) map[string][]bool {
+	if len(rules) == 0 {
+		return nil
+	}
+	out := make(map[string][]bool, len(modules))
+	for role, names := range modules {
+		skipped := make([]bool, layers)
+		for layer := range skipped {
+			skipped[layer] = slices.ContainsFunc(names, func(name string) bool {
+				return slices.ContainsFunc(prefixes, func(prefix string) bool {
+					full := prefix + strconv.Itoa(layer) + "." + name
+					return slices.ContainsFunc(rules, func(r skipRule) bool { return r.covers(full) })
+				})
+			})
+		}
+		out[role] = skipped
+	}
+	return out
+}
+
 // skipRule is one entry of a list of unquantised modules.
 type skipRule struct {
-	segments string         // a run of whole path segments, dots around it
+	segments string         // a run of whole path segments, with a dot on each side
 	re       *regexp.Regexp // or a pattern
 }
 

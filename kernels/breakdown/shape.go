@@ -1,0 +1,84 @@
+package breakdown
+
+import (
+	"tokprof/kernels/role"
+	"tokprof/trace"
+)
+
+// shaped is one product whose shape the launching op recorded.
+type shaped struct {
+	event int32
+	trace.Product
+	how Provenance // ByShape, ByCapture or ByTwin
+}
+
+// weight is what products of one layer slot share: the sides of their weight.
+type weight struct{ k, n int }
+
+// shapeVote is how sure a weight's shape must be of its role: a shape that two
+// roles share (a square output projection and a query projection) decides
+// nothing.
+const shapeVote = 0.95
+
+// findShapes lists the products with recorded shapes.
+func findShapes(ev *Events) []shaped {
+	t := ev.Trace
+	if !t.HasShapes() {
+		return nil
+	}
+	products := t.Products()
+	var out []shaped
+	for i, id := range t.GPU() {
+		if ev.match[t.NameOf(id)].Group != "gemm" {
+			continue
+		}
+		if p, ok := products.Of(t.Event(id)); ok {
+			out = append(out, shaped{int32(i), p, ByShape})
+		}
+	}
+	return out
+}
+
+// voteShapes lets each weight shape elect its role from the products whose
+// role is known, and gives that role to every product of the shape: place and
+// shape then agree, and a product whose place was unclear is known after all.
+func (ev *Events) voteShapes() {
+	votes := map[weight]map[role.Role]int{}
+	for _, s := range ev.shapes {
+		if r := ev.known[s.event].Role; r != role.Unknown {
+			w := weight{s.K, s.N}
+			if votes[w] == nil {
+				votes[w] = map[role.Role]int{}
+			}
+			votes[w][r]++
+		}
+	}
+	type elected struct {
+		role  role.Role
+		share float32
+	}
+	winners := map[weight]elected{}
+	for w, v := range votes {
+		total, best := 0, role.Unknown
+		for r, n := range v {
+			total += n
+			if n > v[best] || n == v[best] && r < best {
+				best = r
+			}
+		}
+		if share := float32(v[best]) / float32(total); share >= shapeVote && total > 1 {
+			winners[w] = elected{best, share}
+		}
+	}
+	for _, s := range ev.shapes {
+		k := &ev.known[s.event]
+		win, ok := winners[weight{s.K, s.N}]
+		if !ok || k.Provenance > s.how {
+			continue
+		}
+		if k.Role != role.Unknown && k.Role != win.role {
+			ev.Disagreements++
+		}
+		k.Role, k.Provenance, k.Confidence = win.role, s.how, win.share
+	}
+}
