@@ -24,6 +24,8 @@ type profileKey struct {
 	device int
 	stream int64
 	phase  string
+	role   string
+	part   string
 	graph  bool
 }
 
@@ -55,7 +57,7 @@ func WriteProfile(w io.Writer, s *document.Set) error {
 // default) and exposed_time in nanoseconds, and launches. Stacks are Python
 // frames and operators where they are known, and synthetic frames where they
 // are not; the kernel is the innermost frame. The labels group, category,
-// device, stream, rank, graph and phase have values that pprof cannot take for
+// device, stream, rank, graph, phase, role and part have values that pprof cannot take for
 // numbers. Several windows are kept apart by an outermost frame and a label.
 // The error says that the document's stack tree is broken.
 func Profile(s *document.Set) (*profile.Profile, error) {
@@ -141,6 +143,7 @@ func (b *profileBuilder) addWindow(a *document.Analysis, window string) {
 		key := profileKey{
 			window: window, node: canon[s.Node], kernel: kernels[s.Kernel].ID, group: labelText(cmp.Or(k.Group, "unclassified")),
 			cat: labelText(kernelCategory(k)), rank: s.Rank, device: s.Device, stream: s.Stream, phase: labelText(s.Phase), graph: s.Graph,
+			role: s.Role, part: s.Part,
 		}
 		sample := seen[key]
 		if sample == nil {
@@ -184,6 +187,12 @@ func (k *profileKey) labels() map[string][]string {
 	}
 	if k.phase != "" {
 		l["phase"] = []string{k.phase}
+	}
+	if k.role != "" {
+		l["role"] = []string{k.role}
+	}
+	if k.part != "" {
+		l["part"] = []string{k.part}
 	}
 	if k.window != "" {
 		l["window"] = []string{k.window}

@@ -55,6 +55,9 @@ func writeEvents(ctx context.Context, s *shared, path, to string, e *evidenceFla
 	if err != nil {
 		return err
 	}
+	if !evidence.Blind {
+		evidence.Captures = s.beside(ctx, path)
+	}
 	t, err := s.open(ctx, path, false)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -36,6 +37,10 @@ func (s *shared) reduceAll(ctx context.Context, paths []string, o breakdown.Opti
 	if err != nil {
 		return nil, nil, err
 	}
+	if !o.Evidence.Blind {
+		files = withCaptures(files)
+	}
+	capturesFirst(files)
 	var ranks []*breakdown.Rank
 	var unread []document.Unread
 	for i, path := range files {
@@ -48,6 +53,12 @@ func (s *shared) reduceAll(ctx context.Context, paths []string, o breakdown.Opti
 		switch {
 		case err == nil:
 			ranks = append(ranks, r)
+			switch r.Role {
+			case breakdown.GPURank:
+				o.Like = append(o.Like, r.Excerpts...)
+			case breakdown.GraphCapture:
+				o.Evidence.Captures = append(o.Evidence.Captures, r.Captured)
+			}
 		case len(files) > 1 && errors.As(err, &bad):
 			unread = append(unread, document.Unread{Name: trace.BaseName(path), Why: bad.Reason(), Frontend: trace.ParseFileName(trace.BaseName(path)).Frontend})
 			if !unread[len(unread)-1].Frontend {
@@ -58,6 +69,30 @@ func (s *shared) reduceAll(ctx context.Context, paths []string, o breakdown.Opti
 		}
 	}
 	return ranks, unread, s.enough(files, ranks)
+}
+
+// withCaptures adds the graph-capture traces that lie beside the files.
+func withCaptures(files []string) []string {
+	for _, f := range slices.Clone(files) {
+		for _, c := range trace.CapturesBeside(f) {
+			if !slices.Contains(files, c) {
+				files = append(files, c)
+			}
+		}
+	}
+	return files
+}
+
+// capturesFirst puts graph-capture traces before the ranks that replay their
+// graphs, and keeps the order otherwise.
+func capturesFirst(files []string) {
+	capture := func(path string) int {
+		if trace.ParseFileName(trace.BaseName(path)).Capture || strings.Contains(path, "capture_traces") {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(files, func(a, b string) int { return capture(a) - capture(b) })
 }
 
 func (s *shared) reduce(ctx context.Context, path string, c *kernels.Classifier, o breakdown.Options) (*breakdown.Rank, error) {
@@ -125,6 +160,18 @@ type evidenceFlags struct {
 func (e *evidenceFlags) add(f *pflag.FlagSet) {
 	f.BoolVar(&e.blind, "blind", false, "for tests: forget ops, shapes, frames and capture traces")
 	f.StringVar(&e.hide, "hide", "", "for tests: hide `WHAT` from role assignment:\nnorm, activation or random:5%")
+}
+
+// beside reads the graph-capture traces that lie beside one rank's trace. One
+// that cannot be read is only missing evidence.
+func (s *shared) beside(ctx context.Context, path string) []*breakdown.Captured {
+	var out []*breakdown.Captured
+	for _, c := range trace.CapturesBeside(path) {
+		if t, err := s.open(ctx, c, false); err == nil {
+			out = append(out, breakdown.ReadCaptured(t))
+		}
+	}
+	return out
 }
 
 func (e *evidenceFlags) evidence() (breakdown.Evidence, error) {

@@ -367,6 +367,7 @@ type Timeline struct {
 	StartUnixNS int64
 	DurNS       int64
 	Lanes       []Lane // GPU streams first, then the launching host threads
+	Slowest     bool   // the slowest of its phase, not the representative one
 	Truncated   int64  // events left out to keep the drawing small
 }
 
@@ -387,4 +388,7 @@ type SpanEvent struct {
 	Name    string // of host rows
 	// Correlation joins a launch call to its GPU events; 0 when unknown.
 	Correlation uint64
+	Layer       int    // -1 on host rows and outside layers
+	Role        string // "" when unknown
+	Part        string // "" on host rows
 }

@@ -16,8 +16,12 @@ func (b *builder) timelines() {
 				Title: fmt.Sprintf("%s step %d", phase, x.Step), Phase: phase, Step: x.Step, Rank: b.number[i],
 				StartUnixNS: int64(x.Start), DurNS: int64(x.End - x.Start), Truncated: x.Dropped,
 			}
-			if !x.Asked && x.Count > 1 {
+			switch {
+			case x.Why == breakdown.Median && x.Count > 1:
 				t.Title += fmt.Sprintf(" (median of %d)", x.Count)
+			case x.Why == breakdown.Slowest:
+				t.Title += fmt.Sprintf(" (slowest of %d)", x.Count)
+				t.Slowest = true
 			}
 			for _, l := range x.Lanes {
 				t.Lanes = append(t.Lanes, b.lane(i, x, l))
@@ -33,9 +37,10 @@ func (b *builder) lane(rank int, x breakdown.Excerpt, l breakdown.Lane) Lane {
 		out.Name = fmt.Sprintf("GPU %d stream %d", l.Device, l.Stream)
 	}
 	for _, s := range l.Spans {
-		e := SpanEvent{StartNS: int64(s.Start - x.Start), DurNS: int64(s.Dur), Kernel: -1, Name: s.Name, Correlation: s.Correlation}
+		e := SpanEvent{StartNS: int64(s.Start - x.Start), DurNS: int64(s.Dur), Kernel: -1, Name: s.Name, Correlation: s.Correlation, Layer: int(s.Layer)}
 		if s.Kernel >= 0 {
 			e.Kernel = b.kernelAt[rank][s.Kernel]
+			e.Role, e.Part = s.Role.String(), s.Part.String()
 		}
 		out.Spans = append(out.Spans, e)
 	}

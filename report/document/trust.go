@@ -80,6 +80,9 @@ func (b *builder) damage(who string, r *breakdown.Rank) {
 		b.doubt("truncated", Error, all, "%s is cut at byte %d of its text (%s): later events are in no number%s",
 			who, r.Info.TruncatedAt, r.Info.TruncatedBy, lost(r))
 	}
+	if r.Info.ChecksumFailed {
+		b.doubt("checksum", Error, all, "%s does not match its own checksum: bytes changed on the way, so any value may be wrong; copy it again", who)
+	}
 	if r.Info.Skipped > 0 {
 		where := ""
 		if len(r.Info.Damage) > 0 {
@@ -87,7 +90,7 @@ func (b *builder) damage(who string, r *breakdown.Rank) {
 		}
 		b.doubt("skipped_events", Warning, all, "%s: %s of %s rows are damaged and left out%s",
 			who, FormatCount(r.Info.Skipped), FormatCount(r.Info.Events+r.Info.Skipped), where)
-	} else if len(r.Info.Damage) > 0 && !r.Info.Truncated {
+	} else if len(r.Info.Damage) > 0 && !r.Info.Truncated && !r.Info.ChecksumFailed {
 		b.doubt("repaired", Info, nil, "%s is damaged at byte %d (%s) and was read all the same; no row was left out", who, r.Info.Damage[0].Offset, r.Info.Damage[0].What)
 	}
 	if r.Ambiguous > 0 {

@@ -59,6 +59,15 @@ var trustCases = []struct {
 		e := &edited{dir: t.TempDir(), text: raw[:len(raw)*8/10]}
 		return []*breakdown.Rank{e.as(t, "rank0.1795400711861592576.pt.trace.json.gz")}
 	}, Options{}},
+	{"a checksum that does not match", func(t *testing.T) []*breakdown.Rank {
+		raw, err := os.ReadFile(fixturePath(tp2Rank0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw[len(raw)-8] ^= 1
+		e := &edited{dir: t.TempDir(), text: raw}
+		return []*breakdown.Rank{e.as(t, "rank0.1795400711861592576.pt.trace.json.gz")}
+	}, Options{}},
 	{"text that ends inside an event", func(t *testing.T) []*breakdown.Rank {
 		n := 0
 		e := edit(t, tp2Rank0).rows(t, func(r row) bool { // and before that lacks a copy
