@@ -26,8 +26,8 @@ type Product struct {
 // Products joins ops with recorded input shapes to what they launched.
 type Products struct {
 	t    *Trace
-	byID map[uint64]EventID // External id → op
-	memo map[uint64]Product // by text ids of dims and types
+	byID map[uint64]EventID  // External id → op
+	memo map[uint64]*Product // by text ids of dims and types; nil for no product
 }
 
 // HasShapes says whether any op has recorded input shapes.
@@ -35,7 +35,7 @@ func (t *Trace) HasShapes() bool { return len(t.file.TextArgs) > 0 }
 
 // Products reads the ops' shapes once.
 func (t *Trace) Products() *Products {
-	p := &Products{t: t, byID: map[uint64]EventID{}, memo: map[uint64]Product{}}
+	p := &Products{t: t, byID: map[uint64]EventID{}, memo: map[uint64]*Product{}}
 	last := NoEvent
 	for _, a := range t.file.TextArgs {
 		if id := EventID(a.Event); id != last {
@@ -59,21 +59,24 @@ func isProduct(op string) bool {
 	return strings.HasSuffix(op, "scaled_mm") || strings.HasSuffix(op, "_gemm")
 }
 
-// Of returns the product that launched a GPU event; ok is false when its op or
-// the op's shapes are not in the file, or the shapes are no product's.
-func (p *Products) Of(e Event) (Product, bool) {
+// Of returns the product that launched a GPU event, nil when its op or the op's
+// shapes are not in the file, or the shapes are no product's.
+func (p *Products) Of(e Event) *Product {
 	id, ok := p.byID[e.External]
 	if !ok || e.External == 0 {
-		return Product{}, false
+		return nil
 	}
 	dims, types := p.args(id)
 	key := uint64(dims)<<32 | uint64(types)
 	if m, ok := p.memo[key]; ok {
-		return m, m.M > 0
+		return m
 	}
-	m := product(p.text(dims), p.text(types))
+	var m *Product
+	if x := product(p.text(dims), p.text(types)); x.M > 0 {
+		m = &x
+	}
 	p.memo[key] = m
-	return m, m.M > 0
+	return m
 }
 
 const noText = ^uint32(0)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tokprof/kernels/breakdown"
+	"tokprof/kernels/roofline"
 	"tokprof/report"
 	"tokprof/report/document"
 	"tokprof/report/page"
@@ -19,7 +21,7 @@ import (
 type analyzeOptions struct {
 	*shared
 	html, md, json, csv, pprof, folded, perfetto string
-	window, steps                                string
+	window, steps, model                         string
 	strict                                       bool
 	evidence                                     evidenceFlags
 }
@@ -52,6 +54,7 @@ standard input, as an output standard output (which then carries that alone).`,
 	f.StringVar(&o.perfetto, "perfetto", "", "write a timeline of one step per phase, for\nui.perfetto.dev, to `FILE` (at most 20 MB)")
 	f.StringVar(&o.steps, "steps", "", "draw steps `A-B` (from 0) in timelines, not one per phase")
 	f.StringVar(&o.window, "window", "", "take one window, by `N|NAME` (1, w1)")
+	f.StringVar(&o.model, "model", "", "config.json `FILE` of the served model: work per role,\nand whether the trace fits it")
 	f.BoolVar(&o.strict, "strict", false, "exit 1 when a trust line warns")
 	o.evidence.add(f)
 	return cmd
@@ -85,11 +88,15 @@ func (o *analyzeOptions) run(ctx context.Context, args []string) error {
 			return err
 		}
 	}
+	model, err := o.readModel()
+	if err != nil {
+		return err
+	}
 	ranks, unread, err := o.reduceAll(ctx, args, opt)
 	if err != nil {
 		return err
 	}
-	set := document.Build(ranks, document.Options{Version: versionText(), Command: o.command(args), Unread: unread})
+	set := document.Build(ranks, document.Options{Version: versionText(), Command: o.command(args), Unread: unread, Model: model})
 	if set, err = pickWindow(set, o.window); err != nil {
 		return err
 	}
@@ -100,6 +107,23 @@ func (o *analyzeOptions) run(ctx context.Context, args []string) error {
 		return strictly(set)
 	}
 	return nil
+}
+
+// readModel reads the served model's config, nil when none is given.
+func (o *analyzeOptions) readModel() (*roofline.Model, error) {
+	if o.model == "" {
+		return nil, nil
+	}
+	f, err := os.Open(o.model)
+	if err != nil {
+		return nil, fmt.Errorf("--model %s cannot be read: %w", o.model, cause(err))
+	}
+	defer func() { _ = f.Close() }()
+	m, err := roofline.ParseModel(f)
+	if err != nil {
+		return nil, fmt.Errorf("--model %s: %w", o.model, err)
+	}
+	return &m, nil
 }
 
 // draw writes what was asked for, and the table unless standard output

@@ -14,7 +14,7 @@ import (
 // walls: who may import whom of ours. A package without an entry does not
 // belong to the house; a new one needs a sentence, an entry and a reason.
 var walls = map[string][]string{
-	"cmd/tokprof":            {"trace", "kernels", "kernels/breakdown", "kernels/role", "report", "report/document", "report/page"},
+	"cmd/tokprof":            {"trace", "kernels", "kernels/breakdown", "kernels/role", "kernels/roofline", "report", "report/document", "report/page"},
 	"report":                 {"report/document", "kernels"},
 	"report/page":            {"report/document"},
 	"report/document":        {"trace", "kernels", "kernels/breakdown", "kernels/role", "kernels/roofline", "report/diagnose"},

@@ -15,7 +15,7 @@ type Captured struct {
 
 // node is one captured launch.
 type node struct {
-	product trace.Product // M is 0 when the op is no product
+	product *trace.Product // nil when the op is no product
 }
 
 // ReadCaptured finds the launches between begin and end of each stream
@@ -45,8 +45,7 @@ func ReadCaptured(t *trace.Trace) *Captured {
 				capturing = false
 			case submitCall:
 				if capturing {
-					p, _ := products.Of(t.Event(id))
-					open = append(open, node{p})
+					open = append(open, node{products.Of(t.Event(id))})
 				}
 			}
 		}
@@ -111,11 +110,11 @@ func (ev *Events) align(g []node, events []int32) ([]shaped, bool) {
 	var out []shaped
 	for n, x := range g {
 		group := ev.Match(int(events[n])).Group
-		if (x.product.M > 0) != (group == "gemm") && group != "memory" {
+		if (x.product != nil) != (group == "gemm") && group != "memory" {
 			return nil, false
 		}
-		if x.product.M > 0 && group == "gemm" {
-			out = append(out, shaped{events[n], x.product, ByCapture})
+		if x.product != nil && group == "gemm" {
+			out = append(out, shaped{x.product, events[n], ByCapture})
 		}
 	}
 	return out, len(out) > 0

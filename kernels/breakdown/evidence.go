@@ -8,22 +8,26 @@ import (
 
 // weigh decides each event's role by the strongest evidence: the name itself,
 // the module frames around the launch, the shape of the weight, and the place
-// in the pass. It counts
-// the products on which a module and the place disagree.
+// in the pass. It counts the products on which module or shape and the place
+// disagree.
 func (ev *Events) weigh(e Evidence) {
+	t := ev.Trace
+	names := ev.nameEvidence()
 	var modules moduleRoles
 	if !e.Blind {
 		modules = newModuleRoles(ev.stacks)
 	}
-	for i := range ev.known {
-		k := &ev.known[i]
-		m := ev.Match(i)
-		if r := roleOfName(m.Group, m.Subgroup); r != role.Unknown {
-			k.Role, k.Provenance, k.Confidence = r, ByName, 1
+	for i, id := range t.GPU() {
+		k, n := &ev.known[i], &names[t.NameOf(id)]
+		if n.role != role.Unknown {
+			k.Role, k.Provenance, k.Confidence = n.role, ByName, 1
 		} else if k.Role != role.Unknown {
 			k.Provenance = ByPosition
 		}
-		if r := modules.of(ev, i); r != role.Unknown && ev.servesProduct(i) {
+		if !n.product || modules.byNode == nil {
+			continue
+		}
+		if r := modules.of(ev, i); r != role.Unknown {
 			if k.Provenance == ByPosition && k.Role != r {
 				ev.Disagreements++
 			}
@@ -38,17 +42,35 @@ func (ev *Events) weigh(e Evidence) {
 		}
 		ev.voteShapes()
 	}
-	for i := range ev.known {
+	for i, id := range t.GPU() {
 		k := &ev.known[i]
-		k.Part = partOf(ev.Match(i).Group, k.Place)
+		k.Part = partOf(names[t.NameOf(id)].part, k.Place)
 	}
 }
 
-// servesProduct says whether a role by module means the event: products and
-// what belongs to them, not the copies and elementwise kernels beside them.
-func (ev *Events) servesProduct(i int) bool {
-	m := ev.Match(i)
-	return m.Group == "gemm"
+// named is what a name alone says of an event's role and part.
+type named struct {
+	role    role.Role
+	part    Part // of its category; PartOther where the place decides
+	product bool // roles by module and shape are about it
+}
+
+func (ev *Events) nameEvidence() []named {
+	out := make([]named, len(ev.match))
+	for n, m := range ev.match {
+		out[n] = named{roleOfName(m.Group, m.Subgroup), PartOther, m.Group == "gemm"}
+		switch m.Group {
+		case "attention":
+			out[n].part = PartAttention
+		case "ffn":
+			out[n].part = PartFFN
+		case "comm":
+			out[n].part = PartComm
+		case "gemm":
+			out[n].part = PartUnattributed
+		}
+	}
+	return out
 }
 
 // roleOfName is the role that a category alone proves.
@@ -69,24 +91,19 @@ func roleOfName(group, subgroup string) role.Role {
 
 // partOf is the headline part of an event: its role's, its category's, or that
 // of the block it stands in.
-func partOf(group string, p role.Place) Part {
-	switch p.Role.Part() {
-	case "attention":
-		return PartAttention
-	case "ffn":
-		return PartFFN
-	case "head":
-		return PartHead
+func partOf(byName Part, p role.Place) Part {
+	if p.Role != role.Unknown {
+		switch p.Role.Part() {
+		case "attention":
+			return PartAttention
+		case "ffn":
+			return PartFFN
+		case "head":
+			return PartHead
+		}
 	}
-	switch group {
-	case "attention":
-		return PartAttention
-	case "ffn":
-		return PartFFN
-	case "comm":
-		return PartComm
-	case "gemm":
-		return PartUnattributed
+	if byName != PartOther {
+		return byName
 	}
 	switch p.Zone {
 	case role.Attention:

@@ -205,10 +205,12 @@ func (r *Rank) Outside(from, to trace.Time) (noStep, unknown trace.Time) {
 
 // idler explains the gaps of one device.
 type idler struct {
-	ev    *Events
-	host  *hostTimes
-	idle  [numCauses]Idle
-	parts [3][]span // scratch
+	phase   trace.Phase // of the step that was last at work: a gap counts for it
+	byPhase [numPhases][numCauses]trace.Time
+	ev      *Events
+	host    *hostTimes
+	idle    [numCauses]Idle
+	parts   [3][]span // scratch
 }
 
 // gap explains the time from one device-wide end to the next start. next is
@@ -264,4 +266,9 @@ func (d *idler) waitForHost(from, to trace.Time, other Cause, sync spans) {
 	d.add(other, total(b[1]))
 }
 
-func (d *idler) add(c Cause, t trace.Time) { d.idle[c].Add(t) }
+func (d *idler) add(c Cause, t trace.Time) {
+	d.idle[c].Add(t)
+	if t > 0 {
+		d.byPhase[d.phase][c] += t
+	}
+}

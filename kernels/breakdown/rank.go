@@ -29,6 +29,8 @@ type Rank struct {
 	Graphs   []Graph
 	Excerpts []Excerpt
 	Captured *Captured // of a graph-capture trace
+	Shapes   []ShapeSum
+	Weights  []WeightSeen
 	// Collectives, by step and order in it; those outside steps come first.
 	Collectives []Collective
 
@@ -57,7 +59,8 @@ type Device struct {
 	Events    int64
 	First     trace.Time
 	Last      trace.Time
-	Idle      [numCauses]Idle // between First and Last
+	Idle      [numCauses]Idle                  // between First and Last
+	PhaseIdle [numPhases][numCauses]trace.Time // by the phase whose step was last at work
 	Launches  Launches
 }
 
@@ -153,6 +156,7 @@ func Reduce(t *trace.Trace, c *kernels.Classifier, o Options) *Rank {
 	}
 	u.finish()
 	r.Collectives = u.collectives()
+	r.Shapes, r.Weights = shapeSums(ev)
 	r.Unanswered, r.LastLaunch = unanswered(ev)
 	r.Graphs = findGraphs(ev)
 	r.Excerpts = excerpts(ev, o, u.kernelOf)

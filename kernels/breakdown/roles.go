@@ -1,7 +1,8 @@
 package breakdown
 
 import (
-	"cmp"
+	"encoding/binary"
+	"hash/fnv"
 	"slices"
 
 	"tokprof/kernels/role"
@@ -63,8 +64,8 @@ func (ev *Events) placeRoles(hide func(int) bool) []Known {
 	for i := range out {
 		out[i].Layer = -1
 	}
-	p := &placer{ev: ev, classes: make([]role.Kernel, t.Names()), known: make([]bool, t.Names()), hide: hide}
-	p.streams = make([]int32, t.Tracks())
+	p := &placer{ev: ev, classes: make([]role.Kernel, t.Names()), known: make([]bool, t.Names()), hide: hide, decided: map[uint64]decision{}}
+	p.streams, p.onMain = make([]int32, t.Tracks()), make([]int32, len(ev.calls))
 	for _, events := range ev.passes() {
 		p.place(events, out)
 	}
@@ -93,6 +94,10 @@ type placer struct {
 	known   []bool
 	hide    func(int) bool
 	streams []int32 // events by track, of one pass
+	decided map[uint64]decision
+	kept    int
+	pass    int32
+	onMain  []int32 // by call: the last pass in which it had an event on the main stream
 	main    []int32
 	seq     []role.Kernel
 }
@@ -115,13 +120,43 @@ func (p *placer) place(events []int32, out []Known) {
 			side = append(side, i)
 		}
 	}
-	for n, pl := range role.Assign(p.seq) {
+	for n, pl := range p.assign() {
 		out[p.main[n]].Place = pl
 	}
 	if len(side) > 0 {
 		p.placeSide(side, out)
 	}
 }
+
+// assign places the pass in p.seq. Servers run the same pass again and again (a
+// captured graph always, an eager step most often), so a pass is decided once
+// and its places are used by position for each repeat.
+func (p *placer) assign() []role.Place {
+	h := fnv.New64a()
+	var b [4]byte
+	for _, k := range p.seq {
+		binary.LittleEndian.PutUint32(b[:], k.Name)
+		_, _ = h.Write(b[:])
+	}
+	sum := h.Sum64()
+	if d, ok := p.decided[sum]; ok && slices.Equal(d.seq, p.seq) {
+		return d.places
+	}
+	d := decision{slices.Clone(p.seq), role.Assign(p.seq)}
+	if p.kept += len(p.seq); p.kept < maxDecided {
+		p.decided[sum] = d
+	}
+	return d.places
+}
+
+// decision is one pass and what was decided about it.
+type decision struct {
+	seq    []role.Kernel
+	places []role.Place
+}
+
+// maxDecided bounds the kernels in remembered passes: 16 MB.
+const maxDecided = 1 << 19
 
 func (p *placer) class(i int32) role.Kernel {
 	name := p.ev.Trace.NameOf(p.ev.Trace.GPU()[i])
@@ -160,8 +195,10 @@ func (p *placer) mainStream(events []int32) func(int32) bool {
 	byCall := p.graphStreams(events, best)
 	return func(i int32) bool {
 		tr := t.TrackOf(t.GPU()[i])
-		if m, ok := byCall[p.ev.callOf[i]]; ok {
-			return tr == m
+		if len(byCall) > 0 {
+			if m, ok := byCall[p.ev.callOf[i]]; ok {
+				return tr == m
+			}
 		}
 		return tr == best
 	}
@@ -171,30 +208,34 @@ func (p *placer) mainStream(events []int32) func(int32) bool {
 // stream, its own busiest stream.
 func (p *placer) graphStreams(events []int32, best trace.TrackID) map[int32]trace.TrackID {
 	t := p.ev.Trace
+	p.pass++
+	elsewhere := false
+	for _, i := range events {
+		if p.ev.InGraph(int(i)) && t.TrackOf(t.GPU()[i]) == best {
+			p.onMain[p.ev.callOf[i]] = p.pass
+		}
+	}
+	for _, i := range events {
+		elsewhere = elsewhere || p.ev.InGraph(int(i)) && p.onMain[p.ev.callOf[i]] != p.pass
+	}
+	if !elsewhere {
+		return nil
+	}
 	type key struct {
 		call  int32
 		track trace.TrackID
 	}
 	counts := map[key]int{}
 	for _, i := range events {
-		if p.ev.InGraph(int(i)) {
-			counts[key{p.ev.callOf[i], t.TrackOf(t.GPU()[i])}]++
+		if c := p.ev.callOf[i]; p.ev.InGraph(int(i)) && p.onMain[c] != p.pass {
+			counts[key{c, t.TrackOf(t.GPU()[i])}]++
 		}
 	}
-	keys := make([]key, 0, len(counts))
-	for k := range counts {
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, func(a, b key) int {
-		return cmp.Or(cmp.Compare(a.call, b.call), cmp.Compare(counts[b], counts[a]), cmp.Compare(a.track, b.track))
-	})
 	out := map[int32]trace.TrackID{}
-	for _, k := range keys {
-		if _, ok := out[k.call]; !ok {
+	for k, n := range counts {
+		old, ok := out[k.call]
+		if o := counts[key{k.call, old}]; !ok || n > o || n == o && k.track < old {
 			out[k.call] = k.track
-		}
-		if k.track == best {
-			out[k.call] = best
 		}
 	}
 	return out

@@ -7,9 +7,9 @@ import (
 
 // shaped is one product whose shape the launching op recorded.
 type shaped struct {
+	*trace.Product
 	event int32
-	trace.Product
-	how Provenance // ByShape, ByCapture or ByTwin
+	how   Provenance // ByShape, ByCapture or ByTwin
 }
 
 // weight is what products of one layer slot share: the sides of their weight.
@@ -32,8 +32,8 @@ func findShapes(ev *Events) []shaped {
 		if ev.match[t.NameOf(id)].Group != "gemm" {
 			continue
 		}
-		if p, ok := products.Of(t.Event(id)); ok {
-			out = append(out, shaped{int32(i), p, ByShape})
+		if p := products.Of(t.Event(id)); p != nil {
+			out = append(out, shaped{p, int32(i), ByShape})
 		}
 	}
 	return out

@@ -17,11 +17,11 @@ type sums struct {
 	kernelOf []int32   // by trace.NameID, -1 before its first event
 	durs     []lengths // by kernel
 	cells    map[cellKey]int32
-	last     []lastCell // by trace.NameID
-	streams  []*Stream  // by trace.TrackID
-	steps    []map[stepKey]trace.Time
-	layers   map[layerKey]*LayerSum
-	lastRun  map[layerKey]int32
+	last     []lastCell                          // by trace.NameID
+	streams  []*Stream                           // by trace.TrackID
+	steps    []*[numParts][role.Count]trace.Time // by step
+	layers   []layerSum                          // by phase, layer and part
+	perPhase int                                 // layers of one phase in layers
 	copies   map[int32]*Copy
 	nodes    map[leafKey]int32
 	comm     []Collective
@@ -41,15 +41,12 @@ type cellKey struct {
 	kind  role.LayerKind
 }
 
-type stepKey struct {
-	part Part
-	role role.Role
-}
-
-type layerKey struct {
-	phase trace.Phase
-	layer int16
-	part  Part
+// layerSum adds up one part of one layer in one phase.
+type layerSum struct {
+	time  trace.Time
+	steps int64
+	last  int32 // the step it last ran in
+	kind  role.LayerKind
 }
 
 // lastCell remembers where a name's last event went: most often the next one
@@ -91,12 +88,18 @@ func newSums(ev *Events, r *Rank, s *stacks) *sums {
 	u := &sums{
 		ev: ev, r: r, s: s,
 		kernelOf: make([]int32, ev.Trace.Names()), last: make([]lastCell, ev.Trace.Names()),
-		streams: make([]*Stream, ev.Trace.Tracks()), steps: make([]map[stepKey]trace.Time, len(ev.Steps)),
-		layers: map[layerKey]*LayerSum{}, lastRun: map[layerKey]int32{},
+		streams: make([]*Stream, ev.Trace.Tracks()), steps: make([]*[numParts][role.Count]trace.Time, len(ev.Steps)),
 		cells: map[cellKey]int32{}, copies: map[int32]*Copy{}, nodes: map[leafKey]int32{},
 	}
 	for i := range u.kernelOf {
 		u.kernelOf[i] = -1
+	}
+	for i := range ev.known {
+		u.perPhase = max(u.perPhase, int(ev.known[i].Layer)+1)
+	}
+	u.layers = make([]layerSum, numPhases*u.perPhase*int(numParts))
+	for i := range u.layers {
+		u.layers[i].last = -1
 	}
 	return u
 }
@@ -114,13 +117,14 @@ func (u *sums) device(de deviceEvents, host *hostTimes) {
 		start := t.Start(id)
 		end := start + t.Dur(id)
 		idle.gap(d.Last, start, i)
+		idle.phase = u.ev.Phase(int(i))
 		d.Busy += max(0, end-max(start, d.Last))
 		d.Last = max(d.Last, end)
 		d.Sum += end - start
 		sw.add(i)
 	}
 	sw.finish()
-	d.Idle = idle.idle
+	d.Idle, d.PhaseIdle = idle.idle, idle.byPhase
 	d.Launches = launches(u.ev, de)
 	if len(u.r.Devices) == 0 || d.First < u.r.Start {
 		u.r.Start = d.First
@@ -234,25 +238,26 @@ func (u *sums) byStep(i int32, dur trace.Time) {
 	}
 	known := &u.ev.known[i]
 	if u.steps[s] == nil {
-		u.steps[s] = make(map[stepKey]trace.Time, 16)
+		u.steps[s] = new([numParts][role.Count]trace.Time)
 	}
-	u.steps[s][stepKey{known.Part, known.Role}] += dur
+	u.steps[s][known.Part][known.Role] += dur
 	if known.Layer < 0 {
 		return
 	}
-	k := layerKey{u.ev.Steps[s].Label.Phase, known.Layer, known.Part}
-	l := u.layers[k]
-	if l == nil {
-		l = &LayerSum{Phase: k.phase, Layer: int(k.layer), Kind: known.Kind, Part: k.part}
-		u.layers[k] = l
-		u.lastRun[k] = -1
-	}
-	l.Time += dur
-	if u.lastRun[k] != s {
-		u.lastRun[k] = s
-		l.Steps++
+	l := u.layer(u.ev.Steps[s].Label.Phase, int(known.Layer), known.Part)
+	l.time += dur
+	l.kind = known.Kind
+	if l.last != s {
+		l.last = s
+		l.steps++
 	}
 }
+
+func (u *sums) layer(p trace.Phase, layer int, part Part) *layerSum {
+	return &u.layers[(int(p)*u.perPhase+layer)*int(numParts)+int(part)]
+}
+
+const numPhases = int(trace.Dummy) + 1
 
 // stream books an event on its stream.
 func (u *sums) stream(e trace.Event) {
@@ -311,20 +316,26 @@ func (u *sums) finish() {
 // stepSums lists each step's time by part and role, and each layer's by part.
 func (u *sums) stepSums() {
 	for n, times := range u.steps {
-		from := len(u.r.StepSums)
-		for k, d := range times {
-			u.r.StepSums = append(u.r.StepSums, StepSum{int32(n), k.part, k.role, d})
+		if times == nil {
+			continue
 		}
-		slices.SortFunc(u.r.StepSums[from:], func(a, b StepSum) int {
-			return cmp.Or(cmp.Compare(a.Part, b.Part), cmp.Compare(a.Role, b.Role))
-		})
+		for part := range numParts {
+			for r := range role.Count {
+				if d := times[part][r]; d > 0 {
+					u.r.StepSums = append(u.r.StepSums, StepSum{int32(n), part, r, d})
+				}
+			}
+		}
 	}
-	for _, l := range u.layers {
-		u.r.Layers = append(u.r.Layers, *l)
+	for p := range numPhases {
+		for layer := range u.perPhase {
+			for part := range numParts {
+				if l := u.layer(trace.Phase(p), layer, part); l.steps > 0 {
+					u.r.Layers = append(u.r.Layers, LayerSum{trace.Phase(p), layer, l.kind, part, l.time, l.steps})
+				}
+			}
+		}
 	}
-	slices.SortFunc(u.r.Layers, func(a, b LayerSum) int {
-		return cmp.Or(cmp.Compare(a.Phase, b.Phase), cmp.Compare(a.Layer, b.Layer), cmp.Compare(a.Part, b.Part))
-	})
 }
 
 // streamBusy is the union of intervals of each GPU track, by track.

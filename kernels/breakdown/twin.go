@@ -13,7 +13,7 @@ func (ev *Events) twinShapes(direct []shaped) []shaped {
 	if len(direct) == 0 {
 		return nil
 	}
-	shapeOf := make(map[int32]trace.Product, len(direct))
+	shapeOf := make(map[int32]*trace.Product, len(direct))
 	for _, s := range direct {
 		shapeOf[s.event] = s.Product
 	}
@@ -33,7 +33,7 @@ func (ev *Events) twinShapes(direct []shaped) []shaped {
 		}
 		for n, i := range twin {
 			if p, ok := shapeOf[i]; ok {
-				out = append(out, shaped{events[n], p, ByTwin})
+				out = append(out, shaped{p, events[n], ByTwin})
 			}
 		}
 	}

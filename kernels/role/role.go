@@ -24,6 +24,7 @@ const (
 	KVB
 	LinearInProj
 	LinearOutProj
+	Count // of roles
 )
 
 var roleNames = [...]string{

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"tokprof/kernels/breakdown"
+	"tokprof/kernels/roofline"
 	"tokprof/trace"
 )
 
@@ -14,6 +15,7 @@ type Options struct {
 	Version string // of tokprof
 	Command string // how to make the document again, without paths
 	Unread  []Unread
+	Model   *roofline.Model // of the served model; nil when not given
 }
 
 // Unread is an input that could not be read.
@@ -139,7 +141,9 @@ func (b *builder) build() {
 	b.graphs()
 	b.stacks()
 	b.timelines()
+	b.work()
 	b.trust()
+	b.findings()
 	b.a.Verdict = verdict(b.a)
 }
 

@@ -259,23 +259,33 @@ func (s *collectiveSum) finish() Collective {
 // phase by phase. What another stream hid of one is taken from its waiting
 // first: the data moves at its end.
 func (b *builder) splitRows(parts map[rowKey]*Row) {
-	for i, r := range b.ranks {
-		for j, c := range r.Collectives {
-			s := b.split.of[i][j]
-			if !s.known {
-				continue
-			}
-			phase := trace.NoPhase
-			if c.Step >= 0 {
-				phase = r.Steps[c.Step].Label.Phase
-			}
-			transfer := breakdown.Cell{Time: s.transfer, Exposed: min(s.transfer, c.Exposed), Launches: 1}
-			wait := breakdown.Cell{Time: s.wait, Exposed: c.Exposed - transfer.Exposed}
-			for _, p := range []string{phase.String(), "all"} {
-				addRow(parts, p, "transfer", transfer)
-				addRow(parts, p, "waiting", wait)
-				addRow(parts, p, "comm", breakdown.Cell{Time: -c.Dur, Exposed: -c.Exposed, Launches: -1})
-			}
+	for i := range b.ranks {
+		b.splitRank(i, parts, "")
+	}
+}
+
+// splitRank does it for one rank's collectives, of one phase or of all ("").
+func (b *builder) splitRank(i int, parts map[rowKey]*Row, only string) {
+	r := b.ranks[i]
+	for j, c := range r.Collectives {
+		s := b.split.of[i][j]
+		phase := trace.NoPhase
+		if c.Step >= 0 {
+			phase = r.Steps[c.Step].Label.Phase
+		}
+		if !s.known || only != "" && phase.String() != only {
+			continue
+		}
+		transfer := breakdown.Cell{Time: s.transfer, Exposed: min(s.transfer, c.Exposed), Launches: 1}
+		wait := breakdown.Cell{Time: s.wait, Exposed: c.Exposed - transfer.Exposed}
+		rows := []string{phase.String(), "all"}
+		if only != "" {
+			rows = rows[:1]
+		}
+		for _, p := range rows {
+			addRow(parts, p, "transfer", transfer)
+			addRow(parts, p, "waiting", wait)
+			addRow(parts, p, "comm", breakdown.Cell{Time: -c.Dur, Exposed: -c.Exposed, Launches: -1})
 		}
 	}
 	for k, r := range parts {

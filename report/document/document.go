@@ -139,6 +139,24 @@ type Row struct {
 	Share     float64 `json:"share"` // of the phase's sum
 	ExposedNS int64   `json:"exposed_ns"`
 	Launches  int64   `json:"launches"`
+	// Work is what a role computed and moved; absent where that is unknown.
+	Work *Work `json:"work,omitempty"`
+}
+
+// Work is what the kernels of a role had to compute and move, against what the
+// GPU can. It covers CoveredNS of the row's time: of the rest, shapes or tokens
+// are unknown.
+type Work struct {
+	FLOPs        float64 `json:"flops"`
+	Bytes        float64 `json:"bytes"`
+	CoveredNS    int64   `json:"covered_ns"`
+	FLOPsPerS    float64 `json:"flops_per_s"`
+	BytesPerS    float64 `json:"bytes_per_s"`
+	ComputeShare float64 `json:"compute_share"` // of the GPU's peak; 0 when unknown
+	MemoryShare  float64 `json:"memory_share"`
+	Bound        string  `json:"bound"`     // "memory", "compute", "latency"; "" when unknown
+	How          string  `json:"how"`       // "shapes" or "config"
+	Estimated    bool    `json:"estimated"` // routing is taken to be uniform
 }
 
 // Kernel is one kernel name (copies and memsets are rows too).
@@ -215,6 +233,9 @@ type Phase struct {
 	Tokens     int64   `json:"tokens"`
 	Requests   int64   `json:"requests"`
 	USPerToken float64 `json:"us_per_token"` // 0 when tokens are unknown
+	// WeightReadFloorNS is the least time in which a rank can read its weights
+	// once at its GPU's datasheet bandwidth; 0 when unknown.
+	WeightReadFloorNS int64 `json:"weight_read_floor_ns"`
 }
 
 // Spread is the middle and the tail of a distribution.
@@ -307,13 +328,16 @@ type Provenance struct {
 
 // Finding is a conclusion with evidence and a remedy.
 type Finding struct {
-	ID       string   `json:"id"`
-	Severity Severity `json:"severity"`
-	Title    string   `json:"title"`
-	Evidence []string `json:"evidence"`
-	MaxGain  string   `json:"max_gain"`
-	Remedy   string   `json:"remedy"`
-	Confirm  string   `json:"confirm"`
+	ID        string   `json:"id"`
+	Severity  Severity `json:"severity"`
+	Title     string   `json:"title"`
+	Phase     string   `json:"phase"`
+	Evidence  []string `json:"evidence"`
+	MaxGain   string   `json:"max_gain"`   // in words, "" when nothing is to be gained
+	GainNS    int64    `json:"gain_ns"`    // per step of the phase, at most
+	GainShare float64  `json:"gain_share"` // of the time of all steps, at most
+	Remedy    string   `json:"remedy"`     // lines to paste; # starts a comment
+	Confirm   string   `json:"confirm"`
 }
 
 // Stacks is where time was spent, as a tree of frames with samples at its nodes.

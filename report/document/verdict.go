@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// verdict is one or two sentences from the phase with the most GPU time, its
-// largest group and the device that stands idle most.
+// verdict is one or two sentences: the phase with the most GPU time and its
+// largest part, then the finding that promises most, or, without one, the
+// device that stands idle most.
 func verdict(a *Analysis) string {
 	if len(a.Devices) == 0 {
 		return "No GPU work was recorded."
@@ -18,16 +19,33 @@ func verdict(a *Analysis) string {
 		if p.Tokens > 0 {
 			fmt.Fprintf(&s, " (%s)", tokenWords(p))
 		}
-		top := topRow(a.Groups, main)
-		fmt.Fprintf(&s, ", %s of GPU time in %s.", FormatShare(top.Share), groupWords(top.Name))
+		share, what := largest(a, main)
+		fmt.Fprintf(&s, ", %s of GPU time in %s.", FormatShare(share), what)
 	} else {
-		top := topRow(a.Groups, "all")
-		fmt.Fprintf(&s, "%s of %s GPU time is in %s.", FormatShare(top.Share), FormatDur(sumNS(a)), groupWords(top.Name))
+		share, what := largest(a, "all")
+		fmt.Fprintf(&s, "%s of %s GPU time is in %s.", FormatShare(share), FormatDur(sumNS(a)), what)
 	}
-	if d := idlest(a); d != nil {
+	if len(a.Findings) > 0 && (a.Findings[0].Severity == Warning || a.Findings[0].Severity == Error) {
+		s.WriteString(" " + a.Findings[0].Title + ".")
+	} else if d := idlest(a); d != nil {
 		fmt.Fprintf(&s, " %s is idle %s of the window%s.", deviceWords(a, d), FormatShare(share(d.IdleNS, a.Window.DurNS)), causeWords(a, d))
 	}
 	return s.String()
+}
+
+// largest is the largest part of a phase in words, or its largest group where
+// no part is known to be larger than what has no role.
+func largest(a *Analysis, phase string) (float64, string) {
+	if part := topRow(a.Parts, phase); part.Phase != "" && part.Name != "unattributed" && part.Name != "other" {
+		return part.Share, partWords[part.Name]
+	}
+	group := topRow(a.Groups, phase)
+	return group.Share, groupWords(group.Name)
+}
+
+var partWords = map[string]string{
+	"attention": "attention", "ffn": "the FFN", "comm": "collectives", "transfer": "transfer inside collectives",
+	"waiting": "waiting inside collectives", "head": "the head (logits, sampling)",
 }
 
 // phaseWords begins the sentence about a phase. Steps without a phase are

@@ -23,37 +23,37 @@ var verdictCases = []struct {
 	{"Decode takes 3.21 ms a step (7.62 tokens), 51 % of GPU time in matrix products. Rank 0's GPU is idle 44 % of the window, mostly because the host launches late.",
 		Analysis{
 			Devices: []Device{idleDevice(0, 0, 44*ms, IdleCause{"host_late", 30 * ms, 0.3, 5}), idleDevice(1, 1, 20*ms)},
-			Groups:  []Row{{"all", "comm", 60, 0.6, 0, 0}, {"prefill", "comm", 40, 0.9, 0, 0}, {"decode", "gemm", 60, 0.51, 0, 0}},
+			Groups:  []Row{{Phase: "all", Name: "comm", TimeNS: 60, Share: 0.6}, {Phase: "prefill", Name: "comm", TimeNS: 40, Share: 0.9}, {Phase: "decode", Name: "gemm", TimeNS: 60, Share: 0.51}},
 			Phases:  []Phase{phaseOf("prefill", 20*ms, 1, 64), phaseOf("decode", 3_210_000, 24, 183)},
 		}},
 	{"Mixed batches take 28.2 ms a step (1192 tokens), 74 % of GPU time in norms, sampling and the like. GPU 3 of rank 12 is idle 44 % of the window (20 % while the host waits in a sync call).",
 		Analysis{
 			Devices: []Device{idleDevice(12, 3, 44*ms, IdleCause{"host_sync", 20 * ms, 0.2, 5}), idleDevice(12, 4, 0), idleDevice(13, 0, 0)},
-			Groups:  []Row{{"mixed", "other", 60, 0.74, 0, 0}},
+			Groups:  []Row{{Phase: "mixed", Name: "other", TimeNS: 60, Share: 0.74}},
 			Phases:  []Phase{phaseOf("mixed", 28_200_000, 10, 11920)},
 		}},
 	{"Decode takes 2.78 ms a step (1 token), 82 % of GPU time in attention.",
 		Analysis{
 			Devices: []Device{idleDevice(0, 0, 9*ms, IdleCause{"host_late", 9 * ms, 0.09, 1})},
-			Groups:  []Row{{"decode", "attention", 60, 0.82, 0, 0}},
+			Groups:  []Row{{Phase: "decode", Name: "attention", TimeNS: 60, Share: 0.82}},
 			Phases:  []Phase{phaseOf("decode", 2_780_000, 11, 11)},
 		}},
 	{"Prefill takes 5.00 ms a step, 60 % of GPU time in FFN kernels. GPU 1 is idle 50 % of the window (25 % with no step running).",
 		Analysis{ // exactly half is not most
 			Devices: []Device{idleDevice(0, 0, 0), idleDevice(0, 1, 50*ms, IdleCause{"no_step", 25 * ms, 0.25, 1}, IdleCause{"unknown", 25 * ms, 0.25, 1})},
-			Groups:  []Row{{"prefill", "ffn", 60, 0.6, 0, 0}},
+			Groups:  []Row{{Phase: "prefill", Name: "ffn", TimeNS: 60, Share: 0.6}},
 			Phases:  []Phase{phaseOf("prefill", 5*ms, 1, 0)},
 		}},
 	{"The server takes 5.00 ms a step, 60 % of GPU time in collectives.",
 		Analysis{
 			Devices: []Device{idleDevice(0, 0, 0)},
-			Groups:  []Row{{"none", "comm", 60, 0.6, 0, 0}},
+			Groups:  []Row{{Phase: "none", Name: "comm", TimeNS: 60, Share: 0.6}},
 			Phases:  []Phase{phaseOf("none", 5*ms, 1, 0)},
 		}},
 	{"60 % of 50.0 ms GPU time is in copies and memsets. The GPU is idle 50 % of the window, mostly for a reason not in the file.",
 		Analysis{
 			Devices: []Device{idleDevice(0, 0, 50*ms, IdleCause{"unknown", 50 * ms, 0.5, 1})},
-			Groups:  []Row{{"all", "memory", 60, 0.6, 0, 0}, {"none", "memory", 60, 0.6, 0, 0}},
+			Groups:  []Row{{Phase: "all", Name: "memory", TimeNS: 60, Share: 0.6}, {Phase: "none", Name: "memory", TimeNS: 60, Share: 0.6}},
 		}},
 }
 

@@ -1,0 +1,47 @@
+package diagnose
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// TestGolden holds every word of the findings about the modelled captures.
+func TestGolden(t *testing.T) {
+	var s strings.Builder
+	all := captured()
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		fmt.Fprintf(&s, "== %s\n", name)
+		for _, fd := range Diagnose(all[name]) {
+			fmt.Fprintf(&s, "[%s] %s (%s, %.3f of all steps)\n  %s\n", fd.Severity, fd.ID, fd.Phase, fd.GainShare, fd.Title)
+			for _, e := range fd.Evidence {
+				fmt.Fprintf(&s, "  - %s\n", e)
+			}
+			fmt.Fprintf(&s, "  gain: %s\n", fd.MaxGain)
+			for line := range strings.Lines(fd.Remedy) {
+				fmt.Fprintf(&s, "  > %s\n", strings.TrimSuffix(line, "\n"))
+			}
+			fmt.Fprintf(&s, "  confirm: %s\n", fd.Confirm)
+		}
+	}
+	path := filepath.Join("testdata", "findings.golden")
+	if *update {
+		if err := os.WriteFile(path, []byte(s.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.String() != string(want) {
+		t.Errorf("findings differ from %s; run with -update and read the difference", path)
+	}
+}

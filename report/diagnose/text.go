@@ -1,0 +1,96 @@
+package diagnose
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// digits is a number with three significant digits and no exponent.
+func digits(x float64) string {
+	if x == 0 || math.IsNaN(x) || math.IsInf(x, 0) {
+		return "0"
+	}
+	places := max(0, 2-int(math.Floor(math.Log10(math.Abs(x)))))
+	s := strconv.FormatFloat(x, 'f', min(places, 4), 64)
+	if strings.Contains(s, ".") {
+		s = strings.TrimRight(strings.TrimRight(s, "0"), ".")
+	}
+	return s
+}
+
+// dur is a time in the unit that people think in: steps are milliseconds,
+// kernels microseconds.
+func dur(ns int64) string {
+	switch x := float64(ns); {
+	case ns >= 1e9:
+		return digits(x/1e9) + " s"
+	case ns >= 1e6:
+		return digits(x/1e6) + " ms"
+	case ns >= 1e3:
+		return digits(x/1e3) + " µs"
+	}
+	return strconv.FormatInt(ns, 10) + " ns"
+}
+
+// percent is a share with two significant digits.
+func percent(share float64) string {
+	if share > 0 && share < 0.0995 {
+		return strconv.FormatFloat(share*100, 'f', 1, 64) + " %"
+	}
+	return strconv.FormatFloat(share*100, 'f', 0, 64) + " %"
+}
+
+// bytesText is a size in binary units, as message sizes are thought of.
+func bytesText(n int64) string {
+	for _, u := range []struct {
+		size int64
+		name string
+	}{{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
+		if n >= u.size {
+			return digits(float64(n)/float64(u.size)) + " " + u.name
+		}
+	}
+	return strconv.FormatInt(n, 10) + " B"
+}
+
+func count(n int64) string { return strconv.FormatInt(n, 10) }
+
+// titleLength is the longest title: one line of a card and of a terminal.
+const titleLength = 80
+
+// title formats a title. The numbers in it are of bounded width, so the cut is
+// a safety net for strange names from a trace.
+func title(format string, args ...any) string {
+	r := []rune(fmt.Sprintf(format, args...))
+	if len(r) > titleLength {
+		r = append(r[:titleLength-1], '…')
+	}
+	return string(r)
+}
+
+// add appends an evidence line.
+func (fd *Finding) add(format string, args ...any) {
+	fd.Evidence = append(fd.Evidence, fmt.Sprintf(format, args...))
+}
+
+// aStep is "a 3.21 ms decode step", "an 18.1 ms mixed step".
+func aStep(ns int64, phase string) string {
+	d := dur(ns)
+	article := "a "
+	number, _, _ := strings.Cut(strings.SplitN(d, " ", 2)[0], ".")
+	if strings.HasPrefix(d, "8") || number == "11" || number == "18" {
+		article = "an "
+	}
+	return article + d + " " + phase + " step"
+}
+
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
+
+func plural(n int64, noun string) string {
+	if n == 1 {
+		return noun
+	}
+	return noun + "s"
+}
