@@ -52,6 +52,13 @@ func NewEvents(t *trace.Trace, c *kernels.Classifier, e Evidence) *Events {
 	}
 	ev.stacks = newStacks()
 	hostStacks(ev, ev.stacks)
+	if e.None {
+		ev.known = make([]Known, len(t.GPU()))
+		for i := range ev.known {
+			ev.known[i].Layer = -1
+		}
+		return ev
+	}
 	ev.known = ev.placeRoles(e.Hide.of(ev))
 	ev.weigh(e)
 	return ev

@@ -17,6 +17,8 @@ type Evidence struct {
 	// Hide takes kernels out of the sequence before roles are assigned. Their
 	// time stays in every sum.
 	Hide Hide
+	// None assigns no roles at all, for measuring what they cost.
+	None bool
 	// Captures are graph-capture traces of the run, for what replays lack.
 	Captures []*Captured
 }
