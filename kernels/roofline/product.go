@@ -186,7 +186,10 @@ func (m Model) ffnProducts(role string, layer, tp, ep int) ([]Product, bool) {
 
 func (m Model) expertProducts(role string, layer, ways, tp, ep int) ([]Product, bool) {
 	p := Product{Experts: m.Experts, Format: m.Format(role, layer), share: 1}
-	inner, ok := m.MoEIntermediate, m.MoEIntermediate > 0
+	inner, ok := m.MoEIntermediate, false
+	if inner <= 0 {
+		return nil, false
+	}
 	if ep > 1 {
 		p.Experts, ok = split(m.Experts, ep)
 		p.share = 1 / float64(ep)

@@ -55,8 +55,6 @@ func bytesText(n int64) string {
 	return strconv.FormatInt(n, 10) + " B"
 }
 
-func count(n int64) string { return strconv.FormatInt(n, 10) }
-
 // titleLength is the longest title: one line of a card and of a terminal.
 const titleLength = 80
 

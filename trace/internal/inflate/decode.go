@@ -21,10 +21,6 @@ const (
 
 	// maxDistBits is the longest distance code with its extra bits.
 	maxDistBits = 15 + 13
-
-	// minBuffer is the least buffer for fill: a few margins, so that every
-	// fill makes progress.
-	minBuffer = 4 * outMargin
 )
 
 // outcome says why a decode loop stopped.
