@@ -92,6 +92,13 @@ func (o *analyzeOptions) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	c, err := o.classifier()
+	if err != nil {
+		return err
+	}
+	if opt.Evidence.Calibration, err = o.calibration(ctx, &o.evidence, c); err != nil {
+		return err
+	}
 	ranks, unread, err := o.reduceAll(ctx, args, opt)
 	if err != nil {
 		return err

@@ -58,6 +58,9 @@ func writeEvents(ctx context.Context, s *shared, path, to string, e *evidenceFla
 	if !evidence.Blind {
 		evidence.Captures = s.beside(ctx, path)
 	}
+	if evidence.Calibration, err = s.calibration(ctx, e, c); err != nil {
+		return err
+	}
 	t, err := s.open(ctx, path, false)
 	if err != nil {
 		return err

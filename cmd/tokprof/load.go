@@ -151,13 +151,16 @@ func colourful(s *shared) bool {
 	return isTerminal(s.std.out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
 
-// evidenceFlags take evidence away, for tests of what remains.
+// evidenceFlags add evidence for roles, or take it away, for tests of what
+// remains.
 type evidenceFlags struct {
-	blind bool
-	hide  string
+	calibrate string
+	blind     bool
+	hide      string
 }
 
 func (e *evidenceFlags) add(f *pflag.FlagSet) {
+	f.StringVar(&e.calibrate, "calibrate", "", "short eager trace `FILE` of the same model,\nwhose modules prove roles slot by slot")
 	f.BoolVar(&e.blind, "blind", false, "for tests: forget ops, shapes, frames and capture traces")
 	f.StringVar(&e.hide, "hide", "", "for tests: hide `WHAT` from role assignment:\nnorm, activation or random:5%")
 }
@@ -179,5 +182,24 @@ func (e *evidenceFlags) evidence() (breakdown.Evidence, error) {
 	if err != nil {
 		return breakdown.Evidence{}, usageError{"--hide " + err.Error(), ""}
 	}
+	if e.blind && e.calibrate != "" {
+		return breakdown.Evidence{}, usageError{"--blind forgets what --calibrate adds", "give one of them"}
+	}
 	return breakdown.Evidence{Blind: e.blind, Hide: h}, nil
+}
+
+// calibration reads the eager trace of --calibrate, nil when none is given.
+func (s *shared) calibration(ctx context.Context, e *evidenceFlags, c *kernels.Classifier) (*breakdown.Calibration, error) {
+	if e.calibrate == "" {
+		return nil, nil
+	}
+	t, err := s.open(ctx, e.calibrate, false)
+	if err != nil {
+		return nil, err
+	}
+	cal := breakdown.ReadCalibration(t, c)
+	if cal.Passes() == 0 {
+		return nil, fmt.Errorf("--calibrate %s proves no roles: record it with --enforce-eager and Python stacks (or shapes)", trace.BaseName(e.calibrate))
+	}
+	return cal, nil
 }

@@ -44,7 +44,6 @@ var owners = map[string][]string{
 	"golang.org/x/term":                {"cmd/tokprof"},
 	"github.com/google/pprof":          {"cmd/tokprof", "report"},
 	"github.com/go-echarts/go-echarts": {"report/page"},
-	"github.com/tidwall/gjson":         {"trace/internal/kineto"},
 	"github.com/klauspost/compress":    {"trace/internal/kineto", "trace/internal/inflate"},
 	"github.com/rogpeppe/go-internal":  {"cmd/tokprof"},
 	"github.com/chromedp":              {"report/page", "cmd/tokprof"},

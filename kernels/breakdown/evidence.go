@@ -41,6 +41,9 @@ func (ev *Events) weigh(e Evidence) {
 			ev.shapes = append(ev.shapes, ev.twinShapes(direct)...)
 		}
 		ev.voteShapes()
+		if e.Calibration != nil {
+			ev.calibrate(e.Calibration)
+		}
 	}
 	for i, id := range t.GPU() {
 		k := &ev.known[i]

@@ -21,6 +21,8 @@ type Evidence struct {
 	None bool
 	// Captures are graph-capture traces of the run, for what replays lack.
 	Captures []*Captured
+	// Calibration is an eager trace of the same model, nil for none.
+	Calibration *Calibration
 }
 
 // Hide says which kernels to take out; the zero value takes none.

@@ -36,16 +36,17 @@ type Provenance uint8
 const (
 	ByNothing Provenance = iota
 	ByPosition
-	ByTwin    // the shape of a directly launched run of the same kernels
-	ByCapture // the shape recorded while the graph was captured
-	ByShape   // the shape that the launching op recorded
+	ByCalibration // the slot's role in an eager trace of the model
+	ByTwin        // the shape of a directly launched run of the same kernels
+	ByCapture     // the shape recorded while the graph was captured
+	ByShape       // the shape that the launching op recorded
 	ByModule
 	ByName
 	numProvenances
 )
 
 func (p Provenance) String() string {
-	return [...]string{"none", "position", "twin", "capture", "shape", "module", "name"}[p]
+	return [...]string{"none", "position", "calibration", "twin", "capture", "shape", "module", "name"}[p]
 }
 
 // Known is what is known of one GPU event beyond its name.
