@@ -23,8 +23,8 @@ func newEvents(s *shared) *cobra.Command {
 		Short: "List every GPU event with what it is",
 		Long: `Writes one CSV row per GPU event (kernel, copy, memset) in start order, quoted
 by RFC 4180, names as they stand in the trace. Columns:
-` + eventColumns + `step counts the trace's step annotations from 0. A blank role on a matrix product
-means that nothing says what it is for.`,
+` + eventColumns + `step counts the trace's step annotations from 0. A blank role on a matrix
+product means that nothing says what it is for.`,
 		Example: `  tokprof events trace.json.gz --csv | head
   tokprof events trace.json.gz -o events.csv`,
 		Args: func(cmd *cobra.Command, args []string) error {

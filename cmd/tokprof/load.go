@@ -161,7 +161,7 @@ type evidenceFlags struct {
 
 func (e *evidenceFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&e.calibrate, "calibrate", "", "short eager trace `FILE` of the same model,\nwhose modules prove roles slot by slot")
-	f.BoolVar(&e.blind, "blind", false, "for tests: forget ops, shapes, frames and capture traces")
+	f.BoolVar(&e.blind, "blind", false, "for tests: forget ops, shapes, frames and captures")
 	f.StringVar(&e.hide, "hide", "", "for tests: hide `WHAT` from role assignment:\nnorm, activation or random:5%")
 }
 

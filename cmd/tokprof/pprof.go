@@ -5,7 +5,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,6 +51,9 @@ func runPprof(ctx context.Context, s *shared, args []string) error {
 	if err != nil {
 		return err
 	}
+	if args, err = freePort(args); err != nil {
+		return err
+	}
 	err = driver.PProf(&driver.Options{
 		Flagset: &pprofFlags{FlagSet: flag.NewFlagSet("tokprof pprof", flag.ContinueOnError), args: args},
 		Fetch:   &traceFetcher{ctx: ctx, s: s},
@@ -82,6 +87,49 @@ func (s *shared) takeRules(args []string) ([]string, error) {
 		}
 	}
 	return rest, nil
+}
+
+// freePort turns port 0 of -http into a free one: pprof would listen on one and
+// tell the reader to open port 0.
+func freePort(args []string) ([]string, error) {
+	for i, a := range args {
+		name, value, joined := strings.Cut(a, "=")
+		if strings.TrimLeft(name, "-") != "http" {
+			continue
+		}
+		if !joined {
+			if i+1 == len(args) {
+				return args, nil
+			}
+			value = args[i+1]
+		}
+		host, port, err := net.SplitHostPort(value)
+		if err != nil || port != "0" {
+			return args, nil
+		}
+		if host == "" {
+			host = "localhost"
+		}
+		l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+		if err != nil {
+			return nil, err
+		}
+		address := l.Addr().String()
+		if err := l.Close(); err != nil {
+			return nil, err
+		}
+		_, port, err = net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		args = slices.Clone(args)
+		if joined {
+			args[i] = name + "=" + net.JoinHostPort(host, port)
+		} else {
+			args[i+1] = net.JoinHostPort(host, port)
+		}
+	}
+	return args, nil
 }
 
 // traceFetcher makes a profile of a trace; what is no trace is left to pprof.

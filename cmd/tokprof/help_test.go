@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+)
+
+// build makes the program once for tests that run it as a process.
+func build(t *testing.T) string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "tokprof")
+	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return bin
+}
+
+// exampleFiles are the names that help texts use, and what stands behind them.
+var exampleFiles = map[string]string{
+	"trace.json.gz":           "llama-8b-tp1/rank0.1795400541965894466.pt.trace.json.gz",
+	"rank0.pt.trace.json.gz":  "llama-8b-tp1/rank0.1795400541965894466.pt.trace.json.gz",
+	"rank0.json.gz":           "llama-16l-tp2/rank0.1795400711861592576.pt.trace.json.gz",
+	"rank1.json.gz":           "llama-16l-tp2/rank1.1795400711877083304.pt.trace.json.gz",
+	"before.json.gz":          "qwen3-12l-eager/rank0.1795400524966605128.pt.trace.json.gz",
+	"after.json.gz":           "llama-8b-tp1/rank0.1795400541965894466.pt.trace.json.gz",
+	"traces/rank0.1.json.gz":  "llama-16l-tp2/rank0.1795400709985551932.pt.trace.json.gz",
+	"traces/rank0.2.json.gz":  "llama-16l-tp2/rank0.1795400711861592576.pt.trace.json.gz",
+	"traces/config-not-trace": "",
+}
+
+func exampleDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, from := range exampleFiles {
+		to := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		var data []byte
+		if from != "" {
+			var err error
+			if data, err = os.ReadFile(filepath.Join("../../fixtures/traces", from)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(to, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "names.txt"), []byte("gemv\nncclDevKernel_AllReduce\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestExamples runs every example of every help text.
+func TestExamples(t *testing.T) {
+	bin, dir := build(t), exampleDir(t)
+	root := newRoot(streams{nil, io.Discard, io.Discard})
+	n := 0
+	for _, c := range append([]*cobra.Command{root}, root.Commands()...) {
+		for line := range strings.Lines(c.Example) {
+			line = strings.TrimSpace(line)
+			if line == "" || strings.Contains(line, "-http=") {
+				continue
+			}
+			n++
+			cmd := exec.Command("bash", "-eo", "pipefail", "-c", line)
+			cmd.Dir = dir
+			cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(bin)+":"+os.Getenv("PATH"))
+			out, err := cmd.CombinedOutput()
+			// head closes its end early; what it printed is the answer.
+			if err != nil && !strings.Contains(line, "| head") || len(out) == 0 && !strings.Contains(line, " -o ") {
+				t.Errorf("%s: %v\n%s", line, err, out)
+			}
+		}
+	}
+	if n < 15 {
+		t.Errorf("only %d examples found", n)
+	}
+}
+
+// TestHelpWidth keeps help within a terminal of 80 columns.
+func TestHelpWidth(t *testing.T) {
+	for _, name := range []string{"", "analyze", "events", "explain", "pprof", "trim"} {
+		var out strings.Builder
+		args := []string{"--help"}
+		if name != "" {
+			args = []string{name, "--help"}
+		}
+		if code := run(t.Context(), args, streams{nil, &out, io.Discard}); code != 0 {
+			t.Fatalf("%s --help: exit %d", name, code)
+		}
+		for line := range strings.Lines(out.String()) {
+			if w := utf8.RuneCountInString(strings.TrimRight(line, "\n")); w > 80 && !strings.Contains(line, ",dur_ns,") {
+				t.Errorf("%s --help: %d columns: %s", name, w, line)
+			}
+		}
+	}
+}
+
+// TestWebUI serves pprof's web page of a trace and reads its flame graph.
+func TestWebUI(t *testing.T) {
+	bin := build(t)
+	ctx, stop := context.WithTimeout(t.Context(), 60*time.Second)
+	defer stop()
+	cmd := exec.CommandContext(ctx, bin, "pprof", "-http=localhost:0", "-no_browser", "../../fixtures/traces/llama-8b-tp1/rank0.1795400541965894466.pt.trace.json.gz")
+	errs, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	url := ""
+	for sc := bufio.NewScanner(errs); url == "" && sc.Scan(); {
+		url = regexp.MustCompile(`http://\S+`).FindString(sc.Text())
+	}
+	if url == "" {
+		t.Fatal("no address was told")
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/ui/flamegraph", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	page, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.StatusCode != http.StatusOK || !strings.Contains(string(page), "gpu_time") {
+		t.Errorf("status %s, %d bytes without gpu_time", res.Status, len(page))
+	}
+}
