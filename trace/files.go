@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -118,6 +119,10 @@ func isTrace(path, name string) bool {
 	if err != nil || !st.Mode().IsRegular() {
 		return false
 	}
+	if strings.HasPrefix(name, "merged-") {
+		// SGLang joins its ranks into one more file: their kernels would count twice.
+		return false
+	}
 	if strings.Contains(base, ".trace.") {
 		return true
 	}
@@ -127,8 +132,11 @@ func isTrace(path, name string) bool {
 	}
 	defer func() { _ = f.Close() }()
 	head, err := kineto.Head(f, 64<<10)
-	return err == nil && traceKey.Match(head)
+	return err == nil && traceKey.Match(head) && !bytes.Contains(head, ownMark)
 }
+
+// ownMark stands at the top of our own timeline excerpts, which repeat events.
+var ownMark = []byte(`"tokprof_version"`)
 
 // traceKey is a key that traces have near their start, and hardly anything else.
 var traceKey = regexp.MustCompile(`"(?:traceEvents|deviceProperties|ph)"\s*:`)

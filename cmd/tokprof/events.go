@@ -65,6 +65,10 @@ func writeEvents(ctx context.Context, s *shared, path, to string, e *evidenceFla
 	if err != nil {
 		return err
 	}
+	if len(t.GPU()) == 0 {
+		return s.enough([]string{path}, []*breakdown.Rank{breakdown.Reduce(t, c, breakdown.Options{ExcerptTo: -1})})
+	}
+	s.warn(t)
 	out := &outputs{stdout: s.std.out}
 	defer out.discard()
 	ev := breakdown.NewEvents(t, c, evidence)

@@ -25,6 +25,24 @@ func (s *shared) open(ctx context.Context, path string, hash bool) (*trace.Trace
 	return t, err
 }
 
+// warn tells on standard error what reading a trace lost, where the answer
+// itself has no place for it.
+func (s *shared) warn(t *trace.Trace) {
+	in := t.Info
+	if s.quiet {
+		return
+	}
+	switch {
+	case in.Truncated:
+		fmt.Fprintf(s.std.err, "tokprof: %s is cut at byte %d of its text (%s): later events are missing\n", in.Name, in.TruncatedAt, in.TruncatedBy)
+	case in.ChecksumFailed:
+		fmt.Fprintf(s.std.err, "tokprof: %s does not match its checksum: any value may be wrong\n", in.Name)
+	}
+	if in.Skipped > 0 {
+		fmt.Fprintf(s.std.err, "tokprof: %s: %d damaged rows left out, the first at byte %d (%s)\n", in.Name, in.Skipped, in.Damage[0].Offset, in.Damage[0].What)
+	}
+}
+
 // reduceAll reduces the traces one at a time, so that only one is in memory.
 // A file that cannot be read is told to the reader and listed in the document;
 // it is an error only when nothing else is left.
@@ -132,6 +150,8 @@ func (s *shared) enough(files []string, ranks []*breakdown.Rank) error {
 // notGPU says what a trace without GPU events most likely is.
 func notGPU(in trace.Info) string {
 	switch {
+	case in.Events == 0 && in.Skipped == 0:
+		return "it holds no events at all: nothing ran between start and stop of the profiler"
 	case in.Truncated:
 		return fmt.Sprintf("it is cut at byte %d (%s), before the GPU rows, which stand last; copy it again", in.TruncatedAt, in.TruncatedBy)
 	case in.Skipped > 0:

@@ -18,6 +18,7 @@ import (
 	"tokprof/kernels/breakdown"
 	"tokprof/report"
 	"tokprof/report/document"
+	"tokprof/trace"
 )
 
 func newPprof(s *shared) *cobra.Command {
@@ -143,6 +144,11 @@ func (f *traceFetcher) Fetch(src string, _, _ time.Duration) (*profile.Profile, 
 		return nil, "", nil
 	}
 	ranks, unread, err := f.s.reduceAll(f.ctx, []string{src}, breakdown.Options{ExcerptTo: -1})
+	var bad *trace.Error
+	if errors.As(err, &bad) {
+		// pprof puts the name in front.
+		return nil, "", errors.New(bad.Reason())
+	}
 	if err != nil {
 		return nil, "", err
 	}

@@ -69,6 +69,7 @@ func (o *trimOptions) run(ctx context.Context, path string) error {
 	if len(t.GPU()) == 0 {
 		return fmt.Errorf("%s holds no GPU events to cut by", t.Info.Name)
 	}
+	o.warn(t)
 	sel, err := o.selection(breakdown.NewEvents(t, c, breakdown.Evidence{}))
 	if err != nil {
 		return err
