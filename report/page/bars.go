@@ -17,7 +17,7 @@ var partOrder = []string{"attention", "ffn", "transfer", "waiting", "comm", "hea
 // groupOrder is the same for kernel groups.
 var groupOrder = []string{"attention", "ffn", "gemm", "comm", "memory", "other"}
 
-func partLabel(name string) string { return htmlClip(name, 40) }
+func partLabel(name string) string { return clip(name, 40) }
 
 // colourClass names the colour of a part or group; an unknown name is "other".
 func colourClass(name string) string {
@@ -40,23 +40,23 @@ func orderOf(order []string, name string) int {
 	return len(order)
 }
 
-// htmlBars is one block of bars on one scale.
-type htmlBars struct {
+// barBlock is one block of bars on one scale.
+type barBlock struct {
 	ID, Title, Note string
-	Axis            []htmlTick
-	Bars            []htmlBar
+	Axis            []tick
+	Bars            []bar
 }
 
-type htmlTick struct{ X, Text, Anchor string }
+type tick struct{ X, Text, Anchor string }
 
-// htmlBar is one stacked bar.
-type htmlBar struct {
+// bar is one stacked bar.
+type bar struct {
 	Label, Total, Desc string
-	Segs               []htmlSeg
+	Segs               []barSegment
 }
 
-// htmlSeg is one segment; X and W are percent of the drawing's width.
-type htmlSeg struct {
+// barSegment is one segment; X and W are percent of the drawing's width.
+type barSegment struct {
 	Name, Class string
 	X, W        string
 	LX          string // where the label starts
@@ -66,31 +66,31 @@ type htmlSeg struct {
 	First       bool
 }
 
-// htmlMaxBars bounds the ranks drawn per phase; the table has them all.
-const htmlMaxBars = 16
+// maxBars bounds the ranks drawn per phase; the table has them all.
+const maxBars = 16
 
 // addBars fills "where a step goes" and the groups below it.
-func (w *htmlWindow) addBars(a *document.Analysis) {
+func (w *window) addBars(a *document.Analysis, lex *lexicon) {
 	means := document.StepMeans(a)
 	if len(means) > 0 {
 		var common bool
-		w.Bars, w.Legend, common = stepBars(w.ID, means)
-		w.BarsTable = meansTable(means)
+		w.Bars, w.Legend, common = stepBars(w.ID, means, lex)
+		w.BarsTable = meansTable(means, lex)
 		w.BarsNote = barsNote(means, common)
 	} else {
-		w.Bars, w.Legend = rowBars(w.ID+"-part", a.Parts, partOrder)
+		w.Bars, w.Legend = rowBars(w.ID+"-part", a.Parts, partOrder, lex)
 		if len(w.Bars) > 0 {
 			w.BarsNote = "Shares of the time in kernels and copies of each phase, all ranks together."
-			w.BarsTable = rowTable("Time by part", a.Parts, partOrder)
+			w.BarsTable = rowTable("Time by part", a.Parts, partOrder, lex)
 		}
 	}
 	if len(a.Steps) == 0 {
 		w.NoSteps = "No steps are annotated in this trace, so time is shown for the whole window and not per step. Engines write step annotations when their own profiler option is on."
 	}
-	w.GroupBars, w.GroupKeys = rowBars(w.ID+"-group", a.Groups, groupOrder)
+	w.GroupBars, w.GroupKeys = rowBars(w.ID+"-group", a.Groups, groupOrder, lex)
 	if len(w.GroupBars) > 0 {
-		w.Groups = rowTable("Time by kernel group", a.Groups, groupOrder)
-		w.Categories = categoryTable(a.Categories)
+		w.Groups = rowTable("Time by kernel group", a.Groups, groupOrder, lex)
+		w.Categories = rowTable("Time by category", a.Categories, nil, lex)
 	}
 }
 
@@ -104,14 +104,18 @@ func barsNote(means []*document.StepMean, common bool) string {
 		pauses += m.Pauses
 	}
 	if pauses > 0 {
-		note += fmt.Sprintf(" %d pauses between steps, longer than five usual steps, are left out.", pauses)
+		are := "pauses between steps, longer than five usual steps, are"
+		if pauses == 1 {
+			are = "pause between steps, longer than five usual steps, is"
+		}
+		note += fmt.Sprintf(" %d %s left out.", pauses, are)
 	}
 	return note
 }
 
 // stepBars draws one bar per rank and phase. Phases share one scale unless
 // that would make one unreadable.
-func stepBars(id string, means []*document.StepMean) (blocks []htmlBars, keys []htmlKey, common bool) {
+func stepBars(id string, means []*document.StepMean, lex *lexicon) (blocks []barBlock, keys []colourKey, common bool) {
 	top := map[string]int64{}
 	var all, least int64
 	for _, m := range means {
@@ -126,17 +130,17 @@ func stepBars(id string, means []*document.StepMean) (blocks []htmlBars, keys []
 	common = least*4 >= all
 	seen := map[string]bool{}
 	skipped := 0
-	for _, m := range means {
-		if n := len(blocks); n == 0 || blocks[n-1].Title != htmlCapital(m.Phase) {
+	for i, m := range means {
+		if n := len(blocks); n == 0 || means[i-1].Phase != m.Phase {
 			scale := top[m.Phase]
 			if common {
 				scale = all
 			}
-			blocks = append(blocks, htmlBars{ID: fmt.Sprintf("%s-bars%d", id, n), Title: htmlCapital(m.Phase), Axis: axisTicks(scale)})
+			blocks = append(blocks, barBlock{ID: fmt.Sprintf("%s-bars%d", id, n), Title: capital(lex.stepPhase(m.Phase)), Axis: axisTicks(scale)})
 			skipped = 0
 		}
 		b := &blocks[len(blocks)-1]
-		if len(b.Bars) >= htmlMaxBars {
+		if len(b.Bars) >= maxBars {
 			skipped++
 			b.Note = fmt.Sprintf("%d more ranks are in the table.", skipped)
 			continue
@@ -151,7 +155,7 @@ func stepBars(id string, means []*document.StepMean) (blocks []htmlBars, keys []
 }
 
 // meanBar lays the mean step out on a scale of ns.
-func meanBar(m *document.StepMean, scale int64, seen map[string]bool) htmlBar {
+func meanBar(m *document.StepMean, scale int64, seen map[string]bool) bar {
 	names := make([]string, 0, len(m.Parts)+1)
 	for n, v := range m.Parts {
 		if v > 0 {
@@ -163,11 +167,11 @@ func meanBar(m *document.StepMean, scale int64, seen map[string]bool) htmlBar {
 	}
 	sortNames(names, partOrder)
 	total := m.Total()
-	bar := htmlBar{
+	bar := bar{
 		Label: fmt.Sprintf("rank %d", m.Rank),
-		Total: htmlThin(document.FormatDur(total / m.Steps)),
+		Total: thin(document.FormatDur(total / m.Steps)),
 	}
-	bar.Desc = fmt.Sprintf("%s, rank %d: %s a step", htmlCapital(m.Phase), m.Rank, bar.Total)
+	bar.Desc = fmt.Sprintf("%s, rank %d: %s", capital(stepWord(m.Phase)), m.Rank, bar.Total)
 	full := float64(scale) * float64(m.Steps)
 	var at int64
 	for i, n := range names {
@@ -176,10 +180,10 @@ func meanBar(m *document.StepMean, scale int64, seen map[string]bool) htmlBar {
 			v = m.Idle
 		}
 		seen[n] = true
-		mean, share := htmlThin(document.FormatDur(v/m.Steps)), htmlThin(document.FormatShare(htmlRatio(v, total)))
+		mean, share := thin(document.FormatDur(v/m.Steps)), thin(document.FormatShare(ratio(v, total)))
 		seg := segment(n, at, v, full)
 		seg.First = i == 0
-		seg.Tip = fmt.Sprintf("%s: %s a step, %s of %s rank %d", partLabel(n), mean, share, m.Phase, m.Rank)
+		seg.Tip = fmt.Sprintf("%s: %s a step, %s of the %s, rank %d", partLabel(n), mean, share, stepWord(m.Phase), m.Rank)
 		if float64(v)/full > 0.075 {
 			seg.Label = partLabel(n) + " " + mean
 			if float64(v)/full < 0.13 {
@@ -192,15 +196,15 @@ func meanBar(m *document.StepMean, scale int64, seen map[string]bool) htmlBar {
 	return bar
 }
 
-func segment(name string, at, v int64, full float64) htmlSeg {
+func segment(name string, at, v int64, full float64) barSegment {
 	x, w := 0.0, 0.0
 	if full > 0 {
 		x, w = float64(at)/full*100, float64(v)/full*100
 	}
-	return htmlSeg{Name: htmlClip(name, 40), Class: colourClass(name), X: htmlPercent(x), W: htmlPercent(w), LX: htmlPercent(x + 0.5), NS: v}
+	return barSegment{Name: clip(name, 40), Class: colourClass(name), X: percent(x), W: percent(w), LX: percent(x + 0.5), NS: v}
 }
 
-func htmlPercent(f float64) string { return strconv.FormatFloat(f, 'f', 3, 64) + "%" }
+func percent(f float64) string { return strconv.FormatFloat(f, 'f', 3, 64) + "%" }
 
 func sortNames(names []string, order []string) {
 	sort.Slice(names, func(i, j int) bool {
@@ -212,7 +216,7 @@ func sortNames(names []string, order []string) {
 }
 
 // axisTicks marks zero and round values up to the scale.
-func axisTicks(scale int64) []htmlTick {
+func axisTicks(scale int64) []tick {
 	if scale <= 0 {
 		return nil
 	}
@@ -227,9 +231,9 @@ func axisTicks(scale int64) []htmlTick {
 			}
 		}
 	}
-	var out []htmlTick
+	var out []tick
 	for v := int64(0); v <= scale; v += step {
-		t := htmlTick{X: htmlPercent(float64(v) / float64(scale) * 100), Text: tickText(v), Anchor: "middle"}
+		t := tick{X: percent(float64(v) / float64(scale) * 100), Text: tickText(v), Anchor: "middle"}
 		if v == 0 {
 			t.Anchor = "start"
 		} else if float64(v) > float64(scale)*0.96 {
@@ -257,13 +261,70 @@ func tickText(ns int64) string {
 	return ""
 }
 
-// htmlPhaseLabel says a row's phase in words.
-func htmlPhaseLabel(p string) string {
-	switch p {
-	case "none":
-		return "outside steps"
-	case "all":
-		return "whole window"
+// rowBars draws the rows of each phase as one bar of 100 %.
+func rowBars(id string, rows []document.Row, order []string, lex *lexicon) ([]barBlock, []colourKey) {
+	byPhase := map[string][]document.Row{}
+	var phases []string
+	for _, r := range rows {
+		if r.TimeNS <= 0 {
+			continue
+		}
+		if byPhase[r.Phase] == nil {
+			phases = append(phases, r.Phase)
+		}
+		byPhase[r.Phase] = append(byPhase[r.Phase], r)
 	}
-	return htmlClip(p, 20)
+	if len(phases) == 0 {
+		return nil, nil
+	}
+	sortPhases(phases)
+	phases = told(phases)
+	seen := map[string]bool{}
+	block := barBlock{ID: id}
+	for _, p := range phases[:min(len(phases), maxBars)] {
+		block.Bars = append(block.Bars, rowBar(lex.phase(p), byPhase[p], order, seen))
+	}
+	return []barBlock{block}, legendOf(seen, order)
+}
+
+func rowBar(label string, rows []document.Row, order []string, seen map[string]bool) bar {
+	var total int64
+	for _, r := range rows {
+		total += r.TimeNS
+	}
+	sort.SliceStable(rows, func(i, j int) bool { return orderOf(order, rows[i].Name) < orderOf(order, rows[j].Name) })
+	bar := bar{Label: label, Total: thin(document.FormatDur(total)), Desc: label + ": " + thin(document.FormatDur(total)) + " of kernels and copies"}
+	var at int64
+	for i, r := range rows {
+		if len(bar.Segs) == 24 {
+			break
+		}
+		seen[r.Name] = true
+		share := ratio(r.TimeNS, total)
+		seg := segment(r.Name, at, r.TimeNS, float64(total))
+		seg.First = i == 0
+		seg.Tip = fmt.Sprintf("%s: %s, %s of %s, %s launches", partLabel(r.Name), thin(document.FormatDur(r.TimeNS)),
+			thin(document.FormatShare(share)), label, thin(document.FormatCount(r.Launches)))
+		if share > 0.1 {
+			seg.Label = partLabel(r.Name) + " " + thin(document.FormatShare(share))
+		} else if share > 0.05 {
+			seg.Label = thin(document.FormatShare(share))
+		}
+		bar.Segs = append(bar.Segs, seg)
+		at += r.TimeNS
+	}
+	return bar
+}
+
+func legendOf(seen map[string]bool, order []string) []colourKey {
+	names := make([]string, 0, len(seen))
+	for n := range seen {
+		names = append(names, n)
+	}
+	sortNames(names, order)
+	var keys []colourKey
+	for _, n := range names[:min(len(names), 16)] {
+		keys = append(keys, colourKey{Class: colourClass(n), Name: clip(n, 24)})
+	}
+	return keys
 }

@@ -194,7 +194,7 @@ func testFlame(t *testing.T, b *browser) {
 		t.Error("a click on a frame does not zoom")
 	}
 	b.want(t, "document.activeElement.textContent", "comm.all_reduce")
-	if w := b.text(t, "document.querySelector('.where').textContent"); !strings.Contains(w, "decode › comm.all_reduce") {
+	if w := b.text(t, "document.querySelector('.where').textContent"); !strings.Contains(w, "decode › dense layers › comm.all_reduce") {
 		t.Errorf("the zoomed path reads %q", w)
 	}
 	b.run(t, chromedp.KeyEvent(kb.Escape))
@@ -246,10 +246,25 @@ func testTables(t *testing.T, b *browser) {
 }
 
 func testCharts(t *testing.T, b *browser) {
+	const folded = "[...document.querySelectorAll('details:not([open]) .chart')]"
+	b.want(t, folded+".length > 0 && "+folded+".every(c => !c.querySelector('canvas'))", "true")
+	b.js(t, folded+".forEach(c => { c.closest('details').open = true })")
+	b.run(t, chromedp.Sleep(200*time.Millisecond))
 	b.want(t, "[...document.querySelectorAll('.chart')].every(c => c.querySelector('canvas'))", "true")
 	// Something is drawn: a canvas in which not every pixel is the same.
 	b.want(t, "[...document.querySelectorAll('.chart canvas')].every(c => new Set(new Uint32Array(c.getContext('2d').getImageData(0, 0, c.width, c.height).data.buffer)).size > 5)", "true")
 	testDragZoom(t, b)
+	// The tooltip of an event names its role and layer, that of a band its layer.
+	const chart = "echarts.getInstanceByDom(document.getElementById('w0-line0'))"
+	const tip = "[...document.querySelectorAll('#w0-line0 > div')].at(-1).innerText"
+	b.js(t, "const c = "+chart+"; c.dispatchAction({type: 'showTip', seriesIndex: 0, dataIndex: c.getOption().series[0].data.findIndex(d => d.value[6] === 3 && d.value[2] - d.value[1] > 20000)})")
+	if s := b.text(t, tip); !strings.Contains(s, "nvjet") || !strings.Contains(s, "ffn · gate_up · layer 3") || !strings.Contains(s, "gemm.dense") {
+		t.Errorf("the tooltip of an event reads %q", s)
+	}
+	b.js(t, chart+".dispatchAction({type: 'showTip', seriesIndex: 1, dataIndex: 2})")
+	if s := b.text(t, tip); !strings.Contains(s, "layer 2 (dense)") {
+		t.Errorf("the tooltip of a layer reads %q", s)
+	}
 	b.run(t, chromedp.Focus(chromedp.CSS("svg.bar .seg")), chromedp.KeyEvent(kb.ArrowRight))
 	if s := b.text(t, "document.getElementById('tip').textContent"); !strings.Contains(s, "a step") {
 		t.Errorf("the focused bar segment says %q", s)

@@ -16,10 +16,12 @@ import (
 // drawing functions stand in the page's script, so no text from a trace ever
 // becomes code.
 
-// htmlFigure is one step, drawn: the lanes of all ranks on one clock.
-type htmlFigure struct {
+// figureView is one step, drawn: the lanes of all ranks on one clock.
+type figureView struct {
 	ID, Title, Desc, Note string
-	Lanes, Longest        *htmlTable
+	Empty                 string // said instead of a drawing
+	Folded                bool
+	Lanes, Longest        *table
 }
 
 // figureOptions is a figure's data for the script.
@@ -33,57 +35,101 @@ type figureOptions struct {
 type figureNames struct {
 	Kernels []figureKernel `json:"kernels"`
 	Hosts   []string       `json:"hosts"`
+	Tags    []figureTag    `json:"tags"`
+	Kinds   []string       `json:"kinds"` // of layers
 }
 
 // figureKernel is a kernel as a tooltip names it.
 type figureKernel struct {
 	Name string `json:"name"`
-	Part string `json:"part"`
 	What string `json:"what"`
 }
 
-// htmlMaxFigures bounds the steps drawn per window.
-const htmlMaxFigures = 8
+// figureTag is what an event is for; its part colours the event.
+type figureTag struct {
+	Part string `json:"part"`
+	Role string `json:"role"`
+}
+
+// maxTags bounds the pairs of part and role; a model has a few dozen.
+const maxTags = 300
+
+// tag numbers what an event is for, without its role where there are too many.
+func (t figureTexts) tag(part, role string) int {
+	tag := figureTag{Part: part, Role: clip(role, 40)}
+	if _, ok := t.tags.seen[tag]; !ok && len(t.tags.list) >= maxTags {
+		tag.Role = ""
+	}
+	return t.tags.index(tag)
+}
+
+// maxFigures bounds the steps drawn per window.
+const maxFigures = 8
+
+// figureTexts numbers the texts of all figures of a window.
+type figureTexts struct {
+	kernels *intern[int32] // rows of the document
+	hosts   *intern[string]
+	tags    *intern[figureTag]
+	kinds   *intern[string]
+}
 
 // timelineFigures joins the timelines of one step over its ranks and draws
 // each such step.
-func timelineFigures(a *document.Analysis, id string, caps htmlCaps) ([]htmlFigure, []figureOptions, figureNames) {
-	var figs []htmlFigure
+func timelineFigures(a *document.Analysis, id string, lex *lexicon, caps limits) ([]figureView, []figureOptions, figureNames) {
+	var figs []figureView
 	var options []figureOptions
-	kernels, hosts := newIntern[int32](), newIntern[string]()
+	texts := figureTexts{newIntern[int32](), newIntern[string](), newIntern[figureTag](), newIntern[string]()}
 	budget := caps.allEvents
-	for _, group := range groupTimelines(a.Timelines) {
-		if len(figs) == htmlMaxFigures {
+	for _, group := range groupTimelines(a) {
+		if len(figs) == maxFigures {
 			break
 		}
-		f := &figure{doc: a, group: group, kernels: kernels, hosts: hosts}
+		f := &figure{doc: a, lex: lex, group: group, texts: texts}
 		f.fill(min(caps.events, budget))
 		fid := fmt.Sprintf("%s-line%d", id, len(figs))
 		budget -= f.drawn
-		fig, opt := f.finish(fid)
+		fig := f.view(fid)
 		figs = append(figs, fig)
-		options = append(options, opt)
+		if fig.Empty == "" {
+			options = append(options, figureOptions{ID: fid, Lanes: len(f.lanes), Option: f.chart(fid)})
+		}
 	}
-	names := figureNames{Kernels: []figureKernel{}, Hosts: []string{}}
-	for _, i := range kernels.list {
+	return figs, options, texts.names(a, caps.charts)
+}
+
+func (t figureTexts) names(a *document.Analysis, budget *textBudget) figureNames {
+	names := figureNames{Kernels: []figureKernel{}, Hosts: []string{}, Tags: []figureTag{}, Kinds: []string{}}
+	for _, i := range t.kernels.list {
 		k := &a.Kernels[i]
-		names.Kernels = append(names.Kernels, figureKernel{Name: caps.charts.take(kernelName(k), 120), Part: kernelPart(k), What: caps.charts.take(k.Group+"."+k.Subgroup, 60)})
+		names.Kernels = append(names.Kernels, figureKernel{Name: budget.take(kernelName(k), 120), What: budget.take(kernelWhat(k, ""), 60)})
 	}
-	for _, h := range hosts.list {
-		names.Hosts = append(names.Hosts, caps.charts.take(h, 80))
+	for _, x := range t.tags.list {
+		names.Tags = append(names.Tags, figureTag{Part: x.Part, Role: budget.take(x.Role, 40)})
 	}
-	return figs, options, names
+	for _, h := range t.hosts.list {
+		names.Hosts = append(names.Hosts, budget.take(h, 80))
+	}
+	for _, k := range t.kinds.list {
+		names.Kinds = append(names.Kinds, budget.take(k, 40))
+	}
+	return names
 }
 
 // groupTimelines puts the ranks of a step together where their times overlap.
-func groupTimelines(ts []document.Timeline) [][]*document.Timeline {
+// The main phase comes first, the slowest step after the usual one.
+func groupTimelines(a *document.Analysis) [][]*document.Timeline {
 	var groups [][]*document.Timeline
-	for i := range ts {
-		t := &ts[i]
+	var phases []string
+	for i := range a.Timelines {
+		t := &a.Timelines[i]
+		if !slices.Contains(phases, t.Phase) {
+			phases = append(phases, t.Phase)
+		}
 		joined := false
 		for g := range groups {
 			f := groups[g][0]
-			if f.Phase == t.Phase && f.Step == t.Step && len(groups[g]) < 8 && !sameRank(groups[g], t.Rank) &&
+			if f.Phase == t.Phase && f.Step == t.Step && f.Slowest == t.Slowest && len(groups[g]) < 8 && !sameRank(groups[g], t.Rank) &&
 				t.StartUnixNS < f.StartUnixNS+f.DurNS && f.StartUnixNS < t.StartUnixNS+t.DurNS {
 				groups[g] = append(groups[g], t)
 				joined = true
@@ -94,18 +140,53 @@ func groupTimelines(ts []document.Timeline) [][]*document.Timeline {
 			groups = append(groups, []*document.Timeline{t})
 		}
 	}
+	mainFirst(a, phases)
 	slices.SortStableFunc(groups, func(a, b []*document.Timeline) int {
-		return cmp.Compare(figureRank(a[0].Phase), figureRank(b[0].Phase))
+		return cmp.Or(cmp.Compare(slices.Index(phases, a[0].Phase), slices.Index(phases, b[0].Phase)), cmp.Compare(slower(a[0]), slower(b[0])))
 	})
 	return groups
 }
 
-// figureRank puts decode first: it is the phase people ask about.
-func figureRank(phase string) int {
-	if phase == "decode" {
-		return -1
+func slower(t *document.Timeline) int {
+	if t.Slowest {
+		return 1
 	}
-	return document.PhaseRank(phase)
+	return 0
+}
+
+// maxBands bounds the layers marked in one drawing.
+const maxBands = 1000
+
+// mainLane is the GPU lane (device and stream) with the most events of layers.
+func mainLane(lanes []document.Lane) [2]int {
+	best, most := [2]int{-1, -1}, 0
+	for _, l := range lanes {
+		n := 0
+		for _, s := range l.Spans {
+			if l.GPU && s.Layer >= 0 {
+				n++
+			}
+		}
+		if n > most {
+			best, most = [2]int{l.Device, int(l.Stream)}, n
+		}
+	}
+	return best
+}
+
+// addBands marks the runs of events of one layer above a lane.
+func (f *figure) addBands(phase string, lane int, off int64, spans []document.SpanEvent) {
+	for i := 0; i < len(spans) && len(f.bands) < f.most; {
+		j, end := i, spans[i].StartNS
+		for j < len(spans) && spans[j].Layer == spans[i].Layer {
+			end = max(end, spans[j].StartNS+spans[j].DurNS)
+			j++
+		}
+		if l := spans[i].Layer; l >= 0 {
+			f.bands = append(f.bands, []any{lane, off + spans[i].StartNS, off + end, l, f.texts.kinds.index(layerKind(f.doc, phase, l))})
+		}
+		i = j
+	}
 }
 
 func sameRank(g []*document.Timeline, rank int) bool {
@@ -114,20 +195,22 @@ func sameRank(g []*document.Timeline, rank int) bool {
 
 // figure gathers what one drawing shows.
 type figure struct {
-	doc     *document.Analysis
-	group   []*document.Timeline
-	kernels *intern[int32]  // rows of the document
-	hosts   *intern[string] // texts of host rows
-	start   int64
-	dur     int64
-	lanes   []string
-	rows    [][]any // lane, start, end, kernel (-1 host), host text, correlation
-	drawn   int
-	cut     int64
-	tables  figureTables
+	doc    *document.Analysis
+	lex    *lexicon
+	group  []*document.Timeline
+	texts  figureTexts
+	start  int64
+	dur    int64
+	lanes  []string
+	rows   [][]any // lane, start, end, kernel (-1 host), tag or host text, correlation, layer
+	bands  [][]any // lane, start, end, layer, kind
+	most   int     // bands at most
+	drawn  int
+	cut    int64
+	tables figureTables
 }
 
-type figureTables struct{ lanes, longest *htmlTable }
+type figureTables struct{ lanes, longest *table }
 
 // laneSpan is an event with its lane.
 type laneSpan struct {
@@ -137,11 +220,11 @@ type laneSpan struct {
 }
 
 func (f *figure) fill(limit int) {
-	f.start = f.group[0].StartUnixNS
+	f.start, f.most = f.group[0].StartUnixNS, min(maxBands, limit/4)
 	for _, t := range f.group {
 		f.start = min(f.start, t.StartUnixNS)
 	}
-	f.tables.lanes = &htmlTable{Caption: "Lanes of this step", Cols: htmlCols("Lane", "#Events", "#Busy", "#Share of step", "#First starts at", "#Last ends at")}
+	f.tables.lanes = &table{Caption: "Lanes of this step", Cols: cols("Lane", "#Events", "#Busy", "#Share of step", "#First starts at", "#Last ends at")}
 	var spans []laneSpan
 	for _, t := range f.group {
 		f.dur = max(f.dur, t.StartUnixNS-f.start+t.DurNS)
@@ -150,36 +233,57 @@ func (f *figure) fill(limit int) {
 	for _, t := range f.group {
 		spans = append(spans, f.addLanes(t)...)
 	}
-	spans = f.keepLongest(spans, limit)
+	spans = f.keepLongest(spans, limit-len(f.bands))
 	f.longestTable(spans)
 	for _, s := range spans {
-		kernel, host := -1, 0
+		kernel, text := -1, 0
 		if f.isKernel(s.Kernel) {
-			kernel = f.kernels.index(s.Kernel)
+			kernel = f.texts.kernels.index(s.Kernel)
+			text = f.texts.tag(f.lex.eventPart(s.Part, s.Kernel), s.Role)
 		} else {
-			host = f.hosts.index(s.Name)
+			text = f.texts.hosts.index(s.Name)
 		}
 		start := s.off + s.StartNS
 		// Numbers above 2^53 are not exact in a script; low bits suffice to join.
-		f.rows = append(f.rows, []any{s.lane, start, start + s.DurNS, kernel, host, s.Correlation & (1<<53 - 1)})
+		f.rows = append(f.rows, []any{s.lane, start, start + s.DurNS, kernel, text, s.Correlation & (1<<53 - 1), s.Layer})
 	}
-	f.drawn = len(spans)
+	f.drawn = len(spans) + len(f.bands)
 }
 
 func (f *figure) isKernel(i int32) bool { return i >= 0 && int(i) < len(f.doc.Kernels) }
+
+// hostFirst is the lanes of a rank as they are drawn: what launches stands
+// above what it launches.
+func hostFirst(lanes []document.Lane) []document.Lane {
+	out := slices.Clone(lanes)
+	slices.SortStableFunc(out, func(a, b document.Lane) int {
+		switch {
+		case a.GPU == b.GPU:
+			return 0
+		case b.GPU:
+			return -1
+		}
+		return 1
+	})
+	return out
+}
 
 // addLanes adds the lanes of one rank, and what the table says about them.
 func (f *figure) addLanes(t *document.Timeline) []laneSpan {
 	var spans []laneSpan
 	off := t.StartUnixNS - f.start
-	for _, l := range t.Lanes {
+	hosts, mainLane := 0, mainLane(t.Lanes)
+	for _, l := range hostFirst(t.Lanes) {
 		if len(l.Spans) == 0 || len(f.lanes) == 48 {
 			f.cut += int64(len(l.Spans))
 			continue
 		}
-		name := fmt.Sprintf("rank %d host", t.Rank)
-		if l.GPU {
-			name = fmt.Sprintf("rank %d stream %d", t.Rank, l.Stream)
+		name := fmt.Sprintf("rank %d stream %d", t.Rank, l.Stream)
+		if !l.GPU {
+			name = fmt.Sprintf("rank %d host", t.Rank)
+			if hosts++; hosts > 1 {
+				name += fmt.Sprintf(" %d", hosts)
+			}
 		}
 		lane := len(f.lanes)
 		f.lanes = append(f.lanes, name)
@@ -189,16 +293,19 @@ func (f *figure) addLanes(t *document.Timeline) []laneSpan {
 			busy += max(0, s.StartNS+s.DurNS-max(s.StartNS, end))
 			end = max(end, s.StartNS+s.DurNS)
 		}
+		if l.GPU && l.Device == mainLane[0] && l.Stream == int64(mainLane[1]) {
+			f.addBands(t.Phase, lane, off, l.Spans)
+		}
 		class := "c-idle"
 		if l.GPU {
 			class = "c-busy"
 		}
 		c := textCell(name)
 		if !l.GPU {
-			c.Sub = htmlClip(l.Name, 60)
+			c.Sub = clip(l.Name, 60)
 		}
-		f.tables.lanes.Rows = append(f.tables.lanes.Rows, htmlRow{Cells: []htmlCell{c, countCell(int64(len(l.Spans))), durCell(busy),
-			shareCell(htmlRatio(busy, f.dur), class), durCell(off + l.Spans[0].StartNS), durCell(off + end)}})
+		f.tables.lanes.Rows = append(f.tables.lanes.Rows, row{Cells: []cell{c, countCell(int64(len(l.Spans))), durCell(busy),
+			shareCell(ratio(busy, f.dur), class), durCell(off + l.Spans[0].StartNS), durCell(off + end)}})
 	}
 	return spans
 }
@@ -226,30 +333,37 @@ func (f *figure) longestTable(spans []laneSpan) {
 		}
 	}
 	slices.SortStableFunc(gpu, func(a, b laneSpan) int { return cmp.Compare(b.DurNS, a.DurNS) })
-	t := &htmlTable{Caption: "Longest GPU events of this step", Cols: htmlCols("Kernel", "Lane", "#Starts at", "#Takes", "#Share of step")}
+	t := &table{Caption: "Longest GPU events of this step", Cols: cols("Kernel", "Role", "Layer", "Lane", "#Starts at", "#Takes", "#Share of step")}
 	for _, s := range gpu[:min(len(gpu), 12)] {
 		k := &f.doc.Kernels[s.Kernel]
-		t.Rows = append(t.Rows, htmlRow{Cells: []htmlCell{{Text: htmlClip(kernelName(k), 80), Code: true}, textCell(f.lanes[s.lane]),
-			durCell(s.off + s.StartNS), durCell(s.DurNS), shareCell(htmlRatio(s.DurNS, f.dur), colourClass(kernelPart(k)))}})
+		t.Rows = append(t.Rows, row{Cells: []cell{{Text: clip(kernelName(k), 80), Code: true}, textCell(clip(s.Role, 40)), textCell(layerWord(s.Layer)), textCell(f.lanes[s.lane]),
+			durCell(s.off + s.StartNS), durCell(s.DurNS), shareCell(ratio(s.DurNS, f.dur), colourClass(f.lex.eventPart(s.Part, s.Kernel)))}})
 	}
 	f.tables.longest = t
 }
 
-// finish builds the chart and the words around it.
-func (f *figure) finish(id string) (htmlFigure, figureOptions) {
+// view is the words around the drawing.
+func (f *figure) view(id string) figureView {
 	first := f.group[0]
-	fig := htmlFigure{ID: id, Title: htmlClip(first.Title, 120), Lanes: f.tables.lanes, Longest: f.tables.longest}
-	if fig.Title == "" {
-		fig.Title = fmt.Sprintf("%s step %d", htmlClip(first.Phase, 20), first.Step)
-	}
+	v := figureView{ID: id, Title: figureTitle(first), Lanes: f.tables.lanes, Longest: f.tables.longest, Folded: first.Slowest}
 	if ranks := len(f.doc.Devices); len(f.group) == 1 && ranks > 1 {
-		fig.Title += fmt.Sprintf(", rank %d", first.Rank)
+		v.Title += fmt.Sprintf(", rank %d", first.Rank)
 	}
-	fig.Desc = fmt.Sprintf("%s: %d lanes, %s events over %s.", fig.Title, len(f.lanes), htmlThin(document.FormatCount(int64(f.drawn))), htmlThin(document.FormatDur(f.dur)))
+	if len(f.rows) == 0 {
+		v.Empty, v.Lanes, v.Longest = "Nothing was launched in this step.", nil, nil
+		if f.cut > 0 {
+			v.Empty = "The events of this step are left out to keep the page small."
+		}
+		return v
+	}
+	if len(v.Longest.Rows) == 0 {
+		v.Longest = nil
+	}
+	v.Desc = fmt.Sprintf("%s: %d lanes, %s events over %s.", v.Title, len(f.lanes), thin(document.FormatCount(int64(len(f.rows)))), thin(document.FormatDur(f.dur)))
 	if f.cut > 0 {
-		fig.Note = htmlThin(document.FormatCount(f.cut)) + " shorter events are not drawn."
+		v.Note = thin(document.FormatCount(f.cut)) + " shorter events are not drawn."
 	}
-	return fig, figureOptions{ID: id, Lanes: len(f.lanes), Option: f.chart(id)}
+	return v
 }
 
 // chart is a custom series: the script draws a bar for each row.
@@ -269,7 +383,13 @@ func (f *figure) chart(id string) map[string]any {
 	for _, r := range f.rows {
 		data = append(data, opts.CustomData{Value: r})
 	}
-	c.AddSeries("events", data, charts.WithEncodeOpts(opts.Encode{X: []int{1, 2}, Y: 0}))
+	bands := make([]opts.CustomData, 0, len(f.bands))
+	for _, b := range f.bands {
+		bands = append(bands, opts.CustomData{Value: b})
+	}
+	encode := charts.WithEncodeOpts(opts.Encode{X: []int{1, 2}, Y: 0})
+	c.AddSeries("events", data, encode)
+	c.AddSeries("layers", bands, encode)
 	c.Validate()
 	return c.JSON()
 }

@@ -25,7 +25,9 @@ const flameSmall = 1500
 
 type flameNode struct {
 	parent int32
-	kernel int32 // -1 when not a kernel
+	kernel int32  // -1 when not a kernel
+	part   string // of a kernel
+	role   string // of a kernel, "" when unknown
 	kind   string
 	name   string
 	self   [3]int64
@@ -35,28 +37,29 @@ type flameNode struct {
 
 type flameTree struct {
 	doc   *document.Analysis
+	lex   *lexicon
 	nodes []flameNode
 	cut   int // frames merged into "other" nodes
 }
 
-// htmlFlame is what the template shows of the flame graph.
-type htmlFlame struct {
+// flameView is what the template shows of the flame graph.
+type flameView struct {
 	Total, Note string
 	Frames      int
-	Paths       *htmlTable
-	Keys, Group []htmlKey
+	Paths       *table
+	Keys, Group []colourKey
 }
 
 type flameKey struct {
-	parent int32
-	kernel int32
-	kind   string
-	name   string
+	parent     int32
+	kernel     int32
+	kind, name string
+	part, role string
 }
 
 // newFlame builds, cuts and orders the tree.
-func newFlame(a *document.Analysis, caps htmlCaps) *flameTree {
-	t := &flameTree{doc: a}
+func newFlame(a *document.Analysis, lex *lexicon, caps limits) *flameTree {
+	t := &flameTree{doc: a, lex: lex}
 	t.build()
 	t.addUp()
 	t.prune(caps.flameNodes)
@@ -73,7 +76,7 @@ func (t *flameTree) build() {
 			return i
 		}
 		i := int32(len(t.nodes))
-		t.nodes = append(t.nodes, flameNode{parent: k.parent, kernel: k.kernel, kind: k.kind, name: k.name})
+		t.nodes = append(t.nodes, flameNode{parent: k.parent, kernel: k.kernel, kind: k.kind, name: k.name, part: k.part, role: k.role})
 		index[k] = i
 		return i
 	}
@@ -85,7 +88,7 @@ func (t *flameTree) build() {
 	for _, s := range st.Samples {
 		at, ok := placed[place{s.Node, s.Phase}]
 		if !ok {
-			at = child(flameKey{parent: 0, kernel: -1, kind: "phase", name: htmlPhaseLabel(s.Phase)})
+			at = child(flameKey{parent: 0, kernel: -1, kind: "phase", name: t.lex.phase(s.Phase)})
 			for _, i := range framePath(st, s.Node) {
 				f := &st.Nodes[i]
 				if f.Kind != document.FramePhase {
@@ -94,9 +97,9 @@ func (t *flameTree) build() {
 			}
 			placed[place{s.Node, s.Phase}] = at
 		}
-		leaf := flameKey{parent: at, kernel: s.Kernel, kind: "kernel"}
+		leaf := flameKey{parent: at, kernel: s.Kernel, kind: "kernel", role: s.Role}
 		if s.Kernel >= 0 && int(s.Kernel) < len(t.doc.Kernels) {
-			leaf.name = kernelName(&t.doc.Kernels[s.Kernel])
+			leaf.name, leaf.part = kernelName(&t.doc.Kernels[s.Kernel]), t.lex.eventPart(s.Part, s.Kernel)
 		} else {
 			leaf.kernel, leaf.name = -1, "unknown kernel"
 		}
@@ -145,6 +148,18 @@ func kernelName(k *document.Kernel) string {
 	return k.Name
 }
 
+// kernelWhat says what a kernel is and, where known, what it is for.
+func kernelWhat(k *document.Kernel, role string) string {
+	what := k.Group + "." + k.Subgroup
+	if k.Group == "" {
+		what = "unclassified"
+	}
+	if role != "" {
+		what += ", " + role
+	}
+	return what
+}
+
 // addUp fills the totals; a parent stands before its children.
 func (t *flameTree) addUp() {
 	for i := range t.nodes {
@@ -167,7 +182,7 @@ func (t *flameTree) prune(limit int) {
 	for i := range t.nodes {
 		byWeight[i] = int32(i)
 		for k, v := range t.nodes[i].total {
-			weight[i] = max(weight[i], htmlRatio(v, t.nodes[0].total[k]))
+			weight[i] = max(weight[i], ratio(v, t.nodes[0].total[k]))
 		}
 	}
 	slices.SortStableFunc(byWeight, func(a, b int32) int { return cmp.Compare(weight[b], weight[a]) })
@@ -276,7 +291,8 @@ type flameColumns struct {
 	Kinds  []string   `json:"kinds"`
 	Parts  []string   `json:"parts"`
 	Groups []string   `json:"groups"`
-	Paints [][2]int   `json:"paints"` // part and group of a kernel
+	Labels []string   `json:"labels"` // category and role in words
+	Paints [][3]int   `json:"paints"` // part, group and label of a kernel
 	Types  [3]string  `json:"types"`
 	Parent []int32    `json:"parent"`
 	Name   []int      `json:"name"`
@@ -285,11 +301,12 @@ type flameColumns struct {
 	Values [3][]int64 `json:"values"`
 }
 
-func (t *flameTree) columns(budget int) flameColumns {
-	c := flameColumns{Parts: partOrder, Groups: groupOrder, Types: flameTypes, Paints: [][2]int{}}
+func (t *flameTree) columns(caps limits) flameColumns {
+	c := flameColumns{Parts: partOrder, Groups: groupOrder, Types: flameTypes, Paints: [][3]int{}}
 	names := newIntern[string]()
 	kinds := newIntern[string]()
-	paints := newIntern[[2]int]()
+	labels := newIntern[string]()
+	paints := newIntern[[3]int]()
 	for i := range t.nodes {
 		n := &t.nodes[i]
 		c.Parent = append(c.Parent, n.parent)
@@ -298,18 +315,21 @@ func (t *flameTree) columns(budget int) flameColumns {
 		paint := -1
 		if n.kernel >= 0 {
 			k := &t.doc.Kernels[n.kernel]
-			paint = paints.index([2]int{orderOf(partOrder, kernelPart(k)), min(orderOf(groupOrder, k.Group), len(groupOrder)-1)})
+			paint = paints.index([3]int{orderOf(partOrder, n.part), min(orderOf(groupOrder, k.Group), len(groupOrder)-1), labels.index(kernelWhat(k, n.role))})
 		}
 		c.Paint = append(c.Paint, paint)
 		for k, v := range n.self {
 			c.Values[k] = append(c.Values[k], v)
 		}
 	}
-	long := fitTexts(names.list, 160, budget)
+	long := fitTexts(names.list, 160, caps.flameBytes)
 	for i, s := range names.list {
-		names.list[i] = htmlClip(s, long)
+		names.list[i] = clip(s, long)
 	}
-	c.Texts, c.Kinds = names.list, kinds.list
+	for i, s := range labels.list {
+		labels.list[i] = caps.charts.take(s, 80)
+	}
+	c.Texts, c.Kinds, c.Labels = names.list, kinds.list, labels.list
 	c.Paints = append(c.Paints, paints.list...)
 	return c
 }

@@ -9,31 +9,31 @@ import (
 	"tokprof/report/document"
 )
 
-// htmlKernels is the kernel table.
-type htmlKernels struct {
+// kernelList is the kernel table.
+type kernelList struct {
 	Note   string
 	Groups []string
-	Rows   []htmlKernel
-	Others *htmlKernel
+	Rows   []kernelEntry
+	Others *kernelEntry
 	Count  int
 }
 
-// htmlKernel is one row of it.
-type htmlKernel struct {
+// kernelEntry is one row of it.
+type kernelEntry struct {
 	Index                   int
 	Short, Name, What, Rule string
 	Group, Class            string
 	Roles, Tags, Phases     string
-	Launches, Total, Share  htmlCell
-	Median, P99, Exposed    htmlCell
+	Launches, Total, Share  cell
+	Median, P99, Exposed    cell
 	MinMax, Graph           string
 }
 
-func kernelTable(a *document.Analysis, caps htmlCaps) *htmlKernels {
+func kernelTable(a *document.Analysis, lex *lexicon, caps limits) *kernelList {
 	if len(a.Kernels) == 0 {
 		return nil
 	}
-	t := &htmlKernels{Count: len(a.Kernels)}
+	t := &kernelList{Count: len(a.Kernels)}
 	shown := a.Kernels[:min(len(a.Kernels), caps.kernelRows)]
 	names := make([]string, 0, len(shown))
 	for i := range shown {
@@ -41,7 +41,7 @@ func kernelTable(a *document.Analysis, caps htmlCaps) *htmlKernels {
 	}
 	long := fitTexts(names, 5000, caps.nameBytes)
 	for i := range shown {
-		r := kernelRow(&shown[i], long, caps.kernels)
+		r := kernelRow(&shown[i], lex.kernelPart(int32(i)), lex, long, caps.kernels)
 		r.Index = i
 		if !slices.Contains(t.Groups, r.Group) && len(t.Groups) < 16 {
 			t.Groups = append(t.Groups, r.Group)
@@ -57,25 +57,24 @@ func kernelTable(a *document.Analysis, caps htmlCaps) *htmlKernels {
 			sum.Share += k.Share
 			sum.ExposedNS += k.ExposedNS
 		}
-		o := htmlKernel{Short: fmt.Sprintf("%s other kernels together", htmlThin(document.FormatCount(int64(len(rest))))), Class: "c-other",
+		o := kernelEntry{Short: fmt.Sprintf("%s other kernels together", thin(document.FormatCount(int64(len(rest))))), Class: "c-other",
 			Launches: countCell(sum.Launches), Total: durCell(sum.TotalNS), Share: shareCell(sum.Share, "c-other"),
 			Median: noCell(), P99: noCell(), Exposed: durCell(sum.ExposedNS)}
 		t.Others = &o
-		t.Note = fmt.Sprintf("The %d largest of %s.", len(shown), htmlThin(document.FormatCount(int64(len(a.Kernels)))))
+		t.Note = fmt.Sprintf("The %d largest of %s.", len(shown), thin(document.FormatCount(int64(len(a.Kernels)))))
 	}
 	return t
 }
 
-func kernelRow(k *document.Kernel, long int, texts *textBudget) htmlKernel {
-	part := kernelPart(k)
-	r := htmlKernel{
-		Short: texts.take(kernelName(k), 90), Name: htmlClip(k.Name, long),
+func kernelRow(k *document.Kernel, part string, lex *lexicon, long int, texts *textBudget) kernelEntry {
+	r := kernelEntry{
+		Short: texts.take(kernelName(k), 90), Name: clip(k.Name, long),
 		Group: texts.take(k.Group, 30), What: texts.take(k.Group+"."+k.Subgroup, 60), Class: colourClass(part),
 		Rule: texts.take(k.Rule, 60), Tags: texts.take(strings.Join(k.Tags, ", "), 120),
 		Launches: countCell(k.Launches), Total: durCell(k.TotalNS), Share: shareCell(k.Share, colourClass(part)),
 		Median: durCell(k.MedianNS), P99: durCell(k.P99NS), Exposed: durCell(k.ExposedNS),
-		MinMax: htmlThin(document.FormatDur(k.MinNS)) + " to " + htmlThin(document.FormatDur(k.MaxNS)),
-		Graph:  htmlThin(document.FormatShare(htmlRatio(k.GraphNS, k.TotalNS))),
+		MinMax: thin(document.FormatDur(k.MinNS)) + " to " + thin(document.FormatDur(k.MaxNS)),
+		Graph:  thin(document.FormatShare(ratio(k.GraphNS, k.TotalNS))),
 	}
 	if k.Group == "" {
 		r.Group, r.What = "other", "unclassified"
@@ -86,9 +85,9 @@ func kernelRow(k *document.Kernel, long int, texts *textBudget) htmlKernel {
 			roles = append(roles, fmt.Sprintf("%d more", len(k.Roles)-i))
 			break
 		}
-		s := htmlClip(x.Role, 30)
+		s := clip(x.Role, 30)
 		if len(k.Roles) > 1 {
-			s += " " + htmlThin(document.FormatShare(htmlRatio(x.TimeNS, k.TotalNS)))
+			s += " " + thin(document.FormatShare(ratio(x.TimeNS, k.TotalNS)))
 		}
 		roles = append(roles, s)
 	}
@@ -96,131 +95,174 @@ func kernelRow(k *document.Kernel, long int, texts *textBudget) htmlKernel {
 		if i == 6 {
 			break
 		}
-		phases = append(phases, htmlPhaseLabel(x.Phase)+" "+htmlThin(document.FormatDur(x.TimeNS))+" in "+strconv.FormatInt(x.Launches, 10))
+		phases = append(phases, lex.phase(x.Phase)+" "+thin(document.FormatDur(x.TimeNS))+" in "+strconv.FormatInt(x.Launches, 10))
 	}
 	r.Roles, r.Phases = texts.take(strings.Join(roles, ", "), 160), texts.take(strings.Join(phases, "; "), 300)
 	return r
 }
 
-// htmlLayers is a small bar per layer with its table.
-type htmlLayers struct {
-	Bars  []htmlLayerBar
-	Note  string
-	Width string
-	Keys  []htmlKey
-	Table *htmlTable
+// commView is the collectives with what splits their time.
+type commView struct {
+	Intro, Note string
+	Bars        []barBlock
+	Keys        []colourKey
+	Table       *table
 }
 
-// htmlLayerBar is the stack of one layer, in a drawing of 1000 by 100.
-type htmlLayerBar struct {
-	X, Tip  string
-	Segs    []htmlLayerSeg
-	Outlier bool
-}
-
-type htmlLayerSeg struct{ Y, H, Class string }
-
-const htmlMaxLayers = 100
-
-func layerBars(layers []document.Layer) *htmlLayers {
-	if len(layers) == 0 {
+func commSection(cs []document.Collective, texts *textBudget) *commView {
+	if len(cs) == 0 {
 		return nil
 	}
-	shown := layers[:min(len(layers), htmlMaxLayers)]
-	usual, top := layerMedians(shown)
-	v := &htmlLayers{Width: hundredths(820 / float64(len(shown))),
-		Table: &htmlTable{Caption: "Time by layer", Sort: true, Cols: htmlCols("Layer", "Kind", "#Time", "#Against the median of its kind", "Parts")}}
-	outliers := 0
-	if len(layers) > len(shown) {
-		v.Note = fmt.Sprintf("The first %d of %d layers.", len(shown), len(layers))
+	v := &commView{Table: commTable(cs), Intro: commIntro(cs)}
+	v.Bars, v.Keys = commBars(cs, texts)
+	var alone int64
+	for _, c := range cs {
+		alone += c.Unmatched
 	}
-	seen := map[string]bool{}
-	for i, l := range shown {
-		b := htmlLayerBar{X: hundredths(float64(i) * 1000 / float64(len(shown)))}
-		at := 0.0
-		parts := slices.Clone(l.Parts)
-		slices.SortStableFunc(parts, func(a, b document.NameTime) int { return orderOf(partOrder, a.Name) - orderOf(partOrder, b.Name) })
-		var words []string
-		for _, p := range parts[:min(len(parts), 10)] {
-			h := htmlRatio(p.TimeNS, top) * 96
-			at += h
-			seen[p.Name] = true
-			b.Segs = append(b.Segs, htmlLayerSeg{Y: hundredths(100 - at), H: hundredths(h), Class: colourClass(p.Name)})
-			words = append(words, partLabel(p.Name)+" "+htmlThin(document.FormatDur(p.TimeNS)))
+	if alone > 0 {
+		why := "no partner in another rank's file"
+		if cs[0].Estimated {
+			why = "too few equals to estimate from"
 		}
-		against := htmlRatio(l.TimeNS, usual[l.Kind])
-		b.Outlier = against > 1.25 && len(shown) > 2
-		kind := htmlClip(strings.ReplaceAll(l.Kind, "_", " "), 40)
-		b.Tip = fmt.Sprintf("layer %d (%s): %s", l.Index, kind, htmlThin(document.FormatDur(l.TimeNS)))
-		v.Bars = append(v.Bars, b)
-		rel := htmlCell{Text: strconv.FormatFloat(against, 'f', 2, 64) + " ×", Num: true, Value: strconv.FormatFloat(against, 'f', 4, 64)}
-		if b.Outlier {
-			outliers++
-			rel.Sub = "outlier"
-		}
-		n := countCell(int64(l.Index))
-		n.Num = false
-		v.Table.Rows = append(v.Table.Rows, htmlRow{Cells: []htmlCell{n, textCell(kind), durCell(l.TimeNS), rel, textCell(strings.Join(words, ", "))}})
+		v.Note = fmt.Sprintf("%s runs had %s: their time is not split and stays “comm” in the tables above.", thin(document.FormatCount(alone)), why)
 	}
-	if outliers > 0 {
-		v.Note = strings.TrimSpace(fmt.Sprintf("%s %d marked above: more than a quarter over the median of their kind.", v.Note, outliers))
-	}
-	v.Keys = legendOf(seen, partOrder)
 	return v
 }
 
-func hundredths(f float64) string { return strconv.FormatFloat(f, 'f', 2, 64) }
-
-// layerMedians is the median time by kind and the longest of all layers.
-func layerMedians(layers []document.Layer) (map[string]int64, int64) {
-	times := map[string][]int64{}
-	top := int64(1)
-	for _, l := range layers {
-		times[l.Kind] = append(times[l.Kind], l.TimeNS)
-		var sum int64
-		for _, p := range l.Parts {
-			sum += p.TimeNS
-		}
-		top = max(top, l.TimeNS, sum)
+// commIntro says what the two halves mean and how they were told apart.
+func commIntro(cs []document.Collective) string {
+	const means = "Time inside a collective is transfer, which every rank needs, and waiting for the rank that came last."
+	ranks, estimated := 0, false
+	for _, c := range cs {
+		ranks = max(ranks, c.Ranks)
+		estimated = estimated || c.Estimated
 	}
-	out := map[string]int64{}
-	for k, v := range times {
-		out[k] = document.Median(v)
+	if estimated {
+		return means + " Only one rank's file is here, so the split is an estimate: the shortest tenth of equal collectives counts as transfer, what others take longer as waiting, and for whom is not known."
 	}
-	return out, top
+	return fmt.Sprintf("%s Each collective was matched over its ranks (at most %d) by its order in the step: the shortest run of it is transfer, what the others took longer is waiting.", means, ranks)
 }
 
-// htmlDefinitions says in one line each what the page's words mean.
-func htmlDefinitions(a *document.Analysis) []htmlTerm {
-	terms := []htmlTerm{
-		{"Window", "First GPU event to last, over all ranks. Windows are never added together."},
-		{"Busy", "The time in which at least one kernel or copy runs on a GPU; overlaps count once."},
-		{"Sum", "The durations of all kernels and copies added up; overlaps count twice."},
-		{"Exposed", "Time of a group that no other group's work hides."},
-		{"Idle", "The window less busy time, split by what held the next launch back."},
+// commBars draws transfer and waiting of each row on one scale.
+func commBars(cs []document.Collective, texts *textBudget) ([]barBlock, []colourKey) {
+	var scale int64
+	for _, c := range cs {
+		scale = max(scale, c.TransferSumNS+c.WaitSumNS)
 	}
-	if len(a.Steps) > 0 {
-		terms = append(terms,
-			htmlTerm{"Step", "One forward pass of the engine on one rank, cut by the annotation that was open at launch."},
-			htmlTerm{"Phase", "Prefill reads prompts, decode makes one token a request, mixed does both in one step."})
+	if scale <= 0 {
+		return nil, nil
 	}
-	parts := map[string]bool{}
-	for _, r := range a.Parts {
-		parts[r.Name] = true
+	block := barBlock{Axis: axisTicks(scale)}
+	seen := map[string]bool{}
+	for _, c := range cs[:min(len(cs), 8)] {
+		total := c.TransferSumNS + c.WaitSumNS
+		if total <= 0 {
+			continue
+		}
+		name, kernel := texts.take(commKind(c.Kind), 40), texts.take(c.Kernel, 60)
+		b := bar{Label: name, Total: thin(document.FormatDur(total)), Desc: name + " by " + kernel + ", all ranks: " + thin(document.FormatDur(total))}
+		var at int64
+		for _, p := range []document.NameTime{{Name: "transfer", TimeNS: c.TransferSumNS}, {Name: "waiting", TimeNS: c.WaitSumNS}} {
+			if p.TimeNS <= 0 {
+				continue
+			}
+			seen[p.Name] = true
+			share := thin(document.FormatShare(ratio(p.TimeNS, total)))
+			seg := segment(p.Name, at, p.TimeNS, float64(scale))
+			seg.First = at == 0
+			seg.Tip = fmt.Sprintf("%s in %s by %s: %s, %s of it", p.Name, name, kernel, thin(document.FormatDur(p.TimeNS)), share)
+			if ratio(p.TimeNS, scale) > 0.13 {
+				seg.Label = p.Name + " " + share
+			}
+			b.Segs = append(b.Segs, seg)
+			at += p.TimeNS
+		}
+		block.Bars = append(block.Bars, b)
 	}
-	if len(parts) > 0 {
-		terms = append(terms, htmlTerm{"Part", "Attention with its projections, FFN with experts and router, head (embedding, LM head, sampling), communication, the rest."})
+	return []barBlock{block}, legendOf(seen, partOrder)
+}
+
+func commKind(kind string) string { return clip(strings.ReplaceAll(kind, "_", "-"), 40) }
+
+// commColumns says which columns have anything to show.
+type commColumns struct{ bytes, rates, ranks, alone bool }
+
+func commTable(cs []document.Collective) *table {
+	var has commColumns
+	for _, c := range cs {
+		has.bytes = has.bytes || c.Bytes > 0
+		has.rates = has.rates || c.BusBW > 0 || c.Ceiling > 0
+		has.ranks = has.ranks || !c.Estimated
+		has.alone = has.alone || c.Unmatched > 0
 	}
-	if parts["transfer"] || parts["waiting"] {
-		terms = append(terms, htmlTerm{"Transfer, waiting", "The shortest time any rank spends in the same collective is transfer; what another rank spends above it is waiting for the late one."})
+	t := &table{Caption: "Collectives by kind and kernel", Sort: true, Cols: cols("Kind", "Kernel", "#Count", "#Ranks")}
+	add := func(on bool, labels ...string) {
+		if on {
+			t.Cols = append(t.Cols, cols(labels...)...)
+		}
 	}
-	if parts["comm"] {
-		terms = append(terms, htmlTerm{"Comm", "Time inside collectives, not split into transfer and waiting for a late rank."})
+	add(has.bytes, "#Size")
+	add(true, "#Transfer, median", "#Waiting, median")
+	add(has.ranks, "#Skew, median")
+	add(true, "#Transfer, total", "#Waiting, total")
+	add(has.ranks, "Waited for")
+	add(has.rates, "#Bus bandwidth", "#Ceiling")
+	add(has.alone, "#Not split")
+	for _, c := range cs {
+		t.Rows = append(t.Rows, commRow(c, has))
 	}
-	if parts["unattributed"] {
-		terms = append(terms, htmlTerm{"Unattributed", "Matrix products whose role in the layer could not be established; never spread over the others."})
+	return t
+}
+
+func commRow(c document.Collective, has commColumns) row {
+	kind, kernel := textCell(commKind(c.Kind)), textCell(clip(c.Kernel, 120))
+	kernel.Code = true
+	if c.Estimated {
+		kind.Sub = "estimate"
 	}
-	return append(terms,
-		htmlTerm{"Group, category", "What a kernel is, judged by the rule named in its row from its name alone."},
-		htmlTerm{"p99", "The value that one in a hundred exceeds."})
+	r := row{Cells: []cell{kind, kernel, countCell(c.Count), countCell(int64(c.Ranks))}}
+	add := func(on bool, cells ...cell) {
+		if on {
+			r.Cells = append(r.Cells, cells...)
+		}
+	}
+	add(has.bytes, known(c.Bytes > 0, bytesCell(c.Bytes)))
+	add(true, spreadCell(c.TransferNS), spreadCell(c.WaitNS))
+	add(has.ranks, known(!c.Estimated, spreadCell(c.SkewNS)))
+	add(true, durCell(c.TransferSumNS), durCell(c.WaitSumNS))
+	add(has.ranks, textCell(lateWords(c.Late)))
+	add(has.rates, known(c.BusBW > 0, rateCell(c.BusBW)), known(c.Ceiling > 0, rateCell(c.Ceiling)))
+	add(has.alone, countCell(c.Unmatched))
+	return r
+}
+
+// known is a cell, or a dash where its number is not known.
+func known(is bool, c cell) cell {
+	if is {
+		return c
+	}
+	return noCell()
+}
+
+// spreadCell is a median with the tail beside it.
+func spreadCell(s document.Spread) cell {
+	c := durCell(s.Median)
+	c.Sub = "p99 " + thin(document.FormatDur(s.P99))
+	return c
+}
+
+// lateWords names the ranks that the others waited for.
+func lateWords(late []document.LateRank) string {
+	if len(late) == 0 {
+		return "nobody"
+	}
+	var words []string
+	for i, l := range late {
+		if i == 4 {
+			words = append(words, fmt.Sprintf("%d more", len(late)-i))
+			break
+		}
+		words = append(words, fmt.Sprintf("rank\u00a0%d %s", l.Rank, thin(document.FormatShare(l.Share))))
+	}
+	return strings.Join(words, ", ")
 }

@@ -2,28 +2,30 @@ package page
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"tokprof/report/document"
 )
 
 // headlineNumbers are the five numbers of the first screen; those that the
 // document cannot give are replaced by what it can.
-func headlineNumbers(a *document.Analysis) []htmlNumber {
-	var out []htmlNumber
-	p := htmlMainPhase(a)
+func headlineNumbers(a *document.Analysis, lex *lexicon) []number {
+	var out []number
+	p := mainPhase(a)
 	if p != nil {
-		out = append(out, stepNumber(a, p))
+		out = append(out, stepNumber(a, p, lex))
 		if n, ok := tokenNumber(p); ok {
 			out = append(out, n)
 		}
 	} else {
-		out = append(out, htmlNumber{Label: "Window", Value: htmlThin(document.FormatDur(a.Window.DurNS)), Lines: []string{"no steps are annotated"}})
+		out = append(out, number{Label: "Window", Value: thin(document.FormatDur(a.Window.DurNS)), Lines: []string{"no steps are annotated"}})
 	}
 	if len(a.Devices) > 0 {
 		out = append(out, busyNumber(a))
 	}
-	if n, ok := commNumber(a, p); ok {
+	if n, ok := commNumber(a); ok {
 		out = append(out, n)
 	}
 	if len(a.Devices) > 0 {
@@ -35,33 +37,33 @@ func headlineNumbers(a *document.Analysis) []htmlNumber {
 	return out
 }
 
-func stepNumber(a *document.Analysis, p *document.Phase) htmlNumber {
-	n := htmlNumber{
-		Label: htmlCapital(p.Phase) + " step, median",
-		Value: htmlThin(document.FormatDur(p.StepNS.Median)),
-		Lines: []string{"p99 " + htmlThin(document.FormatDur(p.StepNS.P99))},
+func stepNumber(a *document.Analysis, p *document.Phase, lex *lexicon) number {
+	n := number{
+		Label: capital(stepWord(p.Phase)) + ", median",
+		Value: thin(document.FormatDur(p.StepNS.Median)),
+		Lines: []string{"p99 " + thin(document.FormatDur(p.StepNS.P99))},
 	}
 	for _, q := range a.Phases {
 		if q.Phase != p.Phase && q.Steps > 0 && len(n.Lines) < 4 {
-			n.Lines = append(n.Lines, htmlClip(q.Phase, 20)+" "+htmlThin(document.FormatDur(q.StepNS.Median)))
+			n.Lines = append(n.Lines, lex.stepPhase(q.Phase)+" "+thin(document.FormatDur(q.StepNS.Median)))
 		}
 	}
 	return n
 }
 
-func tokenNumber(p *document.Phase) (htmlNumber, bool) {
+func tokenNumber(p *document.Phase) (number, bool) {
 	if p.USPerToken <= 0 {
-		return htmlNumber{}, false
+		return number{}, false
 	}
-	n := htmlNumber{Label: htmlCapital(p.Phase) + " tokens/s", Value: htmlThin(document.FormatCount(htmlRound3(1e6 / p.USPerToken)))}
-	n.Lines = append(n.Lines, htmlThin(document.FormatDur(int64(p.USPerToken*1000)))+" a token")
+	n := number{Label: capital(strings.TrimSuffix(stepWord(p.Phase), "step") + "tokens/s"), Value: thin(document.FormatCount(round3(1e6 / p.USPerToken)))}
+	n.Lines = append(n.Lines, thin(document.FormatDur(int64(p.USPerToken*1000)))+" a token")
 	if p.Steps > 0 && p.Tokens > 0 {
-		n.Lines = append(n.Lines, htmlFloat(float64(p.Tokens)/float64(p.Steps))+" tokens a step")
+		n.Lines = append(n.Lines, formatFloat(float64(p.Tokens)/float64(p.Steps))+" tokens a step")
 	}
 	return n, true
 }
 
-func busyNumber(a *document.Analysis) htmlNumber {
+func busyNumber(a *document.Analysis) number {
 	var busy, span int64
 	lo, hi := 2.0, -1.0
 	for _, d := range a.Devices {
@@ -73,17 +75,17 @@ func busyNumber(a *document.Analysis) htmlNumber {
 			lo, hi = min(lo, s), max(hi, s)
 		}
 	}
-	n := htmlNumber{Label: "GPU busy", Value: htmlThin(document.FormatShare(htmlRatio(busy, span)))}
+	n := number{Label: "GPU busy", Value: thin(document.FormatShare(ratio(busy, span)))}
 	if len(a.Devices) > 1 && hi >= 0 {
-		n.Lines = append(n.Lines, htmlThin(document.FormatShare(lo))+" to "+htmlThin(document.FormatShare(hi))+" by GPU")
+		n.Lines = append(n.Lines, thin(document.FormatShare(lo))+" to "+thin(document.FormatShare(hi))+" by GPU")
 	}
-	n.Lines = append(n.Lines, htmlThin(document.FormatDur(busy))+" of "+htmlThin(document.FormatDur(span)))
+	n.Lines = append(n.Lines, thin(document.FormatDur(busy))+" of "+thin(document.FormatDur(span)))
 	return n
 }
 
-// commNumber is the time inside collectives that nothing else hides. It is
-// left out where a single GPU ran and no collective was seen.
-func commNumber(a *document.Analysis, p *document.Phase) (htmlNumber, bool) {
+// commNumber is the time inside collectives that nothing else hides, and how
+// much of it moves data. It is left out where no collective was seen.
+func commNumber(a *document.Analysis) (number, bool) {
 	var comm *document.Row
 	for i := range a.Groups {
 		if r := &a.Groups[i]; r.Phase == "all" && r.Name == "comm" {
@@ -91,27 +93,32 @@ func commNumber(a *document.Analysis, p *document.Phase) (htmlNumber, bool) {
 		}
 	}
 	if comm == nil || comm.TimeNS == 0 {
-		return htmlNumber{}, false
+		return number{}, false
 	}
 	var span int64
 	for _, d := range a.Devices {
 		span += d.BusyNS + d.IdleNS
 	}
-	n := htmlNumber{Label: "Exposed communication", Value: htmlThin(document.FormatShare(htmlRatio(comm.ExposedNS, span)))}
-	if p != nil {
+	n := number{Label: "Exposed in collectives", Value: thin(document.FormatShare(ratio(comm.ExposedNS, span)))}
+	words := map[string]string{"transfer": "transfer", "waiting": "waiting for a late rank", "comm": "not split"}
+	split := false
+	for _, name := range []string{"transfer", "waiting", "comm"} {
 		for _, r := range a.Parts {
-			if r.Phase == p.Phase && (r.Name == "transfer" || r.Name == "waiting") {
-				n.Lines = append(n.Lines, r.Name+" "+htmlThin(document.FormatShare(r.Share))+" of "+p.Phase+" work")
+			if r.Phase == "all" && r.Name == name && r.ExposedNS > 0 {
+				n.Lines = append(n.Lines, thin(document.FormatShare(ratio(r.ExposedNS, span)))+" "+words[name])
+				split = split || name != "comm"
 			}
 		}
 	}
-	if len(n.Lines) == 0 {
-		n.Lines = append(n.Lines, htmlThin(document.FormatDur(comm.ExposedNS))+" of GPU time", "not split into transfer and waiting")
+	if !split {
+		n.Lines = []string{thin(document.FormatDur(comm.ExposedNS)) + " of GPU time", "not split into transfer and waiting"}
+	} else if slices.ContainsFunc(a.Collectives, func(c document.Collective) bool { return c.Estimated }) {
+		n.Lines = append(n.Lines, "estimated from one rank")
 	}
 	return n, true
 }
 
-func idleNumber(a *document.Analysis) htmlNumber {
+func idleNumber(a *document.Analysis) number {
 	var idle, span int64
 	causes := map[string]int64{}
 	top := ""
@@ -127,14 +134,14 @@ func idleNumber(a *document.Analysis) htmlNumber {
 			top = c
 		}
 	}
-	n := htmlNumber{Label: "GPU idle", Value: htmlThin(document.FormatShare(htmlRatio(idle, span)))}
+	n := number{Label: "GPU idle", Value: thin(document.FormatShare(ratio(idle, span)))}
 	if top != "" && idle > 0 {
-		n.Lines = append(n.Lines, htmlThin(document.FormatShare(htmlRatio(causes[top], idle)))+" of it: "+htmlCause(top))
+		n.Lines = append(n.Lines, thin(document.FormatShare(ratio(causes[top], idle)))+" of it: "+causeLabel(top))
 	}
 	return n
 }
 
-func launchNumber(a *document.Analysis) (htmlNumber, bool) {
+func launchNumber(a *document.Analysis) (number, bool) {
 	var calls, graphs, events int64
 	for _, l := range a.Launches {
 		calls += l.Calls
@@ -142,46 +149,46 @@ func launchNumber(a *document.Analysis) (htmlNumber, bool) {
 		events += l.GraphEvents
 	}
 	if calls == 0 {
-		return htmlNumber{}, false
+		return number{}, false
 	}
-	n := htmlNumber{Label: "Launch calls", Value: htmlThin(document.FormatCount(calls))}
+	n := number{Label: "Launch calls", Value: thin(document.FormatCount(calls))}
 	if graphs > 0 {
-		n.Lines = append(n.Lines, htmlThin(document.FormatCount(graphs))+" graph launches", htmlThin(document.FormatCount(events))+" GPU events in them")
+		n.Lines = append(n.Lines, thin(document.FormatCount(graphs))+" graph launches", thin(document.FormatCount(events))+" GPU events in them")
 	} else {
 		n.Lines = append(n.Lines, "no CUDA graphs")
 	}
 	return n, true
 }
 
-func htmlCause(c string) string {
+func causeLabel(c string) string {
 	if w := document.CauseName(c); w != "" {
 		return w
 	}
-	return htmlClip(c, 60)
+	return clip(c, 60)
 }
 
-func htmlRatio(a, b int64) float64 {
+func ratio(a, b int64) float64 {
 	if b == 0 {
 		return 0
 	}
 	return float64(a) / float64(b)
 }
 
-// htmlRound3 rounds to three significant digits.
-func htmlRound3(f float64) int64 {
+// round3 rounds to three significant digits.
+func round3(f float64) int64 {
 	v, _ := strconv.ParseFloat(strconv.FormatFloat(f, 'g', 3, 64), 64)
 	return int64(v)
 }
 
-func htmlFloat(f float64) string {
+func formatFloat(f float64) string {
 	if f >= 100 || f == float64(int64(f)) {
-		return htmlThin(document.FormatCount(int64(f + 0.5)))
+		return thin(document.FormatCount(int64(f + 0.5)))
 	}
 	return fmt.Sprintf("%.3g", f)
 }
 
-func htmlCapital(s string) string {
-	s = htmlClip(s, 20)
+func capital(s string) string {
+	s = clip(s, 20)
 	if s == "" || s[0] < 'a' || s[0] > 'z' {
 		return s
 	}

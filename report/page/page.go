@@ -24,16 +24,16 @@ import (
 // policy in the page's head lets only the exact scripts below run.
 
 //go:embed html
-var htmlFiles embed.FS
+var assets embed.FS
 
-// htmlScripts are our own scripts, joined into one in this order.
-var htmlScripts = []string{"base.js", "tables.js", "flame.js", "charts.js", "start.js"}
+// scriptFiles are our own scripts, joined into one in this order.
+var scriptFiles = []string{"base.js", "tables.js", "flame.js", "charts.js", "start.js"}
 
-// htmlMaxWindows bounds the windows drawn in full on one page.
-const htmlMaxWindows = 8
+// maxWindows bounds the windows drawn in full on one page.
+const maxWindows = 8
 
-// htmlPage is what the template sees.
-type htmlPage struct {
+// pageView is what the template sees.
+type pageView struct {
 	Title    string
 	Policy   string
 	Style    template.CSS
@@ -41,13 +41,13 @@ type htmlPage struct {
 	Script   template.JS
 	Multi    bool
 	LeftOut  string // windows that are not on the page
-	Windows  []*htmlWindow
+	Windows  []*window
 	Versions string
 }
 
-// htmlCaps bound what one window may add to the page, so that it stays under
+// limits bound what one window may add to the page, so that it stays under
 // 5 MB whatever the input.
-type htmlCaps struct {
+type limits struct {
 	windows    int
 	flameNodes int
 	kernelRows int
@@ -55,6 +55,7 @@ type htmlCaps struct {
 	events     int // of one timeline figure
 	allEvents  int // of all figures of the window
 	stepPoints int
+	layerBars  int // of all phases
 	stepRows   int
 	flameBytes int
 	nameBytes  int         // of full kernel names
@@ -64,22 +65,23 @@ type htmlCaps struct {
 	charts     *textBudget
 }
 
-func capsFor(windows int) htmlCaps {
+func capsFor(windows int) limits {
 	n := max(windows, 1)
-	return htmlCaps{
+	return limits{
 		windows:    n,
 		flameNodes: 16000 / n,
 		kernelRows: max(30, 500/n),
-		tableRows:  max(12, 120/n),
+		tableRows:  max(12, 100/n),
 		events:     max(400, 6000/n),
 		allEvents:  max(800, 10000/n),
 		stepPoints: max(150, 2000/n),
+		layerBars:  max(60, 480/n),
 		stepRows:   max(40, 300/n),
-		flameBytes: 400_000 / n,
-		nameBytes:  300_000 / n,
+		flameBytes: 340_000 / n,
+		nameBytes:  260_000 / n,
 		prose:      &textBudget{left: 150_000 / n},
-		kernels:    &textBudget{left: 200_000 / n},
-		cells:      &textBudget{left: 300_000 / n},
+		kernels:    &textBudget{left: 160_000 / n},
+		cells:      &textBudget{left: 220_000 / n},
 		charts:     &textBudget{left: 120_000 / n},
 	}
 }
@@ -89,11 +91,11 @@ func capsFor(windows int) htmlCaps {
 // scripts do not run. ticket is the text of a window that the page offers for
 // pasting into an issue.
 func Write(w io.Writer, s *document.Set, ticket func(*document.Analysis) string) error {
-	page, err := newHTMLPage(s, ticket)
+	page, err := newPageView(s, ticket)
 	if err != nil {
 		return err
 	}
-	tmpl, err := htmlTemplate()
+	tmpl, err := pageTemplate()
 	if err != nil {
 		return err
 	}
@@ -105,17 +107,17 @@ func Write(w io.Writer, s *document.Set, ticket func(*document.Analysis) string)
 	return err
 }
 
-func newHTMLPage(s *document.Set, ticket func(*document.Analysis) string) (*htmlPage, error) {
-	page := &htmlPage{Title: "tokprof"}
+func newPageView(s *document.Set, ticket func(*document.Analysis) string) (*pageView, error) {
+	page := &pageView{Title: "tokprof"}
 	shown := s.Analyses
-	if len(shown) > htmlMaxWindows {
-		page.LeftOut = fmt.Sprintf("%d of %d windows are shown; write the others to a page of their own with --window.", htmlMaxWindows, len(shown))
-		shown = shown[:htmlMaxWindows]
+	if len(shown) > maxWindows {
+		page.LeftOut = fmt.Sprintf("%d of %d windows are shown; write the others to a page of their own with --window.", maxWindows, len(shown))
+		shown = shown[:maxWindows]
 	}
 	page.Multi = len(shown) > 1
 	charts := false
 	for i, a := range shown {
-		win, err := newHTMLWindow(a, ticket(a), fmt.Sprintf("w%d", i), capsFor(len(shown)))
+		win, err := newWindow(a, ticket(a), fmt.Sprintf("w%d", i), capsFor(len(shown)))
 		if err != nil {
 			return nil, err
 		}
@@ -126,7 +128,7 @@ func newHTMLPage(s *document.Set, ticket func(*document.Analysis) string) (*html
 		page.Title = page.Windows[0].Heading + " – tokprof"
 		page.Versions = page.Windows[0].Version
 	}
-	style, err := htmlFiles.ReadFile("html/page.css")
+	style, err := assets.ReadFile("html/page.css")
 	if err != nil {
 		return nil, err
 	}
@@ -138,11 +140,11 @@ func newHTMLPage(s *document.Set, ticket func(*document.Analysis) string) (*html
 }
 
 // addScripts reads the scripts and writes the policy that names their hashes.
-func (p *htmlPage) addScripts(charts bool) error {
+func (p *pageView) addScripts(charts bool) error {
 	var own strings.Builder
 	own.WriteString("\"use strict\";\n(() => {\n")
-	for _, name := range htmlScripts {
-		b, err := htmlFiles.ReadFile("html/" + name)
+	for _, name := range scriptFiles {
+		b, err := assets.ReadFile("html/" + name)
 		if err != nil {
 			return err
 		}
@@ -152,7 +154,7 @@ func (p *htmlPage) addScripts(charts bool) error {
 	p.Script = template.JS(own.String())
 	hashes := []string{scriptHash(string(p.Script))}
 	if charts {
-		b, err := htmlFiles.ReadFile("html/vendor/echarts.min.js")
+		b, err := assets.ReadFile("html/vendor/echarts.min.js")
 		if err != nil {
 			return err
 		}
@@ -170,8 +172,8 @@ func scriptHash(s string) string {
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-var htmlTemplate = sync.OnceValues(func() (*template.Template, error) {
-	t, err := template.New("page.tmpl").ParseFS(htmlFiles, "html/*.tmpl")
+var pageTemplate = sync.OnceValues(func() (*template.Template, error) {
+	t, err := template.New("page.tmpl").ParseFS(assets, "html/*.tmpl")
 	if err != nil {
 		return nil, fmt.Errorf("page template: %w", err)
 	}
@@ -211,10 +213,10 @@ type textBudget struct{ left int }
 // take cuts a text to about long characters, to a stump once the budget runs
 // low, and to nothing but a mark when it is spent.
 func (b *textBudget) take(s string, long int) string {
-	s = htmlClip(s, long)
+	s = clip(s, long)
 	cost := escapedLen(s)
 	if cost > b.left {
-		s = htmlClip(s, 12)
+		s = clip(s, 12)
 		cost = escapedLen(s)
 	}
 	if cost > b.left {
@@ -250,9 +252,9 @@ func escapedLen(s string) int {
 	return n
 }
 
-// htmlClip cuts a text to about n characters: the ends of a kernel name
+// clip cuts a text to about n characters: the ends of a kernel name
 // tell more than its middle.
-func htmlClip(s string, n int) string {
+func clip(s string, n int) string {
 	if len(s) <= n {
 		return s
 	}

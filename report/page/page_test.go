@@ -65,21 +65,25 @@ func hostileDocument() *document.Analysis {
 		a.Findings = append(a.Findings, document.Finding{ID: s, Severity: document.Severity(s), Title: s, Evidence: []string{s}, MaxGain: s, Remedy: s, Confirm: s})
 		row := document.Row{Phase: s, Name: s, TimeNS: 900_000, Share: 0.1, ExposedNS: 1, Launches: 3}
 		a.Groups, a.Categories = append(a.Groups, row), append(a.Categories, row)
-		a.Parts, a.Roles = append(a.Parts, row), append(a.Roles, row)
+		a.Parts = append(a.Parts, row)
+		row.Work = &document.Work{FLOPsPerS: 5, BytesPerS: 5, Bound: s, How: s}
+		a.Roles = append(a.Roles, row)
 		a.Phases = append(a.Phases, document.Phase{Phase: s, Steps: 1, StepNS: document.Spread{Median: 900_000, P99: 900_000}, USPerToken: 3})
 		a.Steps = append(a.Steps, document.Step{Index: i, Phase: s, Name: s, StartUnixNS: a.Window.StartUnixNS + int64(i)*900_000, DurNS: 900_000, BusyNS: 800_000,
 			Tokens: 3, Parts: []document.NameTime{{Name: s, TimeNS: 800_000}}})
 		a.Devices = append(a.Devices, document.Device{Rank: i, BusyNS: 9_000_000, SumNS: 9_000_000, IdleNS: 1_000_000, IdleCauses: []document.IdleCause{{Cause: s, TimeNS: 1_000_000, Share: 0.1}}})
-		a.Collectives = append(a.Collectives, document.Collective{Kind: s, Kernel: s, Estimated: true})
-		a.Layers = append(a.Layers, document.Layer{Index: i, Kind: s, TimeNS: 5, Parts: []document.NameTime{{Name: s, TimeNS: 5}}})
+		a.Collectives = append(a.Collectives, document.Collective{Kind: s, Kernel: s, Estimated: i%2 == 0, Late: []document.LateRank{{Rank: i, WaitNS: 5, Share: 1}}, TransferSumNS: 5, WaitSumNS: 5})
+		a.Layers = append(a.Layers, document.Layer{Phase: s, Index: i, Kind: s, TimeNS: 5, Outlier: true, Parts: []document.NameTime{{Name: s, TimeNS: 5}}})
 		a.Copies = append(a.Copies, document.Copy{Kind: s})
 		a.Graphs = append(a.Graphs, document.Graph{Signature: s})
-		a.Provenance = append(a.Provenance, document.Provenance{Provenance: s})
+		a.Provenance = append(a.Provenance, document.Provenance{Provenance: s, TimeNS: 5})
 		a.Stacks.Nodes = append(a.Stacks.Nodes, document.Frame{Parent: int32(i), Kind: document.FramePython, Name: s, File: s, Line: 3})
-		a.Stacks.Samples = append(a.Stacks.Samples, document.Sample{Node: int32(i + 1), Kernel: int32(i), Phase: s, TimeNS: 900_000, ExposedNS: 5, Launches: 3})
-		lanes = append(lanes, document.Lane{Name: s, GPU: i%2 == 0, Spans: []document.SpanEvent{{StartNS: 0, DurNS: 900_000, Kernel: int32(i)}, {StartNS: 1_000_000, DurNS: 5, Kernel: -1, Name: s}}})
+		a.Stacks.Samples = append(a.Stacks.Samples, document.Sample{Node: int32(i + 1), Kernel: int32(i), Phase: s, Role: s, Part: s, TimeNS: 900_000, ExposedNS: 5, Launches: 3})
+		lanes = append(lanes, document.Lane{Name: s, GPU: i%2 == 0, Spans: []document.SpanEvent{{StartNS: 0, DurNS: 900_000, Kernel: int32(i), Layer: i, Role: s, Part: s}, {StartNS: 1_000_000, DurNS: 5, Kernel: -1, Name: s}}})
 	}
-	a.Timelines = []document.Timeline{{Title: n(0), Phase: n(0), StartUnixNS: a.Window.StartUnixNS, DurNS: 2_000_000, Lanes: lanes}}
+	a.Timelines = []document.Timeline{
+		{Title: n(0), Phase: n(0), StartUnixNS: a.Window.StartUnixNS, DurNS: 2_000_000, Lanes: lanes},
+		{Title: n(1), Phase: n(0), StartUnixNS: a.Window.StartUnixNS, DurNS: 2_000_000, Lanes: lanes, Slowest: true}}
 	return a
 }
 
@@ -119,25 +123,35 @@ func smallDocument(t *testing.T) *document.Analysis {
 	a.Kernels = a.Kernels[:6]
 	a.Categories = a.Categories[:4]
 	a.Steps = slices.DeleteFunc(a.Steps, func(s document.Step) bool { return s.Index > 4 })
-	a.Layers = a.Layers[:3]
+	a.Layers = slices.DeleteFunc(a.Layers, func(l document.Layer) bool { return l.Index > 2 })
 	a.Stacks.Samples = slices.DeleteFunc(a.Stacks.Samples, func(s document.Sample) bool { return s.Kernel >= 6 })
-	a.Timelines = a.Timelines[:1]
-	for i := range a.Timelines[0].Lanes {
-		l := &a.Timelines[0].Lanes[i]
-		l.Spans = slices.DeleteFunc(l.Spans, func(s document.SpanEvent) bool { return s.Kernel >= 6 })
-		l.Spans = l.Spans[:min(len(l.Spans), 4)]
+	a.Timelines = slices.DeleteFunc(a.Timelines, func(t document.Timeline) bool { return t.Phase != "decode" || t.Rank != 0 })
+	for _, t := range a.Timelines {
+		for i := range t.Lanes {
+			l := &t.Lanes[i]
+			l.Spans = slices.DeleteFunc(l.Spans, func(s document.SpanEvent) bool { return s.Kernel >= 6 })
+			l.Spans = l.Spans[:min(len(l.Spans), 4)]
+		}
 	}
 	return a
 }
 
 func TestPageGolden(t *testing.T) {
-	page := drawPage(t, smallDocument(t))
-	if page != drawPage(t, smallDocument(t)) {
-		t.Error("two pages of one document differ")
+	for name, draw := range map[string]func() *document.Analysis{
+		"page.golden.html":    func() *document.Analysis { return smallDocument(t) },
+		"unknown.golden.html": func() *document.Analysis { return unknownDocument(t) },
+	} {
+		page := drawPage(t, draw())
+		if page != drawPage(t, draw()) {
+			t.Errorf("%s: two pages of one document differ", name)
+		}
+		// The ticket text has its own golden file.
+		page = regexp.MustCompile(`(?s)(<pre class="ticket"[^>]*>).*?(</pre>)`).ReplaceAllString(page, "$1…$2")
+		if name != "page.golden.html" {
+			page = regexp.MustCompile(`(?s)(<style>).*?(</style>)`).ReplaceAllString(page, "$1…$2")
+		}
+		golden(t, name, []byte(withoutScripts(page)))
 	}
-	// The ticket text has its own golden file.
-	page = regexp.MustCompile(`(?s)(<pre class="ticket"[^>]*>).*?(</pre>)`).ReplaceAllString(page, "$1…$2")
-	golden(t, "page.golden.html", []byte(withoutScripts(page)))
 }
 
 func TestPolicyNamesTheScripts(t *testing.T) {
@@ -246,8 +260,8 @@ func TestFlameAddsUp(t *testing.T) {
 func TestFlameIsCutHonestly(t *testing.T) {
 	a := deepDocument(60_000)
 	caps := capsFor(1)
-	f := newFlame(a, caps)
-	c := f.columns(caps.flameBytes)
+	f := newFlame(a, newLexicon(a), caps)
+	c := f.columns(caps)
 	if len(c.Parent) > caps.flameNodes {
 		t.Errorf("%d frames, at most %d wanted", len(c.Parent), caps.flameNodes)
 	}
@@ -325,11 +339,11 @@ func TestSectionsWithoutDataAreLeftOut(t *testing.T) {
 }
 
 func TestVendoredScript(t *testing.T) {
-	b, err := htmlFiles.ReadFile("html/vendor/echarts.min.js")
+	b, err := assets.ReadFile("html/vendor/echarts.min.js")
 	if err != nil {
 		t.Fatal(err)
 	}
-	readme, err := htmlFiles.ReadFile("html/vendor/README.md")
+	readme, err := assets.ReadFile("html/vendor/README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -342,8 +356,8 @@ func TestVendoredScript(t *testing.T) {
 			t.Errorf("echarts.min.js holds %q and cannot stand in a script element", bad)
 		}
 	}
-	for _, f := range htmlScripts {
-		b, err := htmlFiles.ReadFile("html/" + f)
+	for _, f := range scriptFiles {
+		b, err := assets.ReadFile("html/" + f)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -45,17 +45,19 @@ func TestPageStaysSmall(t *testing.T) {
 			a.Trust = append(a.Trust, document.Trust{Code: s, Message: s})
 			a.Devices = append(a.Devices, document.Device{Rank: i, IdleCauses: []document.IdleCause{{Cause: s}, {Cause: s}}})
 		}
-		a.Roles = append(a.Roles, document.Row{Phase: fmt.Sprint(i % 9), Name: s, TimeNS: 5})
+		a.Roles = append(a.Roles, document.Row{Phase: fmt.Sprint(i % 9), Name: s, TimeNS: 5, Work: &document.Work{Bound: s, How: s}})
 		a.Categories = append(a.Categories, document.Row{Phase: fmt.Sprint(i % 9), Name: s, TimeNS: 5})
 		a.Groups = append(a.Groups, document.Row{Phase: s, Name: s, TimeNS: 5})
 		a.Streams = append(a.Streams, document.Stream{Rank: i})
 		a.Launches = append(a.Launches, document.Launches{Rank: i})
-		a.Collectives = append(a.Collectives, document.Collective{Kind: s, Kernel: s})
-		a.Layers = append(a.Layers, document.Layer{Kind: s, Parts: []document.NameTime{{Name: s, TimeNS: 5}, {Name: s, TimeNS: 6}}, TimeNS: 11})
+		a.Collectives = append(a.Collectives, document.Collective{Kind: s, Kernel: s, TransferSumNS: 5, WaitSumNS: 5, Late: []document.LateRank{{Rank: i, Share: 1}}})
+		a.Findings = append(a.Findings, document.Finding{Title: s, Remedy: s, Evidence: []string{s, s}})
+		a.Provenance = append(a.Provenance, document.Provenance{Provenance: s, TimeNS: 5})
+		a.Layers = append(a.Layers, document.Layer{Phase: fmt.Sprint(i % 9), Index: i, Kind: s, Outlier: true, Parts: []document.NameTime{{Name: s, TimeNS: 5}, {Name: s, TimeNS: 6}}, TimeNS: 11})
 	}
 	for i := range 50_000 {
 		a.Steps = append(a.Steps, document.Step{Index: i, Rank: i % 8, Phase: "decode", Name: "s", StartUnixNS: int64(i) * 1e6, DurNS: 1e6, BusyNS: 9e5, Tokens: 5, Parts: []document.NameTime{{Name: "ffn", TimeNS: 9e5}}})
-		lanes[i%4].Spans = append(lanes[i%4].Spans, document.SpanEvent{StartNS: int64(i) * 1e3, DurNS: 900, Kernel: int32(i % 1500)})
+		lanes[i%4].Spans = append(lanes[i%4].Spans, document.SpanEvent{StartNS: int64(i) * 1e3, DurNS: 900, Kernel: int32(i % 1500), Layer: i, Role: long(i), Part: "ffn"})
 	}
 	for i := range 6 {
 		a.Timelines = append(a.Timelines, document.Timeline{Phase: "decode", Step: i, DurNS: 1e9, Lanes: lanes[:]})

@@ -11,10 +11,10 @@ import (
 	"tokprof/report/document"
 )
 
-// htmlSteps is the section of steps over time.
-type htmlSteps struct {
+// stepsView is the section of steps over time.
+type stepsView struct {
 	ID, Desc, Note string
-	Phases, Steps  *htmlTable
+	Phases, Steps  *table
 	Chart          bool
 }
 
@@ -28,11 +28,11 @@ type stepPoint struct {
 
 // stepsOverTime draws the duration of each step by phase, with tokens below
 // on the same axis.
-func stepsOverTime(a *document.Analysis, id string, caps htmlCaps) (*htmlSteps, map[string]any) {
+func stepsOverTime(a *document.Analysis, id string, lex *lexicon, caps limits) (*stepsView, map[string]any) {
 	if len(a.Steps) == 0 && len(a.Phases) == 0 {
 		return nil, nil
 	}
-	s := &htmlSteps{ID: id + "-stepchart", Phases: phaseTable(a.Phases)}
+	s := &stepsView{ID: id + "-stepchart", Phases: phaseTable(a.Phases, lex)}
 	points := stepPoints(a)
 	if len(points) == 0 {
 		return s, nil
@@ -41,11 +41,11 @@ func stepsOverTime(a *document.Analysis, id string, caps htmlCaps) (*htmlSteps, 
 	if n := len(points); n > caps.stepPoints {
 		bin := (n + caps.stepPoints - 1) / caps.stepPoints
 		points = binPoints(points, bin)
-		s.Note = fmt.Sprintf("%s steps: each point is the median of up to %d steps of its phase, its tooltip names the slowest.", htmlThin(document.FormatCount(int64(n))), bin)
+		s.Note = fmt.Sprintf("%s steps: each point is the median of up to %d steps of its phase, its tooltip names the slowest.", thin(document.FormatCount(int64(n))), bin)
 	}
-	s.Desc = fmt.Sprintf("Duration of %s steps over the window, by phase.", htmlThin(document.FormatCount(int64(len(a.Steps)))))
+	s.Desc = fmt.Sprintf("Duration of %s steps over the window, by phase.", thin(document.FormatCount(int64(len(a.Steps)))))
 	s.Chart = true
-	return s, stepsChart(s.ID, points)
+	return s, stepsChart(s.ID, points, lex)
 }
 
 func stepPoints(a *document.Analysis) []stepPoint {
@@ -90,7 +90,7 @@ func binPoints(points []stepPoint, n int) []stepPoint {
 // phaseSymbols tell phases apart without colour.
 var phaseSymbols = map[string]string{"prefill": "triangle", "decode": "circle", "mixed": "diamond", "dummy": "rect"}
 
-func stepsChart(id string, points []stepPoint) map[string]any {
+func stepsChart(id string, points []stepPoint, lex *lexicon) map[string]any {
 	c := charts.NewScatter()
 	c.SetGlobalOptions(
 		charts.WithInitializationOpts(opts.Initialization{ChartID: id}),
@@ -120,7 +120,7 @@ func stepsChart(id string, points []stepPoint) map[string]any {
 				tok = append(tok, opts.BarData{Value: []int64{p.start, p.tokens}})
 			}
 		}
-		name := htmlClip(points[i].phase, 20)
+		name := lex.stepPhase(points[i].phase)
 		symbol, ok := phaseSymbols[name]
 		if !ok {
 			symbol = "circle"
@@ -136,8 +136,8 @@ func stepsChart(id string, points []stepPoint) map[string]any {
 	return map[string]any{"id": id, "tokens": hasTokens, "option": c.JSON()}
 }
 
-func phaseTable(ps []document.Phase) *htmlTable {
-	t := &htmlTable{Caption: "Steps by phase", Cols: htmlCols("Phase", "#Steps", "#Step, median", "#p99", "#Busy, median", "#p99", "#Tokens", "#Requests", "#Time a token")}
+func phaseTable(ps []document.Phase, lex *lexicon) *table {
+	t := &table{Caption: "Steps by phase", Cols: cols("Phase", "#Steps", "#Step, median", "#p99", "#Busy, median", "#p99", "#Tokens", "#Requests", "#Time a token")}
 	for _, p := range ps {
 		if p.Steps == 0 {
 			continue
@@ -146,8 +146,8 @@ func phaseTable(ps []document.Phase) *htmlTable {
 		if p.USPerToken > 0 {
 			tok = durCell(int64(p.USPerToken * 1000))
 		}
-		t.Rows = append(t.Rows, htmlRow{Cells: []htmlCell{textCell(htmlPhaseLabel(p.Phase)), countCell(p.Steps), durCell(p.StepNS.Median), durCell(p.StepNS.P99),
-			durCell(p.BusyNS.Median), durCell(p.BusyNS.P99), countCell(p.Tokens), countCell(p.Requests), tok}})
+		t.Rows = append(t.Rows, row{Cells: []cell{textCell(lex.stepPhase(p.Phase)), countCell(p.Steps), durCell(p.StepNS.Median), durCell(p.StepNS.P99),
+			durCell(p.BusyNS.Median), durCell(p.BusyNS.P99), known(p.Tokens > 0, countCell(p.Tokens)), known(p.Requests > 0, countCell(p.Requests)), tok}})
 	}
 	if len(t.Rows) == 0 {
 		return nil
@@ -156,8 +156,8 @@ func phaseTable(ps []document.Phase) *htmlTable {
 }
 
 // stepTable lists the steps, or the slowest of them.
-func stepTable(a *document.Analysis, limit int) *htmlTable {
-	t := &htmlTable{Caption: "Each step", Sort: true, Cols: htmlCols("Step", "Phase", "#Rank", "#Starts at", "#Takes", "#Busy", "#To next start", "#Launches", "#Tokens", "#Requests")}
+func stepTable(a *document.Analysis, limit int) *table {
+	t := &table{Caption: "Each step", Sort: true, Cols: cols("Step", "Phase", "#Rank", "#Starts at", "#Takes", "#Busy", "#To next start", "#Launches", "#Tokens", "#Requests")}
 	steps := make([]document.Step, 0, len(a.Steps))
 	for _, s := range a.Steps {
 		if s.DurNS > 0 {
@@ -167,7 +167,7 @@ func stepTable(a *document.Analysis, limit int) *htmlTable {
 	if n := len(steps); n > limit {
 		slices.SortStableFunc(steps, func(a, b document.Step) int { return cmp.Compare(b.DurNS, a.DurNS) })
 		steps = steps[:limit]
-		t.Note = fmt.Sprintf("The %d slowest of %s.", limit, htmlThin(document.FormatCount(int64(n))))
+		t.Note = fmt.Sprintf("The %d slowest of %s.", limit, thin(document.FormatCount(int64(n))))
 	}
 	for _, s := range steps {
 		next := noCell()
@@ -176,8 +176,8 @@ func stepTable(a *document.Analysis, limit int) *htmlTable {
 		}
 		step := countCell(int64(s.Index))
 		step.Num = false
-		t.Rows = append(t.Rows, htmlRow{Cells: []htmlCell{step, textCell(htmlClip(s.Phase, 20)), countCell(int64(s.Rank)), durCell(s.StartUnixNS - a.Window.StartUnixNS),
-			durCell(s.DurNS), durCell(s.BusyNS), next, countCell(s.Launches), countCell(s.Tokens), countCell(s.Requests)}})
+		t.Rows = append(t.Rows, row{Cells: []cell{step, phaseCell(s.Phase), countCell(int64(s.Rank)), durCell(s.StartUnixNS - a.Window.StartUnixNS),
+			durCell(s.DurNS), durCell(s.BusyNS), next, countCell(s.Launches), known(s.Tokens > 0, countCell(s.Tokens)), known(s.Requests > 0, countCell(s.Requests))}})
 	}
 	return t
 }

@@ -9,26 +9,26 @@ import (
 	"tokprof/report/document"
 )
 
-// htmlTable is a table as the template draws it.
-type htmlTable struct {
+// table is a table as the template draws it.
+type table struct {
 	Caption, Note string
-	Cols          []htmlCol
-	Rows          []htmlRow
+	Cols          []column
+	Rows          []row
 	Sort          bool
 }
 
-type htmlCol struct {
+type column struct {
 	Label, Class string
 	Num          bool
 }
 
-type htmlRow struct {
-	Cells []htmlCell
+type row struct {
+	Cells []cell
 	Class string
 }
 
-// htmlCell is one cell; the first of a row is its heading.
-type htmlCell struct {
+// cell is one cell; the first of a row is its heading.
+type cell struct {
 	Text, Sub string
 	Num       bool
 	Value     string // what sorting compares, "" for the text
@@ -38,42 +38,42 @@ type htmlCell struct {
 	Again     bool // says what the row above says
 }
 
-func htmlCols(labels ...string) []htmlCol {
-	out := make([]htmlCol, 0, len(labels))
+func cols(labels ...string) []column {
+	out := make([]column, 0, len(labels))
 	for _, l := range labels {
 		name, num := strings.CutPrefix(l, "#")
-		out = append(out, htmlCol{Label: name, Num: num})
+		out = append(out, column{Label: name, Num: num})
 	}
 	return out
 }
 
-func textCell(s string) htmlCell { return htmlCell{Text: htmlClip(s, 200)} }
+func textCell(s string) cell { return cell{Text: clip(s, 200)} }
 
-func durCell(ns int64) htmlCell {
-	return htmlCell{Text: htmlThin(document.FormatDur(ns)), Num: true, Value: strconv.FormatInt(ns, 10)}
+func durCell(ns int64) cell {
+	return cell{Text: thin(document.FormatDur(ns)), Num: true, Value: strconv.FormatInt(ns, 10)}
 }
 
-func countCell(n int64) htmlCell {
-	return htmlCell{Text: htmlThin(document.FormatCount(n)), Num: true, Value: strconv.FormatInt(n, 10)}
+func countCell(n int64) cell {
+	return cell{Text: thin(document.FormatCount(n)), Num: true, Value: strconv.FormatInt(n, 10)}
 }
 
-func bytesCell(n int64) htmlCell {
-	return htmlCell{Text: htmlThin(document.FormatBytes(n)), Num: true, Value: strconv.FormatInt(n, 10)}
+func bytesCell(n int64) cell {
+	return cell{Text: thin(document.FormatBytes(n)), Num: true, Value: strconv.FormatInt(n, 10)}
 }
 
-func rateCell(f float64) htmlCell {
-	return htmlCell{Text: htmlThin(document.FormatRate(f)), Num: true, Value: strconv.FormatFloat(f, 'g', -1, 64)}
+func rateCell(f float64) cell {
+	return cell{Text: thin(document.FormatRate(f)), Num: true, Value: strconv.FormatFloat(f, 'g', -1, 64)}
 }
 
-func shareCell(f float64, class string) htmlCell {
-	return htmlCell{Text: htmlThin(document.FormatShare(f)), Num: true, Value: strconv.FormatFloat(f, 'g', -1, 64),
-		Bar: htmlPercent(max(0, min(1, f)) * 100), Class: class}
+func shareCell(f float64, class string) cell {
+	return cell{Text: thin(document.FormatShare(f)), Num: true, Value: strconv.FormatFloat(f, 'g', -1, 64),
+		Bar: percent(max(0, min(1, f)) * 100), Class: class}
 }
 
-func noCell() htmlCell { return htmlCell{Text: "–", Num: true, Value: "-1"} }
+func noCell() cell { return cell{Text: "–", Num: true, Value: "-1"} }
 
 // bound keeps a table and its texts within what the page can hold.
-func (t *htmlTable) bound(rows int, cells *textBudget) {
+func (t *table) bound(rows int, cells *textBudget) {
 	if n := len(t.Rows); n > rows {
 		t.Rows = t.Rows[:rows]
 		t.Note = strings.TrimSpace(fmt.Sprintf("%s The first %d of %d rows.", t.Note, rows, n))
@@ -87,13 +87,17 @@ func (t *htmlTable) bound(rows int, cells *textBudget) {
 }
 
 // boundTables does so for all small tables, the most important ones first.
-func (w *htmlWindow) boundTables(caps htmlCaps) {
-	tables := []*htmlTable{w.BarsTable, w.Groups, w.Idle, w.Launches, w.Roles, w.Comm, w.Sources, w.Categories, w.Known, w.Copies, w.Streams, w.Graphs}
+func (w *window) boundTables(caps limits) {
+	tables := []*table{w.BarsTable, w.Groups, w.Idle, w.Launches}
+	if w.Roles != nil {
+		tables = append(tables, w.Roles.Table, w.Roles.Work, w.Roles.Known)
+	}
+	if w.Comm != nil {
+		tables = append(tables, w.Comm.Table)
+	}
+	tables = append(tables, w.Sources, w.Categories, w.Copies, w.Streams, w.Graphs)
 	if w.Flame != nil {
 		tables = append(tables, w.Flame.Paths)
-	}
-	if w.LayerBars != nil {
-		tables = append(tables, w.LayerBars.Table)
 	}
 	for i := range w.Figures {
 		tables = append(tables, w.Figures[i].Lanes, w.Figures[i].Longest)
@@ -103,10 +107,13 @@ func (w *htmlWindow) boundTables(caps htmlCaps) {
 			t.bound(caps.tableRows, caps.cells)
 		}
 	}
+	if w.Layers != nil {
+		w.Layers.Table.bound(caps.layerBars, caps.cells)
+	}
 }
 
 // meansTable says what the step bars show: a row per bar.
-func meansTable(means []*document.StepMean) *htmlTable {
+func meansTable(means []*document.StepMean, lex *lexicon) *table {
 	have := map[string]bool{}
 	for _, m := range means {
 		for n, v := range m.Parts {
@@ -122,15 +129,15 @@ func meansTable(means []*document.StepMean) *htmlTable {
 	}
 	sortNames(names, partOrder)
 	names = names[:min(len(names), 16)]
-	t := &htmlTable{Caption: "Where a step goes: mean time per step and share of it"}
-	t.Cols = htmlCols("Phase, rank", "#Steps", "#Launches a step", "#Step")
+	t := &table{Caption: "Where a step goes: mean time per step and share of it"}
+	t.Cols = cols("Phase, rank", "#Steps", "#Launches a step", "#Step")
 	for _, n := range names {
-		t.Cols = append(t.Cols, htmlCol{Label: partLabel(n), Num: true, Class: colourClass(n)})
+		t.Cols = append(t.Cols, column{Label: partLabel(n), Num: true, Class: colourClass(n)})
 	}
 	for _, m := range means {
 		total := m.Total()
-		r := htmlRow{Cells: []htmlCell{
-			textCell(fmt.Sprintf("%s, rank %d", m.Phase, m.Rank)), countCell(m.Steps),
+		r := row{Cells: []cell{
+			textCell(fmt.Sprintf("%s, rank %d", lex.stepPhase(m.Phase), m.Rank)), countCell(m.Steps),
 			countCell(m.Launches / m.Steps), durCell(total / m.Steps)}}
 		for _, n := range names {
 			v := m.Parts[n]
@@ -142,7 +149,7 @@ func meansTable(means []*document.StepMean) *htmlTable {
 				continue
 			}
 			c := durCell(v / m.Steps)
-			c.Sub = htmlThin(document.FormatShare(htmlRatio(v, total)))
+			c.Sub = thin(document.FormatShare(ratio(v, total)))
 			r.Cells = append(r.Cells, c)
 		}
 		t.Rows = append(t.Rows, r)
@@ -152,7 +159,7 @@ func meansTable(means []*document.StepMean) *htmlTable {
 
 // rowTable is rows by name with a column per phase, so that prefill stands
 // beside decode.
-func rowTable(caption string, rows []document.Row, order []string) *htmlTable {
+func rowTable(caption string, rows []document.Row, order []string, lex *lexicon) *table {
 	cells := map[string]map[string]document.Row{}
 	var phases, names []string
 	seen := map[string]bool{}
@@ -170,7 +177,8 @@ func rowTable(caption string, rows []document.Row, order []string) *htmlTable {
 	if len(names) == 0 {
 		return nil
 	}
-	htmlSortPhases(phases)
+	sortPhases(phases)
+	phases = told(phases)
 	phases = phases[:min(len(phases), 8)]
 	if order != nil {
 		sortNames(names, order)
@@ -178,19 +186,19 @@ func rowTable(caption string, rows []document.Row, order []string) *htmlTable {
 		last := phases[len(phases)-1]
 		sort.SliceStable(names, func(i, j int) bool { return cells[names[i]][last].TimeNS > cells[names[j]][last].TimeNS })
 	}
-	t := &htmlTable{Caption: caption, Sort: true, Cols: htmlCols("Name")}
+	t := &table{Caption: caption, Sort: true, Cols: cols("Name")}
 	for _, p := range phases {
-		t.Cols = append(t.Cols, htmlCol{Label: htmlPhaseLabel(p), Num: true})
+		t.Cols = append(t.Cols, column{Label: lex.phase(p), Num: true})
 	}
-	t.Cols = append(t.Cols, htmlCols("#Exposed", "#Launches")...)
+	t.Cols = append(t.Cols, cols("#Exposed", "#Launches")...)
 	for _, n := range names {
 		mark := n
 		if g, _, ok := strings.Cut(n, "."); ok {
 			mark = g
-		} else if p, ok := rolePart[n]; ok {
+		} else if p, ok := lex.roles[n]; ok {
 			mark = p
 		}
-		r := htmlRow{Cells: []htmlCell{{Text: partLabel(n), Class: colourClass(mark)}}}
+		r := row{Cells: []cell{{Text: partLabel(n), Class: colourClass(mark)}}}
 		last := cells[n][phases[len(phases)-1]]
 		for _, p := range phases {
 			row, ok := cells[n][p]
@@ -199,7 +207,7 @@ func rowTable(caption string, rows []document.Row, order []string) *htmlTable {
 				continue
 			}
 			c := durCell(row.TimeNS)
-			c.Sub = htmlThin(document.FormatShare(row.Share))
+			c.Sub = thin(document.FormatShare(row.Share))
 			r.Cells = append(r.Cells, c)
 		}
 		r.Cells = append(r.Cells, durCell(last.ExposedNS), countCell(last.Launches))
@@ -208,57 +216,52 @@ func rowTable(caption string, rows []document.Row, order []string) *htmlTable {
 	return t
 }
 
-func categoryTable(rows []document.Row) *htmlTable {
-	return rowTable("Time by category", rows, nil)
-}
-
 // addTables fills the sections that are tables alone.
-func (w *htmlWindow) addTables(a *document.Analysis) {
+func (w *window) addTables(a *document.Analysis, lex *lexicon, caps limits) {
 	w.Idle = idleTable(a.Devices)
 	w.Launches = launchTable(a.Launches)
 	w.Streams = streamTable(a)
 	w.Copies = copyTable(a.Copies)
-	w.Comm = commTable(a.Collectives)
-	w.Roles = rowTable("Time by role", a.Roles, nil)
-	w.LayerBars = layerBars(a.Layers)
+	w.Comm = commSection(a.Collectives, caps.charts)
+	w.Roles = roleSection(a, lex, caps.charts)
+	w.Layers = layerSection(a, lex, caps)
 	w.Graphs = graphTable(a.Graphs)
 	w.Sources = sourceTable(a.Sources)
-	w.Known = knownTable(a.Provenance)
 }
 
-func idleTable(devices []document.Device) *htmlTable {
+func idleTable(devices []document.Device) *table {
 	if len(devices) == 0 {
 		return nil
 	}
-	t := &htmlTable{Caption: "Busy and idle time of each GPU, idle by cause", Cols: htmlCols("GPU", "State", "#Time", "#Share of window", "#Gaps")}
+	t := &table{Caption: "Busy and idle time of each GPU, idle by cause", Cols: cols("GPU", "State", "#Time", "#Share of window", "#Gaps")}
 	for _, d := range devices {
 		span := d.BusyNS + d.IdleNS
 		gpu := fmt.Sprintf("rank %d, device %d", d.Rank, d.Device)
-		t.Rows = append(t.Rows, htmlRow{Class: "lead", Cells: []htmlCell{textCell(gpu), textCell("busy"), durCell(d.BusyNS), shareCell(htmlRatio(d.BusyNS, span), "c-busy"), noCell()}})
+		t.Rows = append(t.Rows, row{Class: "lead", Cells: []cell{textCell(gpu), textCell("busy"), durCell(d.BusyNS), shareCell(ratio(d.BusyNS, span), "c-busy"), noCell()}})
 		if len(d.IdleCauses) == 0 {
-			t.Rows = append(t.Rows, htmlRow{Cells: []htmlCell{{Text: gpu, Again: true}, textCell("idle, cause not known"), durCell(d.IdleNS), shareCell(htmlRatio(d.IdleNS, span), "c-idle"), noCell()}})
+			t.Rows = append(t.Rows, row{Cells: []cell{{Text: gpu, Again: true}, textCell("idle, cause not known"), durCell(d.IdleNS), shareCell(ratio(d.IdleNS, span), "c-idle"), noCell()}})
 		}
 		for _, c := range d.IdleCauses[:min(len(d.IdleCauses), 12)] {
-			t.Rows = append(t.Rows, htmlRow{Cells: []htmlCell{{Text: gpu, Again: true}, textCell("idle: " + htmlCause(c.Cause)), durCell(c.TimeNS), shareCell(c.Share, "c-idle"), countCell(c.Gaps)}})
+			t.Rows = append(t.Rows, row{Cells: []cell{{Text: gpu, Again: true}, textCell("idle: " + causeLabel(c.Cause)), durCell(c.TimeNS), shareCell(c.Share, "c-idle"), countCell(c.Gaps)}})
 		}
 	}
 	return t
 }
 
-func launchTable(ls []document.Launches) *htmlTable {
+func launchTable(ls []document.Launches) *table {
 	if len(ls) == 0 {
 		return nil
 	}
-	t := &htmlTable{Caption: "How the host feeds each GPU",
-		Cols: htmlCols("GPU", "#Launch calls with GPU events", "#of them graph launches", "#GPU events in graphs", "#Length of a launch call, median", "#Launch call to GPU start, median", "#Launch call to GPU start, p99", "#Queue depth, mean", "#Queue depth, max", "#Short kernels", "#Time in short kernels", "#GPU events without launch call", "#Launch calls without GPU event")}
+	t := &table{Caption: "How the host feeds each GPU",
+		Cols: cols("GPU", "#Launch calls with GPU events", "#of them graph launches", "#GPU events in graphs", "#Length of a launch call, median", "#Launch call to GPU start, median", "#Launch call to GPU start, p99", "#Queue depth, mean", "#Queue depth, max", "#Short kernels", "#Time in short kernels", "#GPU events without launch call", "#Launch calls without GPU event")}
 	for _, l := range ls {
 		short := countCell(l.ShortKernels)
 		if l.ShortNS > 0 {
-			short.Sub = "under " + htmlThin(document.FormatDur(l.ShortNS))
+			short.Sub = "under " + thin(document.FormatDur(l.ShortNS))
 		}
-		t.Rows = append(t.Rows, htmlRow{Cells: []htmlCell{textCell(fmt.Sprintf("rank %d, device %d", l.Rank, l.Device)),
+		t.Rows = append(t.Rows, row{Cells: []cell{textCell(fmt.Sprintf("rank %d, device %d", l.Rank, l.Device)),
 			countCell(l.Calls), countCell(l.GraphCalls), countCell(l.GraphEvents), durCell(l.CallMedianNS), durCell(l.DelayMedianNS), durCell(l.DelayP99NS),
-			{Text: htmlFloat(l.DepthMean), Num: true}, countCell(l.DepthMax), short, durCell(l.ShortTimeNS), countCell(l.WithoutLaunch), countCell(l.WithoutKernel)}})
+			{Text: formatFloat(l.DepthMean), Num: true}, countCell(l.DepthMax), short, durCell(l.ShortTimeNS), countCell(l.WithoutLaunch), countCell(l.WithoutKernel)}})
 	}
 	if len(t.Rows) <= 6 {
 		return t.transposed()
@@ -267,13 +270,13 @@ func launchTable(ls []document.Launches) *htmlTable {
 }
 
 // transposed turns a wide table of few rows on its side.
-func (t *htmlTable) transposed() *htmlTable {
-	out := &htmlTable{Caption: t.Caption, Note: t.Note, Cols: htmlCols("")}
+func (t *table) transposed() *table {
+	out := &table{Caption: t.Caption, Note: t.Note, Cols: cols("")}
 	for _, r := range t.Rows {
-		out.Cols = append(out.Cols, htmlCol{Label: r.Cells[0].Text, Num: true})
+		out.Cols = append(out.Cols, column{Label: r.Cells[0].Text, Num: true})
 	}
 	for i, c := range t.Cols[1:] {
-		row := htmlRow{Cells: []htmlCell{{Text: c.Label}}}
+		row := row{Cells: []cell{{Text: c.Label}}}
 		for _, r := range t.Rows {
 			row.Cells = append(row.Cells, r.Cells[i+1])
 		}
@@ -282,73 +285,50 @@ func (t *htmlTable) transposed() *htmlTable {
 	return out
 }
 
-func streamTable(a *document.Analysis) *htmlTable {
+func streamTable(a *document.Analysis) *table {
 	if len(a.Streams) == 0 {
 		return nil
 	}
-	t := &htmlTable{Caption: "Streams", Sort: true, Cols: htmlCols("Stream", "#Busy", "#Share of window", "#Sum", "#GPU events")}
+	t := &table{Caption: "Streams", Sort: true, Cols: cols("Stream", "#Busy", "#Share of window", "#Sum", "#GPU events")}
 	for _, s := range a.Streams {
-		t.Rows = append(t.Rows, htmlRow{Cells: []htmlCell{textCell(fmt.Sprintf("rank %d, device %d, stream %d", s.Rank, s.Device, s.Stream)),
-			durCell(s.BusyNS), shareCell(htmlRatio(s.BusyNS, a.Window.DurNS), "c-busy"), durCell(s.SumNS), countCell(s.Launches)}})
+		t.Rows = append(t.Rows, row{Cells: []cell{textCell(fmt.Sprintf("rank %d, device %d, stream %d", s.Rank, s.Device, s.Stream)),
+			durCell(s.BusyNS), shareCell(ratio(s.BusyNS, a.Window.DurNS), "c-busy"), durCell(s.SumNS), countCell(s.Launches)}})
 	}
 	return t
 }
 
-func copyTable(cs []document.Copy) *htmlTable {
+func copyTable(cs []document.Copy) *table {
 	if len(cs) == 0 {
 		return nil
 	}
-	t := &htmlTable{Caption: "Copies and memsets", Sort: true, Cols: htmlCols("Kind", "#Count", "#Time", "#Bytes", "#Median size", "#Rate", "#Size unknown")}
+	t := &table{Caption: "Copies and memsets", Sort: true, Cols: cols("Kind", "#Count", "#Time", "#Bytes", "#Median size", "#Rate", "#Size unknown")}
 	for _, c := range cs {
-		t.Rows = append(t.Rows, htmlRow{Cells: []htmlCell{textCell(strings.ReplaceAll(c.Kind, "_", " ")), countCell(c.Count), durCell(c.TimeNS),
+		t.Rows = append(t.Rows, row{Cells: []cell{textCell(strings.ReplaceAll(c.Kind, "_", " ")), countCell(c.Count), durCell(c.TimeNS),
 			bytesCell(c.Bytes), bytesCell(c.MedianB), rateCell(c.BytesPerS), countCell(c.Unsized)}})
 	}
 	return t
 }
 
-func commTable(cs []document.Collective) *htmlTable {
-	if len(cs) == 0 {
-		return nil
-	}
-	t := &htmlTable{Caption: "Collectives by kind and size", Sort: true,
-		Cols: htmlCols("Kind", "Kernel", "#Size", "#Ranks", "#Count", "#Transfer, median", "#p99", "#Wait, median", "#p99", "#Bus bandwidth", "#Ceiling")}
-	est := false
-	for _, c := range cs {
-		tr := durCell(c.TransferNS.Median)
-		if c.Estimated {
-			tr.Sub, est = "estimate", true
-		}
-		k := textCell(htmlClip(c.Kernel, 120))
-		k.Code = true
-		t.Rows = append(t.Rows, htmlRow{Cells: []htmlCell{textCell(strings.ReplaceAll(c.Kind, "_", "-")), k, bytesCell(c.Bytes), countCell(int64(c.Ranks)), countCell(c.Count),
-			tr, durCell(c.TransferNS.P99), durCell(c.WaitNS.Median), durCell(c.WaitNS.P99), rateCell(c.BusBW), rateCell(c.Ceiling)}})
-	}
-	if est {
-		t.Note = "An estimate comes from the lower envelope of equal collectives, for want of the other ranks' files."
-	}
-	return t
-}
-
-func graphTable(gs []document.Graph) *htmlTable {
+func graphTable(gs []document.Graph) *table {
 	if len(gs) == 0 {
 		return nil
 	}
-	t := &htmlTable{Caption: "CUDA graphs", Sort: true, Cols: htmlCols("Signature", "#GPU events a replay", "#Replays", "#Time")}
+	t := &table{Caption: "CUDA graphs", Sort: true, Cols: cols("Signature", "#GPU events a replay", "#Replays", "#Time")}
 	for _, g := range gs {
-		s := textCell(htmlClip(g.Signature, 80))
+		s := textCell(clip(g.Signature, 80))
 		s.Code = true
-		t.Rows = append(t.Rows, htmlRow{Cells: []htmlCell{s, countCell(g.Kernels), countCell(g.Replays), durCell(g.TimeNS)}})
+		t.Rows = append(t.Rows, row{Cells: []cell{s, countCell(g.Kernels), countCell(g.Replays), durCell(g.TimeNS)}})
 	}
 	return t
 }
 
-func sourceTable(ss []document.Source) *htmlTable {
+func sourceTable(ss []document.Source) *table {
 	if len(ss) == 0 {
 		return nil
 	}
-	t := &htmlTable{Caption: "Inputs", Cols: htmlCols("File", "Format", "#Rank", "#Size", "#Events", "#Skipped", "SHA-256")}
+	t := &table{Caption: "Inputs", Cols: cols("File", "Format", "#Rank", "#Size", "#Events", "#Skipped", "SHA-256")}
 	for _, s := range ss {
-		file := textCell(htmlClip(s.Path, 160))
+		file := textCell(clip(s.Path, 160))
 		file.Code = true
 		if s.Role != "" && s.Role != "gpu" {
 			file.Sub = strings.ReplaceAll(s.Role, "_", " ") + ", not counted"
@@ -360,19 +340,8 @@ func sourceTable(ss []document.Source) *htmlTable {
 		if s.Rank >= 0 {
 			rank = countCell(int64(s.Rank))
 		}
-		t.Rows = append(t.Rows, htmlRow{Cells: []htmlCell{file, textCell(s.Format), rank, bytesCell(s.Bytes), countCell(s.Events), countCell(s.SkippedEvents),
-			{Text: htmlClip(s.SHA256, 64), Code: true}}})
-	}
-	return t
-}
-
-func knownTable(ps []document.Provenance) *htmlTable {
-	if len(ps) == 0 {
-		return nil
-	}
-	t := &htmlTable{Caption: "How roles are known", Cols: htmlCols("Evidence", "#Time", "#Share")}
-	for _, p := range ps {
-		t.Rows = append(t.Rows, htmlRow{Cells: []htmlCell{textCell(p.Provenance), durCell(p.TimeNS), shareCell(p.Share, "c-busy")}})
+		t.Rows = append(t.Rows, row{Cells: []cell{file, textCell(s.Format), rank, bytesCell(s.Bytes), countCell(s.Events), countCell(s.SkippedEvents),
+			{Text: clip(s.SHA256, 64), Code: true}}})
 	}
 	return t
 }

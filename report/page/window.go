@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -11,8 +12,8 @@ import (
 	"tokprof/report/document"
 )
 
-// htmlWindow is one analysis, ready to be drawn.
-type htmlWindow struct {
+// window is one analysis, ready to be drawn.
+type window struct {
 	ID      string // prefix of the element ids of this window
 	Label   string // of its tab
 	Heading string
@@ -22,102 +23,99 @@ type htmlWindow struct {
 	Version string
 	Command string
 
-	Trust   []htmlTrust
-	Numbers []htmlNumber
-	Jumps   []htmlJump
+	Trust   []trustItem
+	Numbers []number
+	Jumps   []jump
 
-	Bars       []htmlBars // where a step goes, one block per phase
+	Bars       []barBlock // where a step goes, one block per phase
 	BarsNote   string
-	BarsTable  *htmlTable
-	GroupBars  []htmlBars
-	Groups     *htmlTable
-	Categories *htmlTable
+	BarsTable  *table
+	GroupBars  []barBlock
+	Groups     *table
+	Categories *table
 	NoSteps    string
-	Legend     []htmlKey
-	GroupKeys  []htmlKey
+	Legend     []colourKey
+	GroupKeys  []colourKey
 
-	Findings []document.Finding
+	Findings []findingView
 
-	Figures   []htmlFigure // one step, drawn
-	Flame     *htmlFlame
-	Steps     *htmlSteps
-	Idle      *htmlTable
-	Launches  *htmlTable
-	Streams   *htmlTable
-	Copies    *htmlTable
-	Kernels   *htmlKernels
-	Comm      *htmlTable
-	Roles     *htmlTable
-	LayerBars *htmlLayers
-	Graphs    *htmlTable
-	Sources   *htmlTable
-	Known     *htmlTable // provenance
-	Terms     []htmlTerm
+	Figures  []figureView // one step, drawn
+	Flame    *flameView
+	Steps    *stepsView
+	Idle     *table
+	Launches *table
+	Streams  *table
+	Copies   *table
+	Kernels  *kernelList
+	Comm     *commView
+	Roles    *rolesView
+	Layers   *layersView
+	Graphs   *table
+	Sources  *table
+	Terms    []term
 
 	HasCharts bool
 	Data      template.JS
 }
 
-// htmlTrust is one doubt, or the statement that there is none.
-type htmlTrust struct {
+// trustItem is one doubt, or the statement that there is none.
+type trustItem struct {
 	Mark, Class, Word, Label, Message, Touches string
 	Open                                       bool // a doubt among few is open from the start
 }
 
-// htmlNumber is one of the headline numbers.
-type htmlNumber struct {
+// number is one of the headline numbers.
+type number struct {
 	Label, Value string
 	Lines        []string
 }
 
-// htmlJump is a link to a section.
-type htmlJump struct{ Href, Text string }
+// jump is a link to a section.
+type jump struct{ Href, Text string }
 
-// htmlKey is an entry of a colour legend.
-type htmlKey struct{ Class, Name string }
+// colourKey is an entry of a colour legend.
+type colourKey struct{ Class, Name string }
 
-// htmlTerm is a definition.
-type htmlTerm struct{ Term, Text string }
+// term is a definition.
+type term struct{ Term, Text string }
 
-func newHTMLWindow(a *document.Analysis, ticket, id string, caps htmlCaps) (*htmlWindow, error) {
-	w := &htmlWindow{
-		ID: id, Label: htmlWindowLabel(a), Heading: htmlWindowHeading(a), Facts: htmlWindowFacts(a),
-		Ticket:  htmlClip(ticket, 20000/caps.windows+1000),
-		Verdict: htmlClip(a.Verdict, 1000), Version: htmlClip(a.Version, 80),
-		Command: htmlClip(a.Command, 2000),
+func newWindow(a *document.Analysis, ticket, id string, caps limits) (*window, error) {
+	w := &window{
+		ID: id, Label: windowLabel(a), Heading: windowHeading(a), Facts: windowFacts(a),
+		Ticket:  clip(ticket, 20000/caps.windows+1000),
+		Verdict: clip(a.Verdict, 1000), Version: clip(a.Version, 80),
+		Command: clip(a.Command, 2000),
 	}
+	lex := newLexicon(a)
 	w.Trust = trustItems(a, caps.prose)
-	w.Numbers = headlineNumbers(a)
-	w.addBars(a)
-	for i, f := range a.Findings {
-		if i == 5 {
-			break
-		}
-		w.Findings = append(w.Findings, clipFinding(f, caps.prose))
+	w.Numbers = headlineNumbers(a, lex)
+	w.addBars(a, lex)
+	for i, f := range a.Findings[:min(len(a.Findings), maxFindings)] {
+		w.Findings = append(w.Findings, newFinding(f, fmt.Sprintf("%s-try%d", id, i), caps.prose))
 	}
-	w.addTables(a)
-	data, err := w.addExplorers(a, caps)
+	w.addTables(a, lex, caps)
+	data, err := w.addExplorers(a, lex, caps)
 	if err != nil {
 		return nil, err
 	}
-	w.Kernels = kernelTable(a, caps)
+	w.Kernels = kernelTable(a, lex, caps)
 	w.boundTables(caps)
-	w.Terms = htmlDefinitions(a)
+	w.Terms = definitions(a)
 	w.Data, err = jsonBlock(data)
 	w.addJumps()
 	return w, err
 }
 
 // addExplorers adds what is drawn by a script, and returns its data.
-func (w *htmlWindow) addExplorers(a *document.Analysis, caps htmlCaps) (map[string]any, error) {
+func (w *window) addExplorers(a *document.Analysis, lex *lexicon, caps limits) (map[string]any, error) {
 	data := map[string]any{}
 	if len(a.Timelines) > 0 {
-		figs, opts, names := timelineFigures(a, w.ID, caps)
+		figs, opts, names := timelineFigures(a, w.ID, lex, caps)
 		w.Figures = figs
 		data["timelines"], data["names"] = opts, names
-		w.HasCharts = true
+		w.HasCharts = len(opts) > 0
 	}
-	if steps, opt := stepsOverTime(a, w.ID, caps); steps != nil {
+	if steps, opt := stepsOverTime(a, w.ID, lex, caps); steps != nil {
 		w.Steps = steps
 		if opt != nil {
 			data["steps"] = opt
@@ -125,37 +123,37 @@ func (w *htmlWindow) addExplorers(a *document.Analysis, caps htmlCaps) (map[stri
 		}
 	}
 	if len(a.Stacks.Samples) > 0 {
-		flame := newFlame(a, caps)
+		flame := newFlame(a, lex, caps)
 		w.Flame = flame.view()
-		data["flame"] = flame.columns(caps.flameBytes)
+		data["flame"] = flame.columns(caps)
 	}
 	return data, nil
 }
 
-func (w *htmlWindow) addJumps() {
+func (w *window) addJumps() {
 	add := func(have bool, name, text string) {
 		if have {
-			w.Jumps = append(w.Jumps, htmlJump{Href: "#" + w.ID + "-" + name, Text: text})
+			w.Jumps = append(w.Jumps, jump{Href: "#" + w.ID + "-" + name, Text: text})
 		}
 	}
 	add(len(w.Bars) > 0 || w.NoSteps != "", "step", "Where a step goes")
-	add(w.Groups != nil, "groups", "Groups")
 	add(len(w.Findings) > 0, "findings", "Findings")
+	add(w.Groups != nil, "groups", "Groups")
 	add(len(w.Figures) > 0, "drawn", "One step, drawn")
 	add(w.Flame != nil, "flame", "Flame graph")
 	add(w.Steps != nil, "steps", "Steps")
 	add(w.Idle != nil, "idle", "Idle")
 	add(w.Launches != nil, "launches", "Launches")
-	add(w.LayerBars != nil, "layers", "Layers")
+	add(w.Layers != nil, "layers", "Layers")
 	add(w.Roles != nil, "roles", "Roles")
 	add(w.Kernels != nil, "kernels", "Kernels")
 	add(w.Comm != nil, "collectives", "Collectives")
 	add(true, "known", "How we know")
 }
 
-func htmlWindowLabel(a *document.Analysis) string {
+func windowLabel(a *document.Analysis) string {
 	if a.Window.Name != "" {
-		return htmlClip(a.Window.Name, 60)
+		return clip(a.Window.Name, 60)
 	}
 	return "window"
 }
@@ -163,22 +161,22 @@ func htmlWindowLabel(a *document.Analysis) string {
 // numberedWindow is a name that we gave for want of a better one.
 var numberedWindow = regexp.MustCompile(`^w\d{1,4}$`)
 
-// htmlWindowHeading is the title line: window, engine, GPUs.
-func htmlWindowHeading(a *document.Analysis) string {
+// windowHeading is the title line: window, engine, GPUs.
+func windowHeading(a *document.Analysis) string {
 	var parts []string
 	if !numberedWindow.MatchString(a.Window.Name) {
-		parts = append(parts, htmlWindowLabel(a))
+		parts = append(parts, windowLabel(a))
 	}
 	engines, gpus := map[string]bool{}, map[string]bool{}
 	var engine, gpu []string
 	for _, s := range a.Sources {
 		if s.Engine != "" && !engines[s.Engine] {
 			engines[s.Engine] = true
-			engine = append(engine, htmlClip(s.Engine, 40))
+			engine = append(engine, clip(s.Engine, 40))
 		}
 		if s.GPU != "" && !gpus[s.GPU] {
 			gpus[s.GPU] = true
-			gpu = append(gpu, htmlClip(s.GPU, 60))
+			gpu = append(gpu, clip(s.GPU, 60))
 		}
 	}
 	if len(engine) > 0 {
@@ -194,7 +192,7 @@ func htmlWindowHeading(a *document.Analysis) string {
 	return strings.Join(parts, " · ")
 }
 
-func htmlWindowFacts(a *document.Analysis) []string {
+func windowFacts(a *document.Analysis) []string {
 	var facts []string
 	world := 0
 	for _, s := range a.Sources {
@@ -210,18 +208,12 @@ func htmlWindowFacts(a *document.Analysis) []string {
 	case len(ranks) > 1:
 		facts = append(facts, fmt.Sprintf("%d ranks", len(ranks)))
 	}
-	var steps []string
-	for _, p := range a.Phases {
-		if p.Steps > 0 {
-			steps = append(steps, htmlThin(document.FormatCount(p.Steps))+" "+htmlClip(p.Phase, 20))
-		}
+	if s := stepCounts(a.Phases); s != "" {
+		facts = append(facts, s)
 	}
-	if len(steps) > 0 {
-		facts = append(facts, strings.Join(steps, ", ")+" steps")
-	}
-	window := "window of " + htmlThin(document.FormatDur(a.Window.DurNS))
+	window := "window of " + thin(document.FormatDur(a.Window.DurNS))
 	if numberedWindow.MatchString(a.Window.Name) {
-		window = "window " + a.Window.Name + " of " + htmlThin(document.FormatDur(a.Window.DurNS))
+		window = "window " + a.Window.Name + " of " + thin(document.FormatDur(a.Window.DurNS))
 	}
 	facts = append(facts, window)
 	if a.Window.StartUnixNS > 0 {
@@ -230,18 +222,18 @@ func htmlWindowFacts(a *document.Analysis) []string {
 	return facts
 }
 
-var severityMarks = map[document.Severity]htmlTrust{
+var severityMarks = map[document.Severity]trustItem{
 	document.OK:      {Mark: "✓", Class: "ok", Word: "fine"},
 	document.Info:    {Mark: "i", Class: "info", Word: "note"},
 	document.Warning: {Mark: "!", Class: "warn", Word: "doubt"},
 	document.Error:   {Mark: "×", Class: "err", Word: "problem"},
 }
 
-func trustItems(a *document.Analysis, prose *textBudget) []htmlTrust {
-	items := make([]htmlTrust, 0, len(a.Trust)+1)
+func trustItems(a *document.Analysis, prose *textBudget) []trustItem {
+	items := make([]trustItem, 0, len(a.Trust)+1)
 	for i, t := range a.Trust {
 		if i == 40 {
-			items = append(items, htmlTrust{Mark: "i", Class: "info", Word: "note",
+			items = append(items, trustItem{Mark: "i", Class: "info", Word: "note",
 				Label: "more", Message: fmt.Sprintf("%d more lines are in the JSON form of this document.", len(a.Trust)-i)})
 			break
 		}
@@ -264,28 +256,48 @@ func trustItems(a *document.Analysis, prose *textBudget) []htmlTrust {
 		items[i].Open = doubts <= 2 && (items[i].Class == "warn" || items[i].Class == "err")
 	}
 	if len(items) == 0 {
-		items = append(items, htmlTrust{Mark: "i", Class: "info", Word: "note", Label: "unchecked",
+		items = append(items, trustItem{Mark: "i", Class: "info", Word: "note", Label: "unchecked",
 			Message: "No check of the input was recorded for this window."})
 	}
 	return items
 }
 
-func clipFinding(f document.Finding, prose *textBudget) document.Finding {
-	f.Title, f.MaxGain = prose.take(f.Title, 300), prose.take(f.MaxGain, 300)
-	f.Remedy, f.Confirm = prose.take(f.Remedy, 1000), prose.take(f.Confirm, 500)
-	f.Evidence = append([]string{}, f.Evidence[:min(len(f.Evidence), 12)]...)
-	for i := range f.Evidence {
-		f.Evidence[i] = prose.take(f.Evidence[i], 500)
-	}
-	if _, ok := severityMarks[f.Severity]; !ok {
-		f.Severity = document.Info
-	}
-	return f
+// maxFindings is the number of findings on a page: the first ones matter most.
+const maxFindings = 5
+
+// findingView is a card: what, why, how much, what to do, how to see that it
+// helped.
+type findingView struct {
+	Mark, Class, Word string
+	Title, MaxGain    string
+	Evidence          []string
+	RemedyID, Remedy  string
+	Confirm           string
 }
 
-// htmlMainPhase is the phase that the verdict and the headline numbers are
+// findingWords say how much a finding matters.
+var findingWords = map[document.Severity]string{
+	document.OK: "fine", document.Info: "minor", document.Warning: "moderate", document.Error: "major",
+}
+
+func newFinding(f document.Finding, id string, prose *textBudget) findingView {
+	sev := f.Severity
+	if _, ok := severityMarks[sev]; !ok {
+		sev = document.Info
+	}
+	m := severityMarks[sev]
+	v := findingView{Mark: m.Mark, Class: m.Class, Word: findingWords[sev], RemedyID: id}
+	v.Title, v.MaxGain = prose.take(f.Title, 300), prose.take(f.MaxGain, 300)
+	v.Remedy, v.Confirm = prose.take(strings.TrimSpace(f.Remedy), 1500), prose.take(f.Confirm, 500)
+	for _, e := range f.Evidence[:min(len(f.Evidence), 12)] {
+		v.Evidence = append(v.Evidence, prose.take(e, 500))
+	}
+	return v
+}
+
+// mainPhase is the phase that the verdict and the headline numbers are
 // about, nil without steps.
-func htmlMainPhase(a *document.Analysis) *document.Phase {
+func mainPhase(a *document.Analysis) *document.Phase {
 	if p := document.PhaseNamed(a, document.MainPhase(a)); p != nil && p.Steps > 0 {
 		return p
 	}
@@ -298,7 +310,7 @@ func htmlMainPhase(a *document.Analysis) *document.Phase {
 	return best
 }
 
-func htmlSortPhases(ps []string) {
+func sortPhases(ps []string) {
 	sort.Slice(ps, func(i, j int) bool {
 		if a, b := document.PhaseRank(ps[i]), document.PhaseRank(ps[j]); a != b {
 			return a < b
@@ -307,5 +319,44 @@ func htmlSortPhases(ps []string) {
 	})
 }
 
-// htmlThin puts the thin space that never breaks between number and unit.
-func htmlThin(s string) string { return strings.ReplaceAll(s, " ", "\u202f") }
+// thin puts the thin space that never breaks between number and unit.
+func thin(s string) string { return strings.ReplaceAll(s, " ", "\u202f") }
+
+// definitions says in one line each what the page's words mean.
+func definitions(a *document.Analysis) []term {
+	terms := []term{
+		{"Window", "First GPU event to last, over all ranks. Windows are never added together."},
+		{"Busy", "The time in which at least one kernel or copy runs on a GPU; overlaps count once."},
+		{"Sum", "The durations of all kernels and copies added up; overlaps count twice."},
+		{"Exposed", "Time of a group that no other group's work hides."},
+		{"Idle", "The window less busy time, split by what held the next launch back."},
+	}
+	if len(a.Steps) > 0 {
+		cut := "the annotation that was open at launch"
+		if !slices.ContainsFunc(a.Steps, func(s document.Step) bool { return s.Name != "" }) {
+			cut = "the kernels that begin and end it, for want of annotations"
+		}
+		terms = append(terms,
+			term{"Step", "One forward pass of the engine on one rank, cut by " + cut + "."},
+			term{"Phase", "Prefill reads prompts, decode makes one token a request, mixed does both in one step."})
+	}
+	parts := map[string]bool{}
+	for _, r := range a.Parts {
+		parts[r.Name] = true
+	}
+	if len(parts) > 0 {
+		terms = append(terms, term{"Part", "Attention with its projections, FFN with experts and router, head (embedding, LM head, sampling), communication, the rest."})
+	}
+	if parts["transfer"] || parts["waiting"] {
+		terms = append(terms, term{"Transfer, waiting", "The shortest time any rank spends in the same collective is transfer; what another rank spends above it is waiting for the late one."})
+	}
+	if parts["comm"] {
+		terms = append(terms, term{"Comm", "Time inside collectives, not split into transfer and waiting for a late rank."})
+	}
+	if parts["unattributed"] {
+		terms = append(terms, term{"Unattributed", "Matrix products whose role in the layer could not be established; never spread over the others."})
+	}
+	return append(terms,
+		term{"Group, category", "What a kernel is, judged by the rule named in its row from its name alone."},
+		term{"p99", "The value that one in a hundred exceeds."})
+}

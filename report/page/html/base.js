@@ -79,7 +79,7 @@ function startCopy() {
       } catch {
         // Files opened from disk may not have a clipboard: select the text.
         const box = pre.closest("details");
-        box.open = true;
+        if (box) box.open = true;
         const range = document.createRange();
         range.selectNodeContents(pre);
         const sel = getSelection();

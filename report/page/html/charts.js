@@ -7,11 +7,16 @@ function chart(id, height, build) {
   if (height) el.style.height = height + "px";
   const entry = { el, build, chart: null };
   live.push(entry);
-  redraw(entry);
+  // A folded drawing has no width yet; it is drawn when it is opened.
+  const folded = el.closest("details:not([open])");
+  if (folded) folded.addEventListener("toggle", () => { if (!entry.chart) redraw(entry); });
+  else redraw(entry);
 }
 
 function redraw(entry, printing) {
   if (entry.chart) entry.chart.dispose();
+  entry.chart = null;
+  if (!entry.el.clientWidth) return;
   entry.chart = echarts.init(entry.el, null, { renderer: "canvas" });
   entry.build(entry.chart, palette(printing));
 }
@@ -68,7 +73,7 @@ function dragZoom(c) {
 
 function timeline(data, names) {
   const narrow = innerWidth < 700;
-  chart(data.id, 24 + data.lanes * (data.lanes > 16 ? 20 : 30) + 62, (c, p) => {
+  chart(data.id, 24 + data.lanes * (data.lanes > 16 ? 22 : 34) + 62, (c, p) => {
     const option = dress(copyOf(data.option), p);
     const launches = new Map();
     for (const { value: [lane, start, , kernel, , corr] } of data.option.series[0].data) {
@@ -83,12 +88,12 @@ function timeline(data, names) {
     x.axisLabel.formatter = (v) => axisDur(v, x.max);
     x.axisLabel.showMaxLabel = false;
     x.splitNumber = narrow ? 3 : 8;
-    const s = option.series[0];
-    s.progressive = 0;
-    s.clip = true;
-    const fills = names.kernels.map((k) => p.part(k.part));
+    const [s, layers] = option.series;
+    for (const each of option.series) { each.progressive = 0; each.clip = true; }
+    const fills = names.tags.map((t) => p.part(t.part));
     s.renderItem = (params, api) => bar(params, api, fills, p);
-    option.tooltip.formatter = (e) => asText(eventWords(data, names, launches, e.value));
+    layers.renderItem = (params, api) => band(params, api, p);
+    option.tooltip.formatter = (e) => asText(e.seriesIndex === 1 ? layerWords(data, names, e.value) : eventWords(data, names, launches, e.value));
     c.setOption(option);
     dragZoom(c);
   });
@@ -96,23 +101,49 @@ function timeline(data, names) {
 
 const laneRank = (data, lane) => data.option.yAxis[0].data[lane].split(" ")[1];
 
-function bar(params, api, fills, p) {
-  const lane = api.value(0), kernel = api.value(3);
+// Where a lane's bar stands in its row: layers are numbered above it.
+const BAND = 0.28;
+
+function span(params, api) {
+  const lane = api.value(0), area = params.coordSys;
   const a = api.coord([api.value(1), lane]), b = api.coord([api.value(2), lane]);
-  const h = api.size([0, 1])[1] * (kernel < 0 ? 0.42 : 0.72);
-  const area = params.coordSys;
   const left = Math.max(a[0], area.x), right = Math.min(Math.max(b[0], a[0] + 0.7), area.x + area.width);
-  if (right <= left) return null;
-  return { type: "rect", shape: { x: left, y: a[1] - h / 2, width: right - left, height: h }, style: { fill: kernel < 0 ? p.hatch : fills[kernel] } };
+  return { left, width: right - left, y: a[1], row: api.size([0, 1])[1] };
 }
 
-function eventWords(data, names, launches, [lane, start, end, kernel, host, corr]) {
+function bar(params, api, fills, p) {
+  const { left, width, y, row } = span(params, api);
+  if (width <= 0) return null;
+  const host = api.value(3) < 0, h = row * (host ? 0.4 : 0.6);
+  return { type: "rect", shape: { x: left, y: y - h / 2 + (host ? 0 : row * BAND / 2), width, height: h }, style: { fill: host ? p.hatch : fills[api.value(4)] } };
+}
+
+// A layer is a band above its events, light and dark in turn, with its number
+// where there is room.
+function band(params, api, p) {
+  const { left, width, y, row } = span(params, api);
+  if (width <= 0) return null;
+  const layer = api.value(3), h = row * BAND;
+  const children = [{ type: "rect", shape: { x: left, y: y - row / 2, width, height: h - 1 }, style: { fill: layer % 2 ? p.line : p.wash } }];
+  const text = String(layer);
+  if (h >= 9 && width >= 6 * text.length + 3) {
+    children.push({ type: "text", silent: true, style: { text, x: left + width / 2, y: y - row / 2 + h / 2, align: "center", verticalAlign: "middle", fill: p.ink, fontSize: 9.5 } });
+  }
+  return { type: "group", children };
+}
+
+function layerWords(data, names, [lane, start, end, layer, kind]) {
+  return [`layer ${layer}${names.kinds[kind] ? " (" + names.kinds[kind] + ")" : ""}`, `${data.option.yAxis[0].data[lane]}: ${dur(end - start)}, from ${dur(start)}`];
+}
+
+function eventWords(data, names, launches, [lane, start, end, kernel, text, corr, layer]) {
   const head = data.option.yAxis[0].data[lane];
   const when = `${dur(end - start)}, from ${dur(start)}`;
-  if (kernel < 0) return [names.hosts[host], `${head}: ${when}`];
-  const k = names.kernels[kernel];
+  if (kernel < 0) return [names.hosts[text], `${head}: ${when}`];
+  const k = names.kernels[kernel], tag = names.tags[text];
   const at = launches.get(laneRank(data, lane) + ":" + corr);
-  return [k.name, `${k.what} · ${k.part}`, `${head}: ${when}`, at !== undefined && start >= at ? `launched ${dur(start - at)} before` : ""];
+  const place = [tag.part, tag.role, layer >= 0 ? `layer ${layer}` : ""].filter(Boolean).join(" · ");
+  return [k.name, place, k.what, `${head}: ${when}`, at !== undefined && start >= at ? `launched ${dur(start - at)} before` : ""];
 }
 
 const phaseColours = { prefill: "memory", decode: "attention", mixed: "waiting", dummy: "other" };
@@ -153,7 +184,7 @@ function steps(data) {
 
 function stepWords(e) {
   const [start, d, index, rank, busy, tokens, reqs, n, worst] = e.value;
-  const head = n > 1 ? `${e.seriesName}: ${n} steps from step ${index}, rank ${rank}` : `${e.seriesName} step ${index}, rank ${rank}`;
+  const head = n > 1 ? `${e.seriesName}: ${n} steps from step ${index}, rank ${rank}` : `${e.seriesName.endsWith("steps") ? "" : e.seriesName + " "}step ${index}, rank ${rank}`;
   const what = n > 1 ? `median ${dur(d)}, slowest ${dur(worst)}` : `${dur(d)}, busy ${dur(busy)}`;
   const load = [tokens ? `${count(tokens)} tokens` : "", reqs ? `${count(reqs)} requests` : ""].filter(Boolean).join(", ");
   return [head, what, load, `starts at ${dur(start)}`];

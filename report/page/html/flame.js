@@ -89,10 +89,14 @@ class Flame {
   words(i) {
     const t = this.total[this.type];
     const own = this.own[this.by][i];
-    const colour = own >= 0 ? " · " + (this.by === "part" ? this.d.parts : this.d.groups)[own] : "";
+    const paint = this.d.paints[this.d.paint[i]];
+    const colour = own >= 0 ? ` of ${this.d.parts[paint[0]]}, ${this.d.labels[paint[2]]}` : "";
     const names = this.chain(i).map((n) => this.name(n));
     if (names.length > 12) names.splice(6, names.length - 12, "…");
-    let s = `${names.join("\n")}\n${this.kind(i)}${colour}: ${this.amount(t[i])}, ${share(t[i] / t[0])} of all`;
+    const above = [];
+    for (let n = this.d.parent[this.head[i]]; n > 0; n = this.d.parent[n]) above.unshift(this.name(n));
+    if (above.length > 6) above.splice(2, above.length - 6, "…");
+    let s = `${names.join("\n")}\n${above.length ? "in " + above.join(" › ") + "\n" : ""}${this.kind(i)}${colour}: ${this.amount(t[i])}, ${share(t[i] / t[0])} of all`;
     if (this.focus > 0 && t[this.focus] > 0) s += `, ${share(t[i] / t[this.focus])} of this view`;
     return s;
   }
