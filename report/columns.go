@@ -54,17 +54,36 @@ func stepColumns(a *document.Analysis) []column {
 	var cols []column
 	for i, p := range phases {
 		if i > 0 || len(byPhase[p]) != 2 {
-			cols = append(cols, meanColumn(p, byPhase[p]))
+			cols = append(cols, meanColumn(columnTitle(p, len(phases)), byPhase[p]))
 			continue
 		}
 		for _, m := range byPhase[p] {
-			cols = append(cols, meanColumn(fmt.Sprintf("%s rank %d", p, m.Rank), []*document.StepMean{m}))
+			title := fmt.Sprintf("rank %d", m.Rank)
+			if p != noPhase {
+				title = p + " " + title
+			}
+			cols = append(cols, meanColumn(title, []*document.StepMean{m}))
 		}
 	}
 	if len(cols) == 0 {
 		return phaseColumns(a)
 	}
 	return cols
+}
+
+// noPhase marks steps that nothing tells the phase of: those of a profiler's
+// schedule, or between landmarks.
+const noPhase = "none"
+
+// columnTitle is the title of a phase's column, one of n phases.
+func columnTitle(phase string, n int) string {
+	switch {
+	case phase != noPhase:
+		return phase
+	case n == 1:
+		return "all steps"
+	}
+	return "other steps"
 }
 
 // meanColumn is the mean step over some ranks of one phase.
@@ -107,13 +126,14 @@ func phaseColumns(a *document.Analysis) []column {
 		}
 		c := byPhase[r.Phase]
 		if c == nil {
-			c = &column{Title: r.Phase, Phase: r.Phase, Cells: map[string]int64{}}
+			c = &column{Phase: r.Phase, Cells: map[string]int64{}}
 			byPhase[r.Phase] = c
 		}
 		c.Cells[r.Name] += r.TimeNS / n
 	}
 	var cols []column
 	for _, p := range slices.Sorted(maps.Keys(byPhase)) {
+		byPhase[p].Title = columnTitle(p, len(byPhase))
 		cols = append(cols, *byPhase[p])
 	}
 	slices.SortStableFunc(cols, func(x, y column) int {
@@ -204,126 +224,27 @@ func joinDistinct(a *document.Analysis, field func(document.Source) string) stri
 	return strings.Join(vals, " + ")
 }
 
-// stepCounts is "24 decode, 1 prefill step"; "" without steps.
+// stepCounts is "24 decode, 1 prefill step", or "5 steps" where no phase is
+// known; "" without steps.
 func stepCounts(phases []document.Phase) string {
 	sorted := slices.Clone(phases)
 	slices.SortStableFunc(sorted, func(x, y document.Phase) int { return cmp.Compare(y.Steps, x.Steps) })
-	var parts []string
-	var last int64
-	for _, p := range sorted {
-		if p.Steps > 0 {
-			parts = append(parts, document.FormatCount(p.Steps)+" "+p.Phase)
-			last = p.Steps
-		}
-	}
-	switch {
-	case len(parts) == 0:
-		return ""
-	case last == 1:
-		return strings.Join(parts, ", ") + " step"
-	}
-	return strings.Join(parts, ", ") + " steps"
-}
-
-// idleSummary is the idle time of the devices, its share of the window, and
-// its causes in words, largest first; zeros when they never were idle.
-func idleSummary(a *document.Analysis) (ns int64, share float64, causes []string) {
-	var span int64
-	byCause := map[string]int64{}
-	for _, d := range a.Devices {
-		ns += d.IdleNS
-		span += d.BusyNS + d.IdleNS
-		for _, c := range d.IdleCauses {
-			byCause[c.Cause] += c.TimeNS
-		}
-	}
-	if ns <= 0 || span <= 0 {
-		return 0, 0, nil
-	}
-	names := slices.Sorted(maps.Keys(byCause))
-	slices.SortStableFunc(names, func(x, y string) int { return cmp.Compare(byCause[y], byCause[x]) })
-	for _, n := range names {
-		if byCause[n] > 0 {
-			of := document.FormatShare(float64(byCause[n]) / float64(ns))
-			causes = append(causes, fmt.Sprintf("%s (%s of it)", cmp.Or(document.CauseName(n), printable(n)), of))
-		}
-	}
-	return ns, float64(ns) / float64(span), causes
-}
-
-// unclassifiedText says what no rule knows; "" when there is nothing.
-func unclassifiedText(a *document.Analysis) string {
-	ns, share, names := unclassified(a)
-	if ns <= 0 {
+	sorted = slices.DeleteFunc(sorted, func(p document.Phase) bool { return p.Steps <= 0 })
+	if len(sorted) == 0 {
 		return ""
 	}
-	plural := "s"
-	if names == 1 {
-		plural = ""
-	}
-	return fmt.Sprintf("unclassified: %s, %s of the GPU time, %d kernel name%s", document.FormatDur(ns), document.FormatShare(share), names, plural)
-}
-
-// unclassified adds up what no rule knows: its time, its share of the GPU
-// time, and how many kernel names it has.
-func unclassified(a *document.Analysis) (ns int64, share float64, names int) {
-	for i := range a.Kernels {
-		k := &a.Kernels[i]
-		if k.Subgroup == "unclassified" || k.Group == "unclassified" || k.Group == "" {
-			ns += k.TotalNS
-			share += k.Share
-			names++
+	parts := make([]string, len(sorted))
+	for i, p := range sorted {
+		switch parts[i] = document.FormatCount(p.Steps); {
+		case p.Phase != noPhase:
+			parts[i] += " " + p.Phase
+		case len(sorted) > 1:
+			parts[i] += " other"
 		}
 	}
-	return ns, share, names
-}
-
-// kernelCategory is "attention.decode"; "unclassified" when nothing is known.
-func kernelCategory(k *document.Kernel) string {
-	switch {
-	case k.Group == "":
-		return "unclassified"
-	case k.Subgroup == "":
-		return printable(k.Group)
+	noun := " steps"
+	if sorted[len(sorted)-1].Steps == 1 {
+		noun = " step"
 	}
-	return printable(k.Group + "." + k.Subgroup)
-}
-
-// kernelShort is the short name of a kernel, printable and never empty.
-func kernelShort(k *document.Kernel) string {
-	return cmp.Or(printable(k.ShortName), printable(k.Name), "(no name)")
-}
-
-// severityRank orders severities, mildest first; an unknown one is a warning.
-// A note beside an "ok" does not take it back.
-func severityRank(s document.Severity) int {
-	if i := slices.Index([]document.Severity{document.Info, document.OK, document.Warning, document.Error}, s); i >= 0 {
-		return i
-	}
-	return 2
-}
-
-// trustLine is the worst severity and all messages, worst first.
-func trustLine(a *document.Analysis) (document.Severity, string) {
-	if len(a.Trust) == 0 {
-		return document.Info, "not checked"
-	}
-	sorted := slices.Clone(a.Trust)
-	slices.SortStableFunc(sorted, func(x, y document.Trust) int {
-		return cmp.Compare(severityRank(y.Severity), severityRank(x.Severity))
-	})
-	var msgs []string
-	for _, t := range sorted {
-		msgs = append(msgs, strings.TrimSuffix(printable(t.Message), "."))
-	}
-	return sorted[0].Severity, strings.Join(msgs, "; ")
-}
-
-// topFindings are the findings, worst first.
-func topFindings(a *document.Analysis) []document.Finding {
-	f := slices.Clone(a.Findings)
-	slices.SortStableFunc(f, func(x, y document.Finding) int {
-		return cmp.Compare(severityRank(y.Severity), severityRank(x.Severity))
-	})
-	return f
+	return strings.Join(parts, ", ") + noun
 }

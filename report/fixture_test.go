@@ -37,6 +37,14 @@ var fixtureKernels = []fixtureKernel{
 	{"Memcpy HtoD (Pinned -> Device)", "Memcpy HtoD", "memory", "memcpy_h2d", "memcpy", "other", nil, 5, 1_500, 1_500, "GPUModelRunner._prepare_inputs", 1201, "aten::copy_"},
 }
 
+// fixtureRoles are the roles of the fixture's products, in hundredths of their
+// time.
+var fixtureRoles = map[string][]document.KernelRole{
+	"cutlass-device-kernel": {{Role: "gate_up", TimeNS: 100}},
+	"nvjet":                 {{Role: "down", TimeNS: 60}, {Role: "qkv_proj", TimeNS: 40}},
+	"lm-head-position":      {{Role: "lm_head", TimeNS: 100}},
+}
+
 // fixture is a window like a decode capture of a 16-layer Llama on two GPUs:
 // 24 decode steps replayed from a CUDA graph and one eager prefill step, where
 // rank 1 waits for rank 0.
@@ -45,18 +53,21 @@ func fixture() *document.Analysis {
 		Schema: document.SchemaAnalysis, Version: "1.0.0", Command: "tokprof analyze rank0.pt.trace.json.gz rank1.pt.trace.json.gz",
 		Verdict: "Decode takes 3.21 ms a step (8 tokens). Rank 1 waits 1.03 ms of it for rank 0, whose GPU stands idle for its host; the work itself would need 1.8 ms.",
 		Trust: []document.Trust{
-			{Code: "roles", Severity: document.OK, Message: "roles 100 % (97 % position, 3 % shape)", Touches: []string{"roles"}},
+			{Code: "graph_capture_trace", Severity: document.Info, Message: "graph_capture_rank0.pt.trace.json.gz was recorded while CUDA graphs were captured: its kernels are warm-ups and not counted"},
+			{Code: "model", Severity: document.Info, Message: "the trace fits the model's config: 16 layers"},
+			{Code: "ok", Severity: document.OK, Message: "all 9450 GPU events read", Touches: []string{}},
 			{Code: "unclassified", Severity: document.Info, Message: "1 kernel name is unclassified", Touches: []string{"groups", "categories"}},
 		},
 		Window: document.Window{Name: "decode", StartUnixNS: 1_770_000_000_123_456_789},
 		Findings: []document.Finding{
-			{ID: "host-late", Severity: document.Warning, Title: "Rank 0 launches late: its GPU is idle 42 % of a decode step", Evidence: []string{"idle 1.36 ms of 3.21 ms on rank 0", "queue depth 1.2 on average"}, MaxGain: "1.03 ms a step", Remedy: "Capture more with --cuda-graph-sizes=8,16 or set VLLM_USE_V1=1; see `--compilation-config`.", Confirm: "idle of rank 0 under 15 %"},
-			{ID: "copies", Severity: document.Info, Title: "Five small copies a step", Evidence: []string{"5 × 1.5 µs"}, Remedy: "Nothing to do."},
+			{ID: "host-late", Severity: document.Warning, Title: "Rank 0 launches late: its GPU is idle 42 % of a decode step", Evidence: []string{"idle 1.36 ms of 3.21 ms on rank 0", "queue depth 1.2 on average"}, MaxGain: "at most 1.03 ms of a 3.21 ms decode step (32 %), 26 % of all steps", Remedy: "--cuda-graph-sizes=8,16  # vLLM 0.8.5 and later\n--compilation-config '{\"cudagraph_capture_sizes\":[8,16]}'\n# the log tells the sizes", Confirm: "idle of rank 0 under 15 %, see `nvidia-smi` and --profile"},
+			{ID: "copies", Severity: document.Info, Title: "Five small copies a step", Evidence: []string{"5 × 1.5 µs", "two", "three", "four"}, Remedy: "# no flag", MaxGain: "no time of a step"},
 		},
 		Phases: []document.Phase{
-			{Phase: "decode", Steps: 24, StepNS: document.Spread{Median: 3_210_000, P99: 3_400_000}, BusyNS: document.Spread{Median: 1_850_000, P99: 1_900_000}, Tokens: 192, Requests: 192, USPerToken: 401.25},
-			{Phase: "prefill", Steps: 1, StepNS: document.Spread{Median: 22_000_000, P99: 22_000_000}, BusyNS: document.Spread{Median: 18_000_000, P99: 18_000_000}, Tokens: 4096, Requests: 2, USPerToken: 5.37},
+			{Phase: "decode", Steps: 24, StepNS: document.Spread{Median: 3_210_000, P99: 3_400_000}, BusyNS: document.Spread{Median: 1_850_000, P99: 1_900_000}, Tokens: 192, Requests: 192, USPerToken: 401.25, WeightReadFloorNS: 841_000},
+			{Phase: "prefill", Steps: 1, StepNS: document.Spread{Median: 22_000_000, P99: 22_000_000}, BusyNS: document.Spread{Median: 18_000_000, P99: 18_000_000}, Tokens: 4096, Requests: 2, USPerToken: 5.37, WeightReadFloorNS: 850_000},
 		},
+		Roles:      []document.Row{{Phase: "decode", Name: "gate_up", TimeNS: 1, Work: &document.Work{BytesPerS: 3.6e12, MemoryShare: 0.75}}},
 		Provenance: []document.Provenance{{Provenance: "position", TimeNS: 97, Share: 0.97}, {Provenance: "shape", TimeNS: 3, Share: 0.03}},
 		Graphs:     []document.Graph{{Signature: "a1b2c3", Kernels: 152, Replays: 48, TimeNS: 88_000_000}},
 		Copies:     []document.Copy{{Kind: "memcpy_h2d", Count: 250, Bytes: 1_000_000, TimeNS: 375_000, BytesPerS: 2.67e9, MedianB: 4000}},
@@ -149,18 +160,22 @@ func addTimeline(a *document.Analysis, rank int) {
 	t := document.Timeline{Title: "decode step 12 (median of 24)", Phase: "decode", Step: 12, Rank: rank, StartUnixNS: a.Window.StartUnixNS + 60_000_000, DurNS: 200_000, Truncated: 3}
 	gpu := document.Lane{Name: "GPU 0 stream 7", GPU: true, Stream: 7}
 	host := document.Lane{Name: "host thread 2112: launches"}
-	host.Spans = append(host.Spans, document.SpanEvent{StartNS: -20_000, DurNS: 15_001, Kernel: -1, Name: "cudaGraphLaunch", Correlation: 77})
+	host.Spans = append(host.Spans, document.SpanEvent{StartNS: -20_000, DurNS: 15_001, Kernel: -1, Name: "cudaGraphLaunch", Correlation: 77, Layer: -1})
 	at := int64(0)
 	for i, k := range fixtureKernels[:9] {
 		if k.decodeNS == 0 {
 			continue
 		}
-		gpu.Spans = append(gpu.Spans, document.SpanEvent{StartNS: at, DurNS: k.decodeNS, Kernel: int32(i), Correlation: 77})
+		span := document.SpanEvent{StartNS: at, DurNS: k.decodeNS, Kernel: int32(i), Correlation: 77, Layer: i / 5, Part: cmp.Or(map[string]string{"transfer": "comm"}[k.part], k.part)}
+		if roles := fixtureRoles[k.rule]; len(roles) > 0 {
+			span.Role = roles[0].Role
+		}
+		gpu.Spans = append(gpu.Spans, span)
 		at += k.decodeNS - 500 // the next one starts before this one ends
 	}
 	t.Lanes = []document.Lane{gpu, host}
 	prefill := document.Timeline{Title: "prefill step 0", Phase: "prefill", Rank: rank, StartUnixNS: a.Window.StartUnixNS, DurNS: 310_000,
-		Lanes: []document.Lane{{Name: "GPU 0 stream 7", GPU: true, Stream: 7, Spans: []document.SpanEvent{{DurNS: 310_000, Kernel: 0}}}}}
+		Lanes: []document.Lane{{Name: "GPU 0 stream 7", GPU: true, Stream: 7, Spans: []document.SpanEvent{{DurNS: 310_000, Kernel: 0, Layer: -1}}}}}
 	a.Timelines = append(a.Timelines, t, prefill)
 }
 
@@ -213,6 +228,9 @@ func totals(a *document.Analysis) {
 			k.MedianNS = k.TotalNS / k.Launches
 			k.MinNS, k.P99NS, k.MaxNS = k.MedianNS*9/10, k.MedianNS*12/10, k.MedianNS*2
 			k.Share = float64(k.TotalNS) / float64(max(1, phaseSum["all"]))
+			for _, r := range fixtureRoles[k.Rule] {
+				k.Roles = append(k.Roles, document.KernelRole{Role: r.Role, TimeNS: k.TotalNS * r.TimeNS / 100})
+			}
 		}
 	}
 	sortKernels(a)
@@ -238,14 +256,24 @@ func random(rng *rand.Rand, name func() string) *document.Analysis {
 	}
 	for range rng.Intn(6) {
 		a.Trust = append(a.Trust, document.Trust{Code: name(), Severity: []document.Severity{document.OK, document.Info, document.Warning, document.Error}[rng.Intn(4)], Message: name()})
-		a.Findings = append(a.Findings, document.Finding{ID: name(), Title: name(), Remedy: name(), Confirm: name(), Evidence: []string{name()}, MaxGain: name()})
+		a.Provenance = append(a.Provenance, document.Provenance{Provenance: []string{"none", name()}[rng.Intn(2)], Share: rng.Float64()})
+	}
+	for range rng.Intn(14) {
+		f := document.Finding{ID: name(), Title: name(), Severity: document.Warning, Remedy: name() + strings.Repeat("\n"+name(), rng.Intn(12)), Confirm: name(), MaxGain: name()}
+		for range rng.Intn(6) {
+			f.Evidence = append(f.Evidence, name())
+		}
+		a.Findings = append(a.Findings, f)
+	}
+	if len(a.Findings) > 0 && rng.Intn(2) == 0 {
+		a.Verdict += " " + a.Findings[0].Title + "."
 	}
 	a.Stacks.Nodes = []document.Frame{{Parent: -1}}
 	for i := range rng.Intn(30) {
 		a.Stacks.Nodes = append(a.Stacks.Nodes, document.Frame{Parent: int32(rng.Intn(i + 1)), Kind: document.FrameKind(1 + rng.Intn(6)), Name: name(), File: name(), Line: int64(rng.Intn(3))})
 	}
 	for range 1 + rng.Intn(20) {
-		a.Kernels = append(a.Kernels, document.Kernel{Name: name(), ShortName: name(), Group: []string{"gemm", "comm", "other", name()}[rng.Intn(4)], Subgroup: []string{"x", "unclassified", ""}[rng.Intn(3)], Rule: name(), Tags: []string{name()}})
+		a.Kernels = append(a.Kernels, document.Kernel{Name: name(), ShortName: name(), Group: []string{"gemm", "comm", "other", name()}[rng.Intn(4)], Subgroup: []string{"x", "unclassified", ""}[rng.Intn(3)], Rule: name(), Tags: []string{name()}, Roles: []document.KernelRole{{Role: name(), TimeNS: rng.Int63n(1e9)}, {Role: name(), TimeNS: rng.Int63n(1e9)}}})
 	}
 	for range rng.Intn(200) {
 		d := rng.Int63n(1e9)
@@ -260,7 +288,7 @@ func random(rng *rand.Rand, name func() string) *document.Analysis {
 			s.Parts = append(s.Parts, document.NameTime{Name: name(), TimeNS: rng.Int63n(1e8)})
 		}
 		a.Steps = append(a.Steps, s)
-		a.Phases = append(a.Phases, document.Phase{Phase: name(), Steps: rng.Int63n(1e6)})
+		a.Phases = append(a.Phases, document.Phase{Phase: []string{name(), phases[rng.Intn(4)]}[rng.Intn(2)], Steps: rng.Int63n(1e6), WeightReadFloorNS: rng.Int63n(1e7)})
 	}
 	for i := range rng.Intn(4) {
 		a.Timelines = append(a.Timelines, randomTimeline(rng, i, len(a.Kernels), name))
@@ -274,7 +302,7 @@ func randomTimeline(rng *rand.Rand, step, kernels int, name func() string) docum
 	for range rng.Intn(4) {
 		l := document.Lane{Name: name(), GPU: rng.Intn(2) == 0}
 		for range rng.Intn(60) {
-			e := document.SpanEvent{StartNS: rng.Int63n(1e6) - 1000, DurNS: rng.Int63n(1e5), Kernel: int32(rng.Intn(kernels)), Correlation: uint64(rng.Intn(20))}
+			e := document.SpanEvent{StartNS: rng.Int63n(1e6) - 1000, DurNS: rng.Int63n(1e5), Kernel: int32(rng.Intn(kernels)), Correlation: uint64(rng.Intn(20)), Part: name(), Role: name(), Layer: rng.Intn(3) - 1}
 			if !l.GPU {
 				e.Kernel, e.Name = -1, name()
 			}

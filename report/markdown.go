@@ -14,11 +14,11 @@ import (
 
 // Bounds that keep the ticket text under ticketLines lines.
 const (
-	ticketLines    = 60
-	ticketRows     = 8
-	ticketKernels  = 5
-	ticketFindings = 5
-	ticketCells    = 1000 // of one piece of prose
+	ticketLines   = 60
+	ticketRows    = 8
+	ticketKernels = 5
+	ticketInputs  = 4    // hashes that findings do not push out
+	ticketCells   = 1000 // of one piece of prose
 )
 
 // WriteMarkdown writes the ticket text of every window, one after the other.
@@ -55,10 +55,9 @@ func Markdown(a *document.Analysis) string {
 	severity, msg := trustLine(a)
 	lines = append(lines, fmt.Sprintf("**Trust: %s.** %s", severity, mdProse(withoutFileNames(a, msg))), "")
 	lines = append(lines, mdTime(a)...)
-	lines = append(lines, mdNotes(a)...)
-	lines = append(lines, mdKernels(a)...)
-	lines = append(lines, mdFindings(a)...)
 	env := mdEnvironment(a)
+	room := ticketLines - 1 - len(lines) - len(env) - inputLines(a)
+	lines = append(lines, mdMiddle(a, room)...)
 	lines = append(lines, env...)
 	lines = append(lines, mdInputs(a, ticketLines-1-len(lines))...)
 	return strings.Join(lines, "\n") + "\n"
@@ -113,8 +112,9 @@ func mdGroups(a *document.Analysis) []string {
 	return append(lines, "")
 }
 
-// mdNotes are idle time and unclassified time, one line each.
-func mdNotes(a *document.Analysis) []string {
+// mdNotes are idle time, unclassified time, the floor under the steps and, when
+// asked for, the top kernels, one line each.
+func mdNotes(a *document.Analysis, kernels bool) []string {
 	var notes []string
 	if _, share, causes := idleSummary(a); share > 0 {
 		why := cmp.Or(strings.Join(causes[:min(3, len(causes))], ", "), "cause unknown")
@@ -123,56 +123,33 @@ func mdNotes(a *document.Analysis) []string {
 	if text := unclassifiedText(a); text != "" {
 		notes = append(notes, "- "+text)
 	}
+	if text := floorText(a, stepColumns(a), ticketCells); text != "" {
+		notes = append(notes, "- "+mdText(text))
+	}
+	if kernels && len(a.Kernels) > 0 {
+		var top []string
+		for i := range a.Kernels[:min(ticketKernels, len(a.Kernels))] {
+			k := &a.Kernels[i]
+			top = append(top, fmt.Sprintf("%s (%s) %s", cutMiddle(kernelShort(k), 80), kernelRole(k, 80), document.FormatShare(k.Share)))
+		}
+		notes = append(notes, "- top kernels: "+mdText(strings.Join(top, ", ")))
+	}
 	if len(notes) == 0 {
 		return nil
 	}
 	return append(notes, "")
 }
 
-// mdKernels is the table of the top kernels.
-func mdKernels(a *document.Analysis) []string {
-	if len(a.Kernels) == 0 {
+// mdKernels is the table of the n top kernels.
+func mdKernels(a *document.Analysis, n int) []string {
+	if len(a.Kernels) == 0 || n == 0 {
 		return nil
 	}
-	lines := []string{"| top kernels | category | share | total | launches | median |", "|---|---|---:|---:|---:|---:|"}
-	for i := range a.Kernels[:min(ticketKernels, len(a.Kernels))] {
+	lines := []string{"| top kernels | role or category | share | total | launches | median |", "|---|---|---:|---:|---:|---:|"}
+	for i := range a.Kernels[:min(n, len(a.Kernels))] {
 		k := &a.Kernels[i]
 		lines = append(lines, fmt.Sprintf("| %s | %s | %s | %s | %s | %s |", mdText(cutMiddle(kernelShort(k), 80)),
-			mdText(kernelCategory(k)), document.FormatShare(k.Share), document.FormatDur(k.TotalNS), document.FormatCount(k.Launches), document.FormatDur(k.MedianNS)))
-	}
-	return append(lines, "")
-}
-
-// mdFindings are at most five findings of three lines each.
-func mdFindings(a *document.Analysis) []string {
-	found := topFindings(a)
-	if len(found) == 0 {
-		return nil
-	}
-	lines := []string{"**Findings**", ""}
-	for i, f := range found {
-		if i == ticketFindings {
-			lines = append(lines, fmt.Sprintf("%d. … and %d more", i+1, len(found)-i))
-			break
-		}
-		title := fmt.Sprintf("%d. **%s** (%s", i+1, mdText(f.Title), f.Severity)
-		if f.MaxGain != "" {
-			title += "; gain at most " + mdText(f.MaxGain)
-		}
-		lines = append(lines, title+")")
-		if len(f.Evidence) > 0 {
-			lines = append(lines, "   Evidence: "+mdProse(strings.Join(f.Evidence, "; ")))
-		}
-		var do []string
-		if f.Remedy != "" {
-			do = append(do, "Do: "+mdProse(f.Remedy))
-		}
-		if f.Confirm != "" {
-			do = append(do, "Confirm: "+mdProse(f.Confirm))
-		}
-		if len(do) > 0 {
-			lines = append(lines, "   "+strings.Join(do, " "))
-		}
+			mdText(kernelRole(k, 80)), document.FormatShare(k.Share), document.FormatDur(k.TotalNS), document.FormatCount(k.Launches), document.FormatDur(k.MedianNS)))
 	}
 	return append(lines, "")
 }
@@ -187,30 +164,56 @@ func mdEnvironment(a *document.Analysis) []string {
 	return append(lines, "")
 }
 
-// mdInputs are the hashes of the input files in at most limit lines.
+// inputLines are the lines that the hashes of the input files get in any case:
+// those of the files that are counted, and how many more there are.
+func inputLines(a *document.Analysis) int {
+	if len(a.Sources) == 0 {
+		return 0
+	}
+	counted := 0
+	for i := range a.Sources {
+		counted += b2i(a.Sources[i].Role == "gpu")
+	}
+	return 2 + min(ticketInputs, counted+1, len(a.Sources))
+}
+
+// mdInputs are the hashes of the input files in at most limit lines, those of
+// the files that are counted first.
 func mdInputs(a *document.Analysis, limit int) []string {
 	if len(a.Sources) == 0 || limit < 3 {
 		return nil
 	}
+	order := make([]int, len(a.Sources))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(x, y int) int {
+		return cmp.Compare(b2i(a.Sources[x].Role != "gpu"), b2i(a.Sources[y].Role != "gpu"))
+	})
 	lines := []string{"**Inputs** (SHA-256)", ""}
-	for i, s := range a.Sources {
-		if left := len(a.Sources) - i; len(lines) == limit-1 && left > 1 {
+	for i, at := range order {
+		if left := len(order) - i; len(lines) == limit-1 && left > 1 {
 			return append(lines, fmt.Sprintf("- … and %d more", left))
 		}
-		what := fileAlias(i) + ": " + mdText(cmp.Or(s.Role, "gpu"))
-		if s.Rank >= 0 {
-			what += fmt.Sprintf(" rank %d", s.Rank)
-		}
-		notes := []string{mdText(s.Format), document.FormatBytes(s.Bytes), document.FormatCount(s.Events) + " events"}
-		if s.SkippedEvents > 0 {
-			notes = append(notes, document.FormatCount(s.SkippedEvents)+" skipped")
-		}
-		if s.Truncated {
-			notes = append(notes, "truncated")
-		}
-		lines = append(lines, fmt.Sprintf("- %s %s (%s)", what, mdCode(cmp.Or(s.SHA256, "no hash")), strings.Join(notes, ", ")))
+		lines = append(lines, mdInput(at, &a.Sources[at]))
 	}
 	return lines
+}
+
+// mdInput is one input file, which is called by its number.
+func mdInput(i int, s *document.Source) string {
+	what := fileAlias(i) + ": " + mdText(cmp.Or(s.Role, "gpu"))
+	if s.Rank >= 0 {
+		what += fmt.Sprintf(" rank %d", s.Rank)
+	}
+	notes := []string{mdText(s.Format), document.FormatBytes(s.Bytes), document.FormatCount(s.Events) + " events"}
+	if s.SkippedEvents > 0 {
+		notes = append(notes, document.FormatCount(s.SkippedEvents)+" skipped")
+	}
+	if s.Truncated {
+		notes = append(notes, "truncated")
+	}
+	return fmt.Sprintf("- %s %s (%s)", what, mdCode(cmp.Or(s.SHA256, "no hash")), strings.Join(notes, ", "))
 }
 
 // otherFileName finds names of trace files in sentences.

@@ -26,6 +26,79 @@ var pipe = regexp.MustCompile(`(?:^|[^\\])(?:\\\\)*\|`)
 // inert is what no renderer acts upon: escaped characters and code spans.
 var inert = regexp.MustCompile("\\\\.|`[^`\n]*`")
 
+// withoutFences removes fenced code, which must close.
+func withoutFences(t *testing.T, text string) string {
+	t.Helper()
+	var out strings.Builder
+	fence := ""
+	for l := range strings.Lines(text) {
+		l = strings.TrimSuffix(l, "\n")
+		code := strings.TrimPrefix(l, "   ")
+		switch {
+		case fence != "":
+			if code == fence {
+				fence = ""
+			}
+		case l != code && strings.HasPrefix(code, "```"):
+			fence = code
+			if strings.Trim(fence, "`") != "" {
+				t.Errorf("fence %q", fence)
+			}
+		default:
+			out.WriteString(l + "\n")
+		}
+	}
+	if fence != "" {
+		t.Errorf("%q never closes in\n%s", fence, text)
+	}
+	return out.String()
+}
+
+func TestMarkdownFence(t *testing.T) {
+	for in, want := range map[string]string{
+		"--x 1\n# a  \n":                "```|--x 1|# a|```",
+		"a\n```sh\nb\n```":              "````|a|```sh|b|```|````",
+		"`````":                         "``````|`````|``````",
+		"  --y=\"<b>\"":                 "```|  --y=\"<b>\"|```",
+		"1\n2\n3\n4\n5\n6\n7\n8\n9\n10": "```|1|2|3|4|5|6|7|# … 3 more lines|```",
+	} {
+		if got := strings.Join(mdFence(in), "|"); got != want {
+			t.Errorf("mdFence(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+// TestMarkdownHoldsManyFindings: whatever is found, three have details while
+// they fit, and the hashes stay.
+func TestMarkdownHoldsManyFindings(t *testing.T) {
+	for remedy := range 12 {
+		a := fixture()
+		a.Findings = nil
+		for i := range 12 {
+			a.Findings = append(a.Findings, document.Finding{
+				Title: fmt.Sprintf("finding %d ", i) + strings.Repeat("long ", 300), Severity: document.Warning, MaxGain: "at most " + strings.Repeat("9 ", 700),
+				Evidence: []string{"e1", "e2", "e3", "e4"}, Confirm: "c" + fmt.Sprint(i), Remedy: "--flag" + strings.Repeat("\n--flag value", remedy),
+			})
+		}
+		text := Markdown(a)
+		if n := strings.Count(text, "\n"); n >= 60 {
+			t.Errorf("%d lines:\n%s", n, text)
+		}
+		details := strings.Count(text, "   Confirm: ")
+		if want := []int{3, 3, 3, 2, 2, 2}; remedy < len(want) && details < want[remedy] || details < 1 {
+			t.Errorf("%d findings have details with remedies of %d lines", details, remedy+1)
+		}
+		for _, want := range []string{"more", "TRACE0", "TRACE1", "1. **finding 0", "4. "} {
+			if !strings.Contains(text, want) {
+				t.Errorf("no %q in\n%s", want, text)
+			}
+		}
+		if strings.Contains(text, "at most at most") || strings.Contains(text, "e4") {
+			t.Errorf("gain or evidence in\n%s", text)
+		}
+	}
+}
+
 func TestMarkdownSurvivesHostileNames(t *testing.T) {
 	rng := rand.New(rand.NewSource(4))
 	for range 300 {
@@ -49,7 +122,7 @@ func TestMarkdownSurvivesHostileNames(t *testing.T) {
 			}
 			columns = n
 		}
-		outside := inert.ReplaceAllString(text, "")
+		outside := inert.ReplaceAllString(withoutFences(t, text), "")
 		for _, bad := range []string{"<script", "@everyone", "[link](", "https://"} {
 			if strings.Contains(outside, bad) {
 				t.Errorf("%q in the text:\n%s", bad, text)

@@ -157,8 +157,12 @@ func (d *perfettoDrawing) head(s *document.Set) []byte {
 // appendSlice writes the slice.
 func (e *perfettoEvent) appendSlice(b *bytes.Buffer) {
 	name, cat, args := e.describe()
-	fmt.Fprintf(b, ",\n"+`{"ph":"X","name":%s,"cat":%s,"pid":%d,"tid":%d,"ts":%s,"dur":%s,"args":{%s}}`,
-		jsonString(name), jsonString(cat), e.pid, e.tid, micros(e.start), micros(e.dur()), args)
+	colour := ""
+	if e.kernel() != nil {
+		colour = fmt.Sprintf(`"cname":"%s",`, cmp.Or(partColours[e.span.Part], partColours["other"]))
+	}
+	fmt.Fprintf(b, ",\n"+`{"ph":"X","name":%s,"cat":%s,%s"pid":%d,"tid":%d,"ts":%s,"dur":%s,"args":{%s}}`,
+		jsonString(name), jsonString(cat), colour, e.pid, e.tid, micros(e.start), micros(e.dur()), args)
 }
 
 // appendArrow writes the end of the arrow that the slice has, if it has one.
@@ -174,6 +178,14 @@ func (e *perfettoEvent) appendArrow(b *bytes.Buffer) {
 		end, e.flow, e.pid, e.tid, micros(e.start))
 }
 
+// partColours are colours by part, near those of the page. The names are the
+// reserved ones of chrome://tracing, which refuses a file with any other;
+// viewers that colour by name ignore them.
+var partColours = map[string]string{
+	"attention": "rail_response", "ffn": "rail_idle", "head": "rail_load", "comm": "thread_state_iowait",
+	"unattributed": "olive", "other": "generic_work",
+}
+
 // Bounds of names in the drawing, in cells.
 const (
 	sliceCells    = 120
@@ -184,7 +196,7 @@ const (
 func (e *perfettoEvent) describe() (name, cat, args string) {
 	if e.span == nil {
 		// The exact time is text: viewers read numbers as doubles.
-		return cutCells(e.line.Title, sliceCells), "step", fmt.Sprintf(`"start_unix_ns":"%d","phase":%s,"step":%d,"rank":%d,"events_left_out":%d`,
+		return cutCells(strings.TrimPrefix(e.line.Title, noPhase+" "), sliceCells), "step", fmt.Sprintf(`"start_unix_ns":"%d","phase":%s,"step":%d,"rank":%d,"events_left_out":%d`,
 			e.line.StartUnixNS, jsonString(e.line.Phase), e.line.Step, e.line.Rank, e.line.Truncated)
 	}
 	var list []string
@@ -192,6 +204,7 @@ func (e *perfettoEvent) describe() (name, cat, args string) {
 		name, cat = kernelShort(k), kernelCategory(k)
 		list = append(list, `"group":`+jsonString(cmp.Or(k.Group, "unclassified")),
 			`"rule":`+jsonString(k.Rule), `"name":`+jsonString(cutCells(k.Name, fullNameCells)))
+		list = append(list, e.placeArgs()...)
 	} else {
 		name, cat = cmp.Or(printable(e.span.Name), "(no name)"), "host"
 		if cellWidth(name) > sliceCells {
@@ -202,6 +215,21 @@ func (e *perfettoEvent) describe() (name, cat, args string) {
 		list = append(list, `"correlation":`+strconv.FormatUint(e.span.Correlation, 10))
 	}
 	return cutMiddle(name, sliceCells), cat, strings.Join(list, ",")
+}
+
+// placeArgs are the arguments that say where a kernel stands in the pass, each
+// only where it is known.
+func (e *perfettoEvent) placeArgs() (list []string) {
+	if e.span.Part != "" {
+		list = append(list, `"part":`+jsonString(e.span.Part))
+	}
+	if e.span.Role != "" {
+		list = append(list, `"role":`+jsonString(e.span.Role))
+	}
+	if e.span.Layer >= 0 {
+		list = append(list, `"layer":`+strconv.Itoa(e.span.Layer))
+	}
+	return list
 }
 
 // micros writes nanoseconds as µs without rounding.

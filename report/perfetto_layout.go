@@ -121,20 +121,36 @@ func drawnSpan(t *document.Timeline) (first, last int64) {
 	return first, last
 }
 
+// perfettoLane is the events of one lane over all steps of its process.
+type perfettoLane struct {
+	pid    int
+	name   string
+	events []*perfettoEvent
+}
+
 // layout gives every event of the timelines a track. A rank of a window is a
 // process, a lane of it a thread.
 func layout(s *document.Set) *perfettoDrawing {
 	d := &perfettoDrawing{}
-	type lane struct {
-		pid  int
-		name string
-	}
-	pids := map[string]int{}
-	lanes := map[lane][]*perfettoTrack{}
 	placed := placeTimelines(s)
 	if len(placed) > 0 {
 		d.base = placed[0].t.StartUnixNS + placed[0].first
 	}
+	type laneKey struct {
+		pid  int
+		step bool
+		name string
+	}
+	var lanes []*perfettoLane
+	byKey := map[laneKey]*perfettoLane{}
+	add := func(k laneKey, events ...*perfettoEvent) {
+		if byKey[k] == nil {
+			byKey[k] = &perfettoLane{pid: k.pid, name: k.name}
+			lanes = append(lanes, byKey[k])
+		}
+		byKey[k].events = append(byKey[k].events, events...)
+	}
+	pids := map[string]int{}
 	for _, p := range placed {
 		d.dropped += p.t.Truncated
 		name := processName(s, p)
@@ -143,19 +159,30 @@ func layout(s *document.Set) *perfettoDrawing {
 			pid = len(pids) + 1
 			pids[name] = pid
 			d.processes = append(d.processes, perfettoTrack{pid: pid, name: name})
-			lanes[lane{pid, ""}] = d.addTrack(nil, pid, "steps")
 		}
-		key := lane{pid, ""}
-		lanes[key] = d.place(lanes[key], "steps", &perfettoEvent{a: p.a, line: p.t, pid: pid, start: p.at})
+		add(laneKey{pid, true, "steps"}, &perfettoEvent{a: p.a, line: p.t, pid: pid, start: p.at})
 		for i := range p.t.Lanes {
 			l := &p.t.Lanes[i]
-			key := lane{pid, l.Name}
-			for _, e := range laneEvents(p, l, pid) {
-				lanes[key] = d.place(lanes[key], l.Name, e)
-			}
+			add(laneKey{pid, false, l.Name}, laneEvents(p, l, pid)...)
 		}
 	}
+	for _, l := range lanes {
+		d.placeLane(l)
+	}
 	return d
+}
+
+// placeLane gives the events of a lane their tracks, by start, the longer of
+// two first: steps may overlap, so that the lane's next step begins before its
+// last one ends.
+func (d *perfettoDrawing) placeLane(l *perfettoLane) {
+	slices.SortStableFunc(l.events, func(x, y *perfettoEvent) int {
+		return cmp.Or(cmp.Compare(x.start, y.start), cmp.Compare(y.dur(), x.dur()))
+	})
+	tracks := d.addTrack(nil, l.pid, l.name)
+	for _, e := range l.events {
+		tracks = d.place(tracks, l.name, e)
+	}
 }
 
 // processName is "rank 0", with the window in front where there are several.
@@ -170,16 +197,13 @@ func processName(s *document.Set, p placedTimeline) string {
 	return name
 }
 
-// laneEvents are the spans of a lane by start, the longer of two first.
+// laneEvents are the spans of a lane.
 func laneEvents(p placedTimeline, l *document.Lane, pid int) []*perfettoEvent {
 	events := make([]*perfettoEvent, len(l.Spans))
 	for i := range l.Spans {
 		sp := &l.Spans[i]
 		events[i] = &perfettoEvent{a: p.a, lane: l, line: p.t, span: sp, pid: pid, start: p.at + sp.StartNS}
 	}
-	slices.SortStableFunc(events, func(x, y *perfettoEvent) int {
-		return cmp.Or(cmp.Compare(x.start, y.start), cmp.Compare(y.span.DurNS, x.span.DurNS))
-	})
 	return events
 }
 

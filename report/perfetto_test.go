@@ -12,15 +12,17 @@ import (
 )
 
 type chromeEvent struct {
-	Ph   string      `json:"ph"`
-	BP   string      `json:"bp"`
-	ID   int         `json:"id"`
-	Name string      `json:"name"`
-	Pid  int         `json:"pid"`
-	Tid  int         `json:"tid"`
-	TS   json.Number `json:"ts"`
-	Dur  json.Number `json:"dur"`
-	Args map[string]any
+	Ph   string `json:"ph"`
+	BP   string `json:"bp"`
+	ID   int    `json:"id"`
+	Name string `json:"name"`
+	// Cname is a reserved colour.
+	Cname string      `json:"cname"`
+	Pid   int         `json:"pid"`
+	Tid   int         `json:"tid"`
+	TS    json.Number `json:"ts"`
+	Dur   json.Number `json:"dur"`
+	Args  map[string]any
 }
 
 type chromeTrace struct {
@@ -131,6 +133,31 @@ func checkTrace(t *testing.T, tr chromeTrace) (slicesSeen int64) {
 		}
 	}
 	return slicesSeen
+}
+
+// reservedColours are the names that chrome://tracing knows; it refuses a file
+// with another one.
+var reservedColours = []string{"rail_response", "rail_animation", "rail_idle", "rail_load", "thread_state_iowait", "olive", "generic_work"}
+
+func TestPerfettoPlaces(t *testing.T) {
+	for part, colour := range partColours {
+		if !slices.Contains(reservedColours, colour) {
+			t.Errorf("%s has the unknown colour %s", part, colour)
+		}
+	}
+	tr, _ := readPerfetto(t, setOf(fixture()), perfettoBytes)
+	i := slices.IndexFunc(tr.Events, func(e chromeEvent) bool { return e.Args["role"] == "down" })
+	if i < 0 {
+		t.Fatal("no slice has the role down")
+	}
+	if e := tr.Events[i]; e.Args["part"] != "ffn" || e.Args["layer"] != 0.0 || e.Cname != partColours["ffn"] {
+		t.Errorf("slice %+v", e)
+	}
+	for _, e := range tr.Events {
+		if e.Name == "cudaGraphLaunch" && (e.Cname != "" || e.Args["layer"] != nil) {
+			t.Errorf("host row %+v", e)
+		}
+	}
 }
 
 func TestPerfettoDropsTheLeast(t *testing.T) {

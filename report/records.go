@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math"
 	"reflect"
@@ -145,13 +146,14 @@ func jsonSafe(v reflect.Value) reflect.Value {
 var csvHeader = []string{
 	"window", "name", "short_name", "group", "subgroup", "rule", "tags", "launches", "total_ns", "share",
 	"min_ns", "median_ns", "p99_ns", "max_ns", "exposed_ns", "in_graph_ns",
+	"roles",
 }
 
 // WriteCSV writes the kernel table of all windows, RFC 4180 quoted, lines
 // ended by a line feed. The columns never depend on the input. Control
 // characters of names are replaced, so that one kernel is always one line; the
-// exact name is in the JSON. Tags are separated by spaces, shares are
-// fractions. It returns errors of w only.
+// exact name is in the JSON. Tags and roles are separated by spaces, shares are
+// fractions. New columns come last. It returns errors of w only.
 func WriteCSV(w io.Writer, s *document.Set) error {
 	c := csv.NewWriter(w)
 	c.Write(csvHeader)
@@ -183,5 +185,19 @@ func csvRow(window string, k *document.Kernel) []string {
 	ints(k.Launches, k.TotalNS)
 	row = append(row, strconv.FormatFloat(share, 'f', 6, 64))
 	ints(k.MinNS, k.MedianNS, k.P99NS, k.MaxNS, k.ExposedNS, k.GraphNS)
-	return row
+	return append(row, csvRoles(k))
+}
+
+// csvRoles are the roles of a kernel, largest first: "gate_up" where all its
+// time has that role, else shares of its time, "down:52% qkv_proj:48%".
+func csvRoles(k *document.Kernel) string {
+	var out []string
+	for _, r := range sortedRoles(k) {
+		name := strings.ReplaceAll(printable(r.Role), " ", "_")
+		if r.TimeNS == k.TotalNS {
+			return name
+		}
+		out = append(out, fmt.Sprintf("%s:%.0f%%", name, 100*float64(r.TimeNS)/float64(max(1, k.TotalNS))))
+	}
+	return strings.Join(out, " ")
 }

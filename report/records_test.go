@@ -49,9 +49,23 @@ func TestJSONFields(t *testing.T) {
 
 // TestCSVHeader pins the contract of the kernel table.
 func TestCSVHeader(t *testing.T) {
-	const want = "window,name,short_name,group,subgroup,rule,tags,launches,total_ns,share,min_ns,median_ns,p99_ns,max_ns,exposed_ns,in_graph_ns"
+	const want = "window,name,short_name,group,subgroup,rule,tags,launches,total_ns,share,min_ns,median_ns,p99_ns,max_ns,exposed_ns,in_graph_ns,roles"
 	if got := strings.Join(csvHeader, ","); got != want {
 		t.Errorf("columns %s, want %s", got, want)
+	}
+}
+
+func TestCSVRoles(t *testing.T) {
+	for want, roles := range map[string][]document.KernelRole{
+		"":                         nil,
+		"gate_up":                  {{Role: "gate_up", TimeNS: 100}},
+		"gate_up:99%":              {{Role: "gate_up", TimeNS: 99}},
+		"down:52% qkv_proj:48%":    {{Role: "qkv_proj", TimeNS: 48}, {Role: "down", TimeNS: 52}},
+		"two_words:60% a\uFFFD:1%": {{Role: "a\x1b", TimeNS: 1}, {Role: "two\nwords", TimeNS: 60}},
+	} {
+		if got := csvRoles(&document.Kernel{TotalNS: 100, Roles: roles}); got != want {
+			t.Errorf("csvRoles(%v) = %q, want %q", roles, got, want)
+		}
 	}
 }
 
@@ -153,7 +167,7 @@ func TestCSVReadsBack(t *testing.T) {
 		for i, k := range a.Kernels {
 			want := []string{
 				a.Window.Name, k.Name, k.ShortName, k.Group, k.Subgroup, k.Rule, strings.Join(k.Tags, " "), fmt.Sprint(k.Launches), fmt.Sprint(k.TotalNS),
-				fmt.Sprintf("%.6f", k.Share), fmt.Sprint(k.MinNS), fmt.Sprint(k.MedianNS), fmt.Sprint(k.P99NS), fmt.Sprint(k.MaxNS), fmt.Sprint(k.ExposedNS), fmt.Sprint(k.GraphNS),
+				fmt.Sprintf("%.6f", k.Share), fmt.Sprint(k.MinNS), fmt.Sprint(k.MedianNS), fmt.Sprint(k.P99NS), fmt.Sprint(k.MaxNS), fmt.Sprint(k.ExposedNS), fmt.Sprint(k.GraphNS), csvRoles(&k),
 			}
 			for j := range want {
 				if rows[i+1][j] != printable(want[j]) {

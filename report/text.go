@@ -99,169 +99,79 @@ func writeLine(b *strings.Builder, l textLine, o TextOptions) {
 	b.WriteByte('\n')
 }
 
+// textPlan is how much of the drawing of one window is shown: lines of prose,
+// what the top finding promises, and the floor under the steps.
+type textPlan struct {
+	verdict, trust int
+	gain, floor    bool
+}
+
+// textPlans are tried from the fullest on, until every row of the table has its
+// line; the last one merges rows.
+var textPlans = []textPlan{{3, 3, true, true}, {3, 2, true, true}, {2, 2, true, true}, {2, 2, true, false}, {2, 2, false, false}}
+
 // oneWindow is the whole drawing of one window.
 func oneWindow(a *document.Analysis, o TextOptions) []textLine {
-	var tail []textLine
+	var kernels []textLine
 	if k := kernelLines(a, o); len(k) > 0 {
-		tail = append(append(tail, textLine{}), k...)
+		kernels = append([]textLine{{}}, k...)
 	}
-	tail = append(tail, hintLine(a, o))
 	notes := noteLines(a, o)
 	cols := stepColumns(a)
-	need := len(allGroups(a))
+	// A blank line and the header stand above the rows, idle time below them.
+	need, around := len(allGroups(a)), 2
 	if len(cols) > 0 {
-		need = len(rowNames(cols, 1<<10))
+		need, around = len(rowNames(cols, 1<<10)), 3
 	}
-	// A blank line, the header and the idle row stand around the rows; kernels
-	// beyond five were asked for and may overflow the screen.
+	// Kernels beyond five were asked for and may overflow the screen.
 	extra := max(0, min(o.Top, len(a.Kernels))-5)
-	room := screenLines + extra - len(tail) - len(notes) - 3
-	// Two lines of verdict and trust, three when the table leaves room.
-	lines := headLines(a, o, 2, 2)
-	for _, l := range [][2]int{{3, 2}, {3, 3}} {
-		if longer := headLines(a, o, l[0], l[1]); need+len(longer) <= room {
-			lines = longer
+	var head, floor, foot []textLine
+	room := 0
+	for _, p := range textPlans {
+		head, floor, foot = headLines(a, o, p), floorLines(a, cols, o, p), footLines(a, o, p)
+		room = screenLines + extra - around - len(head) - len(floor) - len(notes) - len(kernels) - len(foot)
+		if need <= room {
+			break
 		}
 	}
-	rows := max(3, room-len(lines))
-	lines = append(lines, textLine{})
+	rows := max(3, room)
+	lines := append(head, textLine{})
 	if len(cols) > 0 {
 		lines = append(lines, stepLines(cols, rows, o)...)
 	} else {
 		lines = append(lines, groupLines(a, rows, o)...)
 	}
-	return append(append(lines, notes...), tail...)
+	return slices.Concat(lines, floor, notes, kernels, foot)
 }
 
-// headLines are title, verdict and trust.
-func headLines(a *document.Analysis, o TextOptions, verdictLines, trustLines int) []textLine {
+// floorLines are the least time of a step, below the step table.
+func floorLines(a *document.Analysis, cols []column, o TextOptions, p textPlan) []textLine {
+	text := floorText(a, cols, o.Width)
+	if text == "" || !p.floor {
+		return nil
+	}
+	return []textLine{{{text, styleDim}}}
+}
+
+// headLines are title, verdict, what the finding in the verdict promises, and
+// trust.
+func headLines(a *document.Analysis, o TextOptions, p textPlan) []textLine {
 	lines := []textLine{{{titleOf(a), styleBold}}}
-	for _, l := range wrapCells(a.Verdict, o.Width, verdictLines) {
+	for _, l := range wrapCells(a.Verdict, o.Width, p.verdict) {
 		lines = append(lines, plainLine(l))
+	}
+	if f := topFindings(a); p.gain && len(f) > 0 && inVerdict(a, &f[0]) {
+		lines = append(lines, gainLines(&f[0], o)...)
 	}
 	severity, msg := trustLine(a)
 	const label = "trust  "
-	for i, l := range wrapCells(string(severity)+": "+msg, o.Width-len(label), trustLines) {
+	for i, l := range wrapCells(string(severity)+": "+msg, o.Width-len(label), p.trust) {
 		if i > 0 {
 			lines = append(lines, plainLine(strings.Repeat(" ", len(label))+l))
 			continue
 		}
 		rest := strings.TrimPrefix(l, string(severity))
 		lines = append(lines, textLine{{label, styleBold}, {string(severity), severityStyles[severity]}, {rest, ""}})
-	}
-	return lines
-}
-
-// Widths of the tables, in cells.
-const (
-	nameCells  = 13
-	timeCells  = 8
-	shareCells = 7
-	gapCells   = 3
-)
-
-// stepLines is the step table: the first column with bars, then as many others
-// as fit.
-func stepLines(cols []column, rows int, o TextOptions) []textLine {
-	cell := timeCells + shareCells
-	fit := min(len(cols), max(1, (o.Width-nameCells-6)/(cell+gapCells)))
-	cols = cols[:fit]
-	barCells := min(24, o.Width-nameCells-fit*cell-(fit-1)*gapCells-1)
-	names := rowNames(cols, rows)
-	title := textLine{{padRight("per step", nameCells), styleBold}}
-	for i := range cols {
-		width := cell
-		if i == 0 {
-			width += barCells + 1
-		} else {
-			title = append(title, textSpan{strings.Repeat(" ", gapCells), ""})
-		}
-		// Titles start where the digits of their times do.
-		title = append(title, textSpan{padRight("  "+cutCells(cols[i].Title, width-2), width), styleBold})
-	}
-	lines := []textLine{title}
-	for _, name := range names {
-		lines = append(lines, stepRow(cols, name, barCells, func(c *column) int64 { return c.Cells[name] }))
-	}
-	if slices.ContainsFunc(cols, func(c column) bool { return c.Idle > 0 }) {
-		lines = append(lines, stepRow(cols, "idle", barCells, func(c *column) int64 { return c.Idle }))
-	}
-	return lines
-}
-
-// stepRow is one part in every column; a part that a column lacks stays blank.
-func stepRow(cols []column, name string, barCells int, value func(*column) int64) textLine {
-	line := textLine{{padRight(cutCells(name, nameCells-1), nameCells), ""}}
-	for i := range cols {
-		ns := value(&cols[i])
-		share := cols[i].share(ns)
-		dur, pct := document.FormatDur(ns), document.FormatShare(share)
-		if ns == 0 {
-			dur, pct = "", ""
-		}
-		if i > 0 {
-			dur = strings.Repeat(" ", gapCells) + padLeft(dur, timeCells)
-			line = append(line, textSpan{dur + padLeft(pct, shareCells), ""})
-			continue
-		}
-		line = append(line,
-			textSpan{padLeft(dur, timeCells) + " ", ""},
-			textSpan{padRight(bar(share, barCells), barCells), partStyles[name]},
-			textSpan{padLeft(pct, shareCells), ""})
-	}
-	return line
-}
-
-// allGroups are the groups of the whole window, largest first.
-func allGroups(a *document.Analysis) []document.Row {
-	var rows []document.Row
-	for _, r := range a.Groups {
-		if r.Phase == "all" && r.TimeNS > 0 {
-			rows = append(rows, r)
-		}
-	}
-	slices.SortStableFunc(rows, func(x, y document.Row) int { return cmp.Compare(y.TimeNS, x.TimeNS) })
-	return rows
-}
-
-// groupLines is the table of groups over the whole window, for traces without
-// steps.
-func groupLines(a *document.Analysis, limit int, o TextOptions) []textLine {
-	rows := allGroups(a)
-	if len(rows) > limit {
-		rest := document.Row{Name: fmt.Sprintf("%d more", len(rows)-limit+1)}
-		for _, r := range rows[limit-1:] {
-			rest.TimeNS += r.TimeNS
-			rest.Share += r.Share
-			rest.ExposedNS += r.ExposedNS
-			rest.Launches += r.Launches
-		}
-		rows = append(rows[:limit-1], rest)
-	}
-	const exposedCells, launchCells = 10, 12
-	full := o.Width >= nameCells+timeCells+shareCells+exposedCells+launchCells+6
-	barCells := o.Width - nameCells - timeCells - shareCells - 1
-	head := padRight("group", nameCells) + padLeft("time", timeCells) + " "
-	if full {
-		barCells -= exposedCells + launchCells
-	}
-	barCells = min(24, barCells)
-	head += padRight("", barCells) + padLeft("share", shareCells)
-	if full {
-		head += padLeft("exposed", exposedCells) + padLeft("launches", launchCells)
-	}
-	lines := []textLine{{{head, styleBold}}}
-	for _, r := range rows {
-		l := textLine{
-			{padRight(cutCells(r.Name, nameCells-1), nameCells), ""},
-			{padLeft(document.FormatDur(r.TimeNS), timeCells) + " ", ""},
-			{padRight(bar(r.Share, barCells), barCells), partStyles[r.Name]},
-			{padLeft(document.FormatShare(r.Share), shareCells), ""},
-		}
-		if full {
-			l = append(l, textSpan{padLeft(document.FormatDur(r.ExposedNS), exposedCells) + padLeft(document.FormatCount(r.Launches), launchCells), ""})
-		}
-		lines = append(lines, l)
 	}
 	return lines
 }
@@ -293,57 +203,71 @@ func noteLines(a *document.Analysis, o TextOptions) []textLine {
 	return lines
 }
 
-// kernelLines is the table of the top kernels; empty without kernels.
-func kernelLines(a *document.Analysis, o TextOptions) []textLine {
-	if len(a.Kernels) == 0 {
-		return nil
-	}
-	// Narrow terminals keep the name, its time and its share.
-	categoryCells, launchCells, medianCells := 20, 10, 10
-	if o.Width < 72 {
-		categoryCells = 0
-	}
-	if o.Width < 52 {
-		launchCells = 0
-	}
-	name := o.Width - categoryCells - shareCells - launchCells - medianCells
-	row := func(n, category, share, launches, median, style string) textLine {
-		s := padRight(n, name)
-		if categoryCells > 0 {
-			s += padRight(cutCells(category, categoryCells-1), categoryCells)
-		}
-		s += padLeft(share, shareCells)
-		if launchCells > 0 {
-			s += padLeft(launches, launchCells)
-		}
-		return textLine{{s + padLeft(median, medianCells), style}}
-	}
-	lines := []textLine{row("top kernels", "group", "share", "launches", "median", styleBold)}
-	for i := range a.Kernels[:min(o.Top, len(a.Kernels))] {
-		k := &a.Kernels[i]
-		lines = append(lines, row(cutMiddle(kernelShort(k), name-1), kernelCategory(k),
-			document.FormatShare(k.Share), document.FormatCount(k.Launches), document.FormatDur(k.MedianNS), ""))
-	}
-	return lines
+// inVerdict reports whether the verdict already says what the finding does.
+func inVerdict(a *document.Analysis, f *document.Finding) bool {
+	return f.Title != "" && strings.Contains(a.Verdict, f.Title)
 }
 
-// hintLine says how to see the rest; the first finding fills what is left.
-func hintLine(a *document.Analysis, o TextOptions) textLine {
-	hint := "-o page.html for the whole picture"
+// gainLines are what a finding promises, in one line; none when it promises
+// nothing, or too much for the width.
+func gainLines(f *document.Finding, o TextOptions) []textLine {
+	const arrow = "→ "
+	text := firstClauses(printable(f.MaxGain), o.Width-cellWidth(arrow))
+	if text == "" {
+		return nil
+	}
+	return []textLine{plainLine(arrow + text)}
+}
+
+// firstClauses is as much of a sentence, up to a comma or semicolon, as fits in
+// n cells; "" when not even the first clause does.
+func firstClauses(s string, n int) string {
+	for takeCells(s, n) != s {
+		at := max(strings.LastIndex(s, ", "), strings.LastIndex(s, "; "))
+		if at < 0 {
+			return ""
+		}
+		s = s[:at]
+	}
+	return s
+}
+
+// footLines say how to see the rest, below the top finding where the verdict
+// does not hold it.
+func footLines(a *document.Analysis, o TextOptions, p textPlan) []textLine {
+	const hint = "-o page.html for the whole picture"
 	f := topFindings(a)
-	if len(f) == 0 {
-		return textLine{{hint, styleDim}}
+	left := len(f)
+	var lines []textLine
+	if left > 0 && (p.gain || inVerdict(a, &f[0])) {
+		if !inVerdict(a, &f[0]) {
+			const label = "finding  "
+			lines = append(lines, textLine{{label, severityStyles[f[0].Severity]}, {cutCells(f[0].Title, o.Width-len(label)), ""}})
+			lines = append(lines, gainLines(&f[0], o)...)
+		}
+		left--
+		if left == 0 {
+			return append(lines, textLine{{hint, styleDim}})
+		}
+		return append(lines, textLine{{countWords(left, " more finding") + ": ", ""}, {hint, styleDim}})
 	}
-	count := "1 finding: "
-	if len(f) > 1 {
-		count = fmt.Sprintf("%d findings: ", len(f))
+	if left == 0 {
+		return []textLine{{{hint, styleDim}}}
 	}
-	sep := "  →  "
-	left := o.Width - cellWidth(count) - cellWidth(sep) - cellWidth(hint)
-	if left < 8 {
-		return textLine{{hint, styleDim}}
+	count, sep := countWords(left, " finding")+": ", "  →  "
+	room := o.Width - cellWidth(count) - cellWidth(sep) - cellWidth(hint)
+	if room < 8 {
+		return []textLine{{{hint, styleDim}}}
 	}
-	return textLine{{count, severityStyles[f[0].Severity]}, {cutCells(f[0].Title, left), ""}, {sep + hint, styleDim}}
+	return []textLine{{{count, severityStyles[f[0].Severity]}, {cutCells(f[0].Title, room), ""}, {sep + hint, styleDim}}}
+}
+
+// countWords is a number with its noun, in the plural where it has to be.
+func countWords(n int, noun string) string {
+	if n == 1 {
+		return "1" + noun
+	}
+	return fmt.Sprintf("%d%ss", n, noun)
 }
 
 // manyWindows is a compact block for each window, never a sum.
@@ -351,7 +275,7 @@ func manyWindows(s *document.Set, o TextOptions) []textLine {
 	var lines []textLine
 	for i, a := range s.Analyses {
 		name := cmp.Or(printable(a.Window.Name), fmt.Sprint(i))
-		head := headLines(a, o, 2, 1)
+		head := headLines(a, o, textPlan{verdict: 2, trust: 1})
 		head[0] = textLine{{cutCells("window "+name, o.Width/3), styleBold}, {" · " + titleOf(a), ""}}
 		lines = append(lines, head...)
 		lines = append(lines, plainLine(shareSummary(a, o.Width)), textLine{})
@@ -361,7 +285,7 @@ func manyWindows(s *document.Set, o TextOptions) []textLine {
 }
 
 // shareSummary is where the time of a window went, in one line of at most
-// width cells: the smallest groups give way, unclassified time never does.
+// width cells: the smallest parts give way, unclassified time never does.
 func shareSummary(a *document.Analysis, width int) string {
 	var text, end string
 	if _, share, _ := idleSummary(a); share > 0 {
@@ -370,7 +294,7 @@ func shareSummary(a *document.Analysis, width int) string {
 	if _, share, _ := unclassified(a); share > 0 {
 		end = "; unclassified " + document.FormatShare(share)
 	}
-	for i, r := range allGroups(a) {
+	for i, r := range summaryRows(a) {
 		part := cutCells(r.Name, nameCells) + " " + document.FormatShare(r.Share)
 		if i > 0 {
 			part = ", " + part

@@ -58,6 +58,61 @@ func TestTextFitsTheScreen(t *testing.T) {
 	checkScreen(t, setOf(&document.Analysis{}), TextOptions{}, screenLines)
 }
 
+// TestTextFindings: what the verdict says is not said again, and what the
+// finding promises stands below it.
+func TestTextFindings(t *testing.T) {
+	draw := func(a *document.Analysis) string {
+		var b bytes.Buffer
+		if err := WriteText(&b, setOf(a), TextOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	a := fixture()
+	const gain, more = "→ at most 1.03 ms of a 3.21 ms decode step (32 %), 26 % of all steps\n", "1 more finding: -o page.html"
+	trust := a.Trust
+	a.Verdict, a.Trust = "Decode takes 3.21 ms.", []document.Trust{{Code: "ok", Severity: document.OK, Message: "all read"}}
+	if got := draw(a); !strings.Contains(got, "finding  "+a.Findings[0].Title+"\n"+gain+more) {
+		t.Errorf("no finding in\n%s", got)
+	}
+	a.Verdict = "Decode takes 3.21 ms. " + a.Findings[0].Title + "."
+	if got := draw(a); strings.Contains(got, "finding  ") || !strings.Contains(got, gain+"trust") || !strings.Contains(got, "\n"+more) {
+		t.Errorf("finding of the verdict in\n%s", got)
+	}
+	a.Trust = trust
+	for i := range 12 {
+		a.Steps[len(a.Steps)-1].Parts = append(a.Steps[len(a.Steps)-1].Parts, document.NameTime{Name: strings.Repeat("part ", i+1), TimeNS: 1000})
+		a.Findings = append(a.Findings, a.Findings[1])
+		a.Verdict += strings.Repeat(" long", 50)
+		a.Trust[1].Message += strings.Repeat(" long", 50)
+		for _, width := range []int{40, 80, 120} {
+			checkScreen(t, setOf(a), TextOptions{Width: width}, screenLines)
+		}
+	}
+	if got := draw(a); !strings.Contains(got, "13 more findings: ") {
+		t.Errorf("no count in\n%s", got)
+	}
+	a.Findings = nil
+	if got := draw(a); strings.Contains(got, "finding") {
+		t.Errorf("a finding in\n%s", got)
+	}
+}
+
+// TestTextSummarySaysParts: parts where any is known, else groups.
+func TestTextSummarySaysParts(t *testing.T) {
+	a := fixture()
+	if got := shareSummary(a, 80); !strings.Contains(got, "busy: gemm ") && !strings.Contains(got, "busy: comm ") {
+		t.Errorf("groups: %s", got)
+	}
+	a.Parts = []document.Row{{Phase: "all", Name: "ffn", TimeNS: 60, Share: 0.6}, {Phase: "all", Name: "unattributed", TimeNS: 40, Share: 0.4}}
+	if got := shareSummary(a, 80); !strings.Contains(got, "busy: ffn 60 %, unattributed 40 %") {
+		t.Errorf("parts: %s", got)
+	}
+	if a.Parts = a.Parts[1:]; strings.Contains(shareSummary(a, 80), "unattributed") {
+		t.Error("no part is known")
+	}
+}
+
 // checkScreen holds a drawing to its width, height and cleanliness.
 func checkScreen(t *testing.T, s *document.Set, o TextOptions, height int) {
 	t.Helper()

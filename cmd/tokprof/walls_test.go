@@ -132,8 +132,16 @@ func TestRooms(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), ".") && !slices.Contains(rooms, e.Name()) {
+		if !strings.HasPrefix(e.Name(), ".") && !slices.Contains(rooms, e.Name()) && !ignored(e.Name()) {
 			t.Errorf("%s stands at the top level: put it into the room that knows it", e.Name())
 		}
 	}
+}
+
+// ignored says whether git passes over an entry of the top level: what the
+// README's commands write there is nobody's room.
+func ignored(name string) bool {
+	cmd := exec.Command("git", "check-ignore", "-q", name)
+	cmd.Dir = "../.."
+	return cmd.Run() == nil
 }

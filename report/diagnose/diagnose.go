@@ -107,11 +107,13 @@ func Diagnose(facts Facts) []Finding {
 		}
 		spoke[r.id] = true
 		fd.ID, fd.Severity = r.id, fd.severity()
+		fd.dropNone()
 		found = append(found, *fd)
 	}
 	if !slices.ContainsFunc(found, func(fd Finding) bool { return fd.GainNS > 0 }) {
 		if fd := nothing(f); fd != nil {
 			fd.ID, fd.Severity = "nothing", Info
+			fd.dropNone()
 			found = append([]Finding{*fd}, found...)
 		}
 	}

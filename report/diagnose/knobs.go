@@ -20,6 +20,7 @@ type knob struct {
 	engine string
 	name   string // settings that it names, spaced: what a remedy must not name outside the range
 	line   string // to paste; %d is filled by set
+	note   string // said behind the line, "" for nothing
 	since  string // first version; "" for all since 0.5
 	until  string // first version without it; "" when it still exists
 	// defaultSince is the version from which it is the default. From then on
@@ -37,7 +38,7 @@ var (
 	numaBind    = &knob{engine: vLLM, name: "--numa-bind", line: "--numa-bind", since: "0.20.0"}
 	noEager     = &knob{engine: vLLM, name: "--enforce-eager", line: "remove --enforce-eager"}
 	captureSize = &knob{engine: vLLM, name: "--max-cudagraph-capture-size --cudagraph-capture-sizes",
-		line: "--max-cudagraph-capture-size %d (or add it to --cudagraph-capture-sizes)", since: "0.11.1"}
+		line: "--max-cudagraph-capture-size %d", note: "or add it to --cudagraph-capture-sizes", since: "0.11.1"}
 	captureSizes = &knob{engine: vLLM, name: "cudagraph_capture_sizes", since: "0.8.5", until: "0.11.1",
 		line: `--compilation-config '{"cudagraph_capture_sizes":[1,2,4,8,16,32,64,128,256,%d]}'`}
 	batchedTokens = &knob{engine: vLLM, name: "--max-num-batched-tokens", line: "--max-num-batched-tokens %d"}
@@ -67,7 +68,7 @@ var (
 	ropeFusion = &knob{engine: vLLM, name: "enable_qk_norm_rope_fusion", since: "0.11.1",
 		line: `--compilation-config '{"pass_config":{"enable_qk_norm_rope_fusion":true}}'`}
 	compileSizes = &knob{engine: vLLM, name: "compile_sizes", line: `--compilation-config '{"compile_sizes":[%d]}'`, since: "0.8.5"}
-	linearKernel = &knob{engine: vLLM, name: "--linear-backend", line: "--linear-backend NAME (quantised products; auto picks by itself)", since: "0.22.0"}
+	linearKernel = &knob{engine: vLLM, name: "--linear-backend", line: "--linear-backend NAME", note: "quantised products; auto picks by itself", since: "0.22.0"}
 	expertKernel = &knob{engine: vLLM, name: "--moe-backend", line: "--moe-backend NAME (auto picks by itself)", since: "0.17.0"}
 	expertTuning = &knob{engine: vLLM, name: "VLLM_TUNED_CONFIG_FOLDER", since: "0.10.2",
 		line: "VLLM_TUNED_CONFIG_FOLDER=DIR (from benchmarks/kernels/benchmark_moe.py --tune)"}
@@ -130,6 +131,14 @@ func (k *knob) has(version string) bool {
 	return version == "" || !before(version, k.since) && (k.until == "" || before(version, k.until))
 }
 
+// said is the note, if any, and the versions.
+func (k *knob) said() string {
+	if k.note == "" {
+		return k.versions()
+	}
+	return k.note + "; " + k.versions()
+}
+
 // versions are the versions that have the knob, in words.
 func (k *knob) versions() string {
 	switch {
@@ -147,11 +156,11 @@ func (k *knob) versions() string {
 func (k *knob) text(version string) string {
 	switch {
 	case k.defaultSince == "":
-		return k.line + "  # " + k.versions()
+		return k.line + "  # " + k.said()
 	case version != "" && !before(version, k.defaultSince):
 		return "# default since " + k.engine + " " + k.defaultSince + ": " + k.check
 	}
-	return k.line + "  # " + k.versions() + ", default since " + k.defaultSince
+	return k.line + "  # " + k.said() + ", default since " + k.defaultSince
 }
 
 // remedy is the lines of the knobs that the server has, then the advice that

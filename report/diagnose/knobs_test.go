@@ -107,7 +107,7 @@ func TestTable(t *testing.T) {
 			t.Errorf("%s: default since %s without a check or before it exists", k.name, k.defaultSince)
 		}
 		for _, name := range strings.Fields(k.name) {
-			if !strings.Contains(k.line, name) {
+			if !strings.Contains(k.line+k.note, name) {
 				t.Errorf("line %q does not name %s", k.line, name)
 			}
 		}

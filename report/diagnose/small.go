@@ -60,7 +60,7 @@ func shortKernels(f *Facts) *Finding {
 	}
 	gain := min(least.ShortTimeNS, f.WindowNS)
 	fd := &Finding{GainNS: gain, StepShare: part, GainShare: part}
-	fd.Title = title("%d kernels under %s take %s of the window", least.ShortKernels, dur(least.ShortNS), percent(part))
+	fd.Title = title("Kernels under %s (%d) take %s of the window", dur(least.ShortNS), least.ShortKernels, percent(part))
 	fd.add("window, rank %d: %d kernels under %s, together %s of %s", least.Rank, least.ShortKernels, dur(least.ShortNS), dur(least.ShortTimeNS), dur(f.WindowNS))
 	fd.MaxGain = fmt.Sprintf("at most %s of the %s window (%s)", dur(gain), dur(f.WindowNS), percent(part))
 	var ks []*knob

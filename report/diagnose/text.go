@@ -92,3 +92,19 @@ func plural(n int64, noun string) string {
 	}
 	return noun + "s"
 }
+
+// nonePhase takes the phase out of sentences about steps that have none.
+var nonePhase = strings.NewReplacer(" none step", " step", "none, rank ", "rank ", "none: ", "", "also none: ", "also other steps: ", "none step", "step")
+
+// dropNone writes "none step" as "step": nobody reads it as a phase.
+func (fd *Finding) dropNone() {
+	if fd.Phase != "none" {
+		return
+	}
+	for _, s := range []*string{&fd.Title, &fd.MaxGain, &fd.Confirm} {
+		*s = nonePhase.Replace(*s)
+	}
+	for i := range fd.Evidence {
+		fd.Evidence[i] = nonePhase.Replace(fd.Evidence[i])
+	}
+}

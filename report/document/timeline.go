@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"tokprof/kernels/breakdown"
+	"tokprof/trace"
 )
 
 // timelines turns each rank's excerpts into drawings.
@@ -13,7 +14,7 @@ func (b *builder) timelines() {
 			step := r.Steps[x.Step]
 			phase := step.Label.Phase.String()
 			t := Timeline{
-				Title: fmt.Sprintf("%s step %d", phase, x.Step), Phase: phase, Step: x.Step, Rank: b.number[i],
+				Title: stepTitle(step.Label.Phase, x.Step), Phase: phase, Step: x.Step, Rank: b.number[i],
 				StartUnixNS: int64(x.Start), DurNS: int64(x.End - x.Start), Truncated: x.Dropped,
 			}
 			switch {
@@ -45,4 +46,12 @@ func (b *builder) lane(rank int, x breakdown.Excerpt, l breakdown.Lane) Lane {
 		out.Spans = append(out.Spans, e)
 	}
 	return out
+}
+
+// stepTitle names a step; a step without a phase has only its number.
+func stepTitle(p trace.Phase, step int) string {
+	if p == trace.NoPhase {
+		return fmt.Sprintf("step %d", step)
+	}
+	return fmt.Sprintf("%s step %d", p, step)
 }

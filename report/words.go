@@ -1,0 +1,248 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"tokprof/report/document"
+)
+
+// The words that the terminal and the ticket share: doubts, roles, idle time.
+
+// bandwidth is what the GPU's memory can carry in B/s, as the roles' work was
+// measured against it; 0 when unknown.
+func bandwidth(a *document.Analysis) float64 {
+	var best document.Work
+	for i := range a.Roles {
+		if w := a.Roles[i].Work; w != nil && w.BytesPerS > 0 && w.MemoryShare > best.MemoryShare {
+			best = *w
+		}
+	}
+	if best.MemoryShare <= 0 {
+		return 0
+	}
+	return best.BytesPerS / best.MemoryShare
+}
+
+// idleSummary is the idle time of the devices, its share of the window, and
+// its causes in words, largest first; zeros when they never were idle.
+func idleSummary(a *document.Analysis) (ns int64, share float64, causes []string) {
+	var span int64
+	byCause := map[string]int64{}
+	for _, d := range a.Devices {
+		ns += d.IdleNS
+		span += d.BusyNS + d.IdleNS
+		for _, c := range d.IdleCauses {
+			byCause[c.Cause] += c.TimeNS
+		}
+	}
+	if ns <= 0 || span <= 0 {
+		return 0, 0, nil
+	}
+	names := slices.Sorted(maps.Keys(byCause))
+	slices.SortStableFunc(names, func(x, y string) int { return cmp.Compare(byCause[y], byCause[x]) })
+	for _, n := range names {
+		if byCause[n] > 0 {
+			of := document.FormatShare(float64(byCause[n]) / float64(ns))
+			causes = append(causes, fmt.Sprintf("%s (%s of it)", cmp.Or(document.CauseName(n), printable(n)), of))
+		}
+	}
+	return ns, float64(ns) / float64(span), causes
+}
+
+// unclassifiedText says what no rule knows; "" when there is nothing.
+func unclassifiedText(a *document.Analysis) string {
+	ns, share, names := unclassified(a)
+	if ns <= 0 {
+		return ""
+	}
+	plural := "s"
+	if names == 1 {
+		plural = ""
+	}
+	return fmt.Sprintf("unclassified: %s, %s of the GPU time, %d kernel name%s", document.FormatDur(ns), document.FormatShare(share), names, plural)
+}
+
+// unclassified adds up what no rule knows: its time, its share of the GPU
+// time, and how many kernel names it has.
+func unclassified(a *document.Analysis) (ns int64, share float64, names int) {
+	for i := range a.Kernels {
+		k := &a.Kernels[i]
+		if k.Subgroup == "unclassified" || k.Group == "unclassified" || k.Group == "" {
+			ns += k.TotalNS
+			share += k.Share
+			names++
+		}
+	}
+	return ns, share, names
+}
+
+// kernelCategory is "attention.decode"; "unclassified" when nothing is known.
+func kernelCategory(k *document.Kernel) string {
+	switch {
+	case k.Group == "":
+		return "unclassified"
+	case k.Subgroup == "":
+		return printable(k.Group)
+	}
+	return printable(k.Group + "." + k.Subgroup)
+}
+
+// kernelShort is the short name of a kernel, printable and never empty.
+func kernelShort(k *document.Kernel) string {
+	return cmp.Or(printable(k.ShortName), printable(k.Name), "(no name)")
+}
+
+// severityRank orders severities, mildest first; an unknown one is a warning.
+// A note beside an "ok" does not take it back.
+func severityRank(s document.Severity) int {
+	if i := slices.Index([]document.Severity{document.Info, document.OK, document.Warning, document.Error}, s); i >= 0 {
+		return i
+	}
+	return 2
+}
+
+// trustCodes are the doubts that touch most numbers, in the order of the trust
+// line; others follow.
+var trustCodes = []string{"unclassified", "unattributed", "estimated_split", "missing_ranks", "model", "model_mismatch"}
+
+// quietCodes explain files that lie beside the ranks: no doubt about a number.
+var quietCodes = []string{"graph_capture_trace", "frontend_trace"}
+
+// trustLine is the worst severity and what it rests on: worst first, then by
+// trustCodes. "ok" goes with how the roles are known.
+func trustLine(a *document.Analysis) (document.Severity, string) {
+	sorted := slices.DeleteFunc(slices.Clone(a.Trust), func(t document.Trust) bool { return slices.Contains(quietCodes, t.Code) })
+	if len(sorted) == 0 {
+		return document.Info, "not checked"
+	}
+	order := func(t document.Trust) int {
+		if i := slices.Index(trustCodes, t.Code); i >= 0 {
+			return i
+		}
+		return len(trustCodes)
+	}
+	slices.SortStableFunc(sorted, func(x, y document.Trust) int {
+		return cmp.Or(cmp.Compare(severityRank(y.Severity), severityRank(x.Severity)), cmp.Compare(order(x), order(y)))
+	})
+	worst := sorted[0].Severity
+	var msgs []string
+	for i, t := range sorted {
+		msgs = append(msgs, strings.TrimSuffix(printable(t.Message), "."))
+		if roles := rolesText(a); i == 0 && worst == document.OK && roles != "" {
+			msgs = append(msgs, roles)
+		}
+	}
+	return worst, strings.Join(msgs, "; ")
+}
+
+// rolesText says for how much of the time that should have a role it is known,
+// and by which evidence: "roles 100 % (73 % capture, 21 % shape)". Empty when
+// none is known.
+func rolesText(a *document.Analysis) string {
+	const shown = 3
+	var known []document.Provenance
+	var sum, missing float64
+	for _, p := range a.Provenance {
+		switch {
+		case p.Provenance == "none":
+			missing += p.Share
+		case p.Share > 0:
+			known = append(known, p)
+			sum += p.Share
+		}
+	}
+	if len(known) == 0 {
+		return ""
+	}
+	slices.SortStableFunc(known, func(x, y document.Provenance) int { return cmp.Compare(y.Share, x.Share) })
+	text := document.FormatShare(sum)
+	if missing > 0 && text == document.FormatShare(1) {
+		text = ">99 %"
+	}
+	text = "roles " + text
+	for i, p := range known[:min(shown, len(known))] {
+		sep := ", "
+		if i == 0 {
+			sep = " ("
+		}
+		text += sep + document.FormatShare(p.Share) + " " + printable(p.Provenance)
+	}
+	return text + ")"
+}
+
+// kernelRole is what a kernel does in the pass, in at most n cells: its roles,
+// largest first, or its category where most of its time has none.
+func kernelRole(k *document.Kernel, n int) string {
+	// A role below a twentieth of a kernel's time is not what it is there for.
+	const minor = 20
+	var names []string
+	var sum int64
+	for _, r := range sortedRoles(k) {
+		sum += r.TimeNS
+		if r.TimeNS*minor >= k.TotalNS {
+			names = append(names, printable(r.Role))
+		}
+	}
+	if len(names) == 0 || sum*2 < k.TotalNS {
+		return kernelCategory(k)
+	}
+	for shown := len(names); ; shown-- {
+		text := strings.Join(names[:shown], " + ")
+		if rest := len(names) - shown; rest > 0 {
+			text += fmt.Sprintf(" +%d", rest)
+		}
+		if shown == 1 || cellWidth(text) <= n {
+			return text
+		}
+	}
+}
+
+// sortedRoles are the roles of a kernel, largest first.
+func sortedRoles(k *document.Kernel) []document.KernelRole {
+	roles := slices.Clone(k.Roles)
+	slices.SortStableFunc(roles, func(x, y document.KernelRole) int { return cmp.Compare(y.TimeNS, x.TimeNS) })
+	return slices.DeleteFunc(roles, func(r document.KernelRole) bool { return r.TimeNS <= 0 || r.Role == "" })
+}
+
+// floorText is the least time of a step, in at most n cells: of the first
+// column's phase, and of others where it differs. Empty when it is unknown or
+// does not fit.
+func floorText(a *document.Analysis, cols []column, n int) string {
+	how := ": weights read once"
+	if rate := how + " at " + document.FormatRate(bandwidth(a)); bandwidth(a) > 0 && cellWidth(rate)+24 <= n {
+		how = rate
+	}
+	var text string
+	var first int64
+	for i := range cols {
+		p := document.PhaseNamed(a, cols[i].Phase)
+		if p == nil || p.WeightReadFloorNS <= 0 {
+			continue
+		}
+		least := p.WeightReadFloorNS
+		switch next := fmt.Sprintf("%s, %s %s", text, printable(p.Phase), document.FormatDur(least)); {
+		case text == "":
+			text, first = fmt.Sprintf("%s floor %s", printable(p.Phase), document.FormatDur(least)), least
+		case max(least-first, first-least)*100 > first && cellWidth(next+how) <= n:
+			// A hundredth is an embedding's rows for more tokens, no news.
+			text = next
+		}
+	}
+	if text == "" || cellWidth(text+how) > n {
+		return ""
+	}
+	return text + how
+}
+
+// topFindings are the findings, worst first.
+func topFindings(a *document.Analysis) []document.Finding {
+	f := slices.Clone(a.Findings)
+	slices.SortStableFunc(f, func(x, y document.Finding) int {
+		return cmp.Compare(severityRank(y.Severity), severityRank(x.Severity))
+	})
+	return f
+}
