@@ -96,14 +96,29 @@ func (ev *Events) capturedShapes(captures []*Captured) []shaped {
 			continue
 		}
 		events := ev.events(c)
-		for _, g := range byCount[len(events)] {
-			if list, ok := ev.align(g, events); ok {
-				out = append(out, list...)
-				break
-			}
-		}
+		out = append(out, ev.alignAny(byCount[len(events)], events)...)
 	}
 	return out
+}
+
+// alignAny fits a replay with the captured graphs of its length. Graphs of
+// several batch sizes fit alike and have the same weights; where they differ in
+// a weight, which one was replayed is not known.
+func (ev *Events) alignAny(graphs [][]node, events []int32) []shaped {
+	var found []shaped
+	for _, g := range graphs {
+		list, ok := ev.align(g, events)
+		if !ok {
+			continue
+		}
+		for n := range found {
+			if len(list) != len(found) || list[n].event != found[n].event || list[n].K != found[n].K || list[n].N != found[n].N {
+				return nil
+			}
+		}
+		found = list
+	}
+	return found
 }
 
 func (ev *Events) align(g []node, events []int32) ([]shaped, bool) {

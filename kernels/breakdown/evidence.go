@@ -28,6 +28,10 @@ func (ev *Events) weigh(e Evidence) {
 			continue
 		}
 		if r := modules.of(ev, i); r != role.Unknown {
+			if r == role.Router && k.Role == role.SharedExpertGate {
+				// Both are plain replicated products of one module.
+				continue
+			}
 			if k.Provenance == ByPosition && k.Role != r {
 				ev.Disagreements++
 			}

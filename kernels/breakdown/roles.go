@@ -108,7 +108,7 @@ func (p *placer) place(events []int32, out []Known) {
 		return
 	}
 	p.main, p.seq = p.main[:0], p.seq[:0]
-	var side []int32
+	side := map[trace.TrackID][]int32{}
 	main := p.mainStream(events)
 	for _, i := range events {
 		if p.hide != nil && p.hide(int(i)) {
@@ -116,16 +116,28 @@ func (p *placer) place(events []int32, out []Known) {
 		}
 		if main(i) {
 			p.main = append(p.main, i)
-			p.seq = append(p.seq, p.class(i))
 		} else {
-			side = append(side, i)
+			tr := p.ev.Trace.TrackOf(p.ev.Trace.GPU()[i])
+			side[tr] = append(side[tr], i)
 		}
 	}
-	for n, pl := range p.assign() {
-		out[p.main[n]].Place = pl
-	}
 	if len(side) > 0 {
-		p.placeSide(side, out)
+		p.main = p.splice(p.main, side)
+	}
+	p.write(p.main, out)
+	for _, own := range side {
+		p.write(own, out)
+	}
+}
+
+// write places one sequence.
+func (p *placer) write(events []int32, out []Known) {
+	p.seq = p.seq[:0]
+	for _, i := range events {
+		p.seq = append(p.seq, p.class(i))
+	}
+	for n, pl := range p.assign() {
+		out[events[n]].Place = pl
 	}
 }
 
@@ -163,7 +175,7 @@ func (p *placer) class(i int32) role.Kernel {
 	name := p.ev.Trace.NameOf(p.ev.Trace.GPU()[i])
 	if !p.known[name] {
 		c, mla := role.Classify(p.ev.match[name], p.ev.Trace.Name(name))
-		p.classes[name] = role.Kernel{Class: c, MLA: mla, Name: uint32(name)}
+		p.classes[name] = role.Kernel{Class: c, MLA: mla, Name: uint32(name), Conv: c == role.Linear && role.IsConvolution(p.ev.Trace.Name(name))}
 		p.known[name] = true
 	}
 	return p.classes[name]
@@ -240,50 +252,4 @@ func (p *placer) graphStreams(events []int32, best trace.TrackID) map[int32]trac
 		}
 	}
 	return out
-}
-
-// placeSide places a side stream: a product, an activation and a product there
-// are the shared expert, in the layer that runs on the main stream meanwhile.
-func (p *placer) placeSide(side []int32, out []Known) {
-	t := p.ev.Trace
-	var work []int32
-	for _, i := range side {
-		switch c := p.class(i).Class; c {
-		case role.Gemm, role.Act:
-			work = append(work, i)
-		}
-	}
-	for n := 0; n+2 < len(work); n++ {
-		a, b, c := work[n], work[n+1], work[n+2]
-		if p.class(a).Class != role.Gemm || p.class(b).Class != role.Act || p.class(c).Class != role.Gemm {
-			continue
-		}
-		for k, i := range []int32{a, b, c} {
-			r := [...]role.Role{role.SharedGateUp, role.Unknown, role.SharedDown}[k]
-			out[i].Role, out[i].Zone = r, role.FFN
-			if r != role.Unknown {
-				out[i].Confidence = 1
-			}
-			if m := p.mainAt(t.Start(t.GPU()[i])); m >= 0 {
-				out[i].Layer, out[i].Kind = out[m].Layer, out[m].Kind
-			}
-		}
-		n += 2
-	}
-}
-
-// mainAt returns the last event of the main stream that began by a moment, -1
-// when none did.
-func (p *placer) mainAt(at trace.Time) int32 {
-	t := p.ev.Trace
-	n, _ := slices.BinarySearchFunc(p.main, at, func(i int32, at trace.Time) int {
-		if t.Start(t.GPU()[i]) <= at {
-			return -1
-		}
-		return 1
-	})
-	if n == 0 {
-		return -1
-	}
-	return p.main[n-1]
 }

@@ -17,8 +17,12 @@ type weight struct{ k, n int }
 
 // shapeVote is how sure a weight's shape must be of its role: a shape that two
 // roles share (a square output projection and a query projection) decides
-// nothing.
-const shapeVote = 0.95
+// nothing. Nor does a shape most of whose products have no known role, if it
+// stands in a step more often than there are layers: those may have another.
+const (
+	shapeVote  = 0.95
+	shapeKnown = 0.5
+)
 
 // findShapes lists the products with recorded shapes.
 func findShapes(ev *Events) []shaped {
@@ -58,6 +62,7 @@ func (ev *Events) voteShapes() {
 		share float32
 	}
 	winners := map[weight]elected{}
+	all, often := ev.shapeCounts()
 	for w, v := range votes {
 		total, best := 0, role.Unknown
 		for r, n := range v {
@@ -66,7 +71,7 @@ func (ev *Events) voteShapes() {
 				best = r
 			}
 		}
-		if share := float32(v[best]) / float32(total); share >= shapeVote && total > 1 {
+		if share := float32(v[best]) / float32(total); share >= shapeVote && total > 1 && (!often[w] || float64(total) >= shapeKnown*float64(all[w])) {
 			winners[w] = elected{best, share}
 		}
 	}
@@ -81,4 +86,30 @@ func (ev *Events) voteShapes() {
 		}
 		k.Role, k.Provenance, k.Confidence = win.role, s.how, win.share
 	}
+}
+
+// shapeCounts counts the products of each weight, and says which stand in some
+// step more often than the model has layers.
+func (ev *Events) shapeCounts() (all map[weight]int, often map[weight]bool) {
+	type place struct {
+		w    weight
+		step int32
+	}
+	layers := 0
+	for i := range ev.known {
+		layers = max(layers, int(ev.known[i].Layer)+1)
+	}
+	all, often = map[weight]int{}, map[weight]bool{}
+	in := map[place]int{}
+	for _, s := range ev.shapes {
+		w := weight{s.K, s.N}
+		all[w]++
+		if ev.Match(int(s.event)).Subgroup == "splitk_reduce" {
+			continue
+		}
+		p := place{w, ev.stepOf[s.event]}
+		in[p]++
+		often[w] = often[w] || in[p] > layers
+	}
+	return all, often
 }

@@ -8,7 +8,9 @@ import (
 	"tokprof/trace"
 )
 
-// Step is one forward pass of the engine, as its annotation marks it.
+// Step is one forward pass of the engine, as its annotation marks it. Dummy
+// batches without an annotation stand behind all annotated steps, without a
+// name: annotations keep their numbers.
 type Step struct {
 	Name       string
 	Label      trace.StepLabel
@@ -58,8 +60,10 @@ func findSteps(t *trace.Trace) []Step {
 // binSteps gives each GPU event the step that launched it: the last one opened
 // in the launching process when the launch call began. What is launched after
 // an annotation closed (sampling) so falls to the one before it; GPU time says
-// nothing, since an asynchronous scheduler runs a step behind. An event without
-// a launch follows the event before it on its stream.
+// nothing, since an asynchronous scheduler runs a step behind. A receive right
+// in front of an annotation belongs to it, and dummy batches between annotations
+// become steps. An event without a launch follows the event before it on its
+// stream.
 func binSteps(ev *Events) []int32 {
 	t := ev.Trace
 	out := make([]int32, len(t.GPU()))
@@ -71,6 +75,10 @@ func binSteps(ev *Events) []int32 {
 	for c := range ev.calls {
 		l := ev.calls[c].launch
 		callStep[c] = stepAt(ev.Steps, byPid[t.Track(t.TrackOf(l)).Pid], t.Start(l))
+	}
+	if len(ev.Steps) > 0 {
+		claimReceives(ev, byPid, callStep)
+		dummySteps(ev, callStep)
 	}
 	last := make([]int32, t.Tracks())
 	for i := range last {

@@ -4,6 +4,7 @@ package role
 type block struct {
 	valid    bool
 	kind     LayerKind
+	ffn      int // where the norm of the FFN stands, -1 without one
 	layerEnd int // where the layer of the anchor ends: the norm behind its last FFN kernel
 }
 
@@ -12,25 +13,28 @@ type block struct {
 // periods alone lie.
 func (p *pass) between(a anchor, end int, next *anchor) block {
 	cuts := p.cuts(a.to, end)
-	bad := block{kind: UnknownLayer, layerEnd: end}
-	if len(cuts) == 0 {
+	bad := block{kind: UnknownLayer, ffn: -1, layerEnd: end}
+	if p.hasFFN(a.to, end) {
+		bad.ffn = end
+	}
+	if len(cuts) == 0 || a.broken || next != nil && next.broken {
 		return bad
+	}
+	if p.hasFFN(a.to, cuts[0]) && len(cuts) == 1 && p.word(a.to, cuts[0]) == p.parallel && !a.mla && !a.linear {
+		return p.beside(a, cuts[0], end, next)
 	}
 	if p.hasFFN(a.to, cuts[0]) || p.products(a.to, cuts[0]) == 0 {
 		return bad
 	}
 	segments := segmentsOf(cuts, end)
-	ffn := -1
-	for i, s := range segments {
-		if p.hasFFN(s[0], s[1]) {
-			if ffn >= 0 {
-				return bad
-			}
-			ffn = i
-		}
-	}
-	if ffn < 0 {
+	ffn := p.ffnSegment(segments, next == nil)
+	switch {
+	case ffn == noSegment && p.plain && len(segments) == 2 && p.products(segments[0][0], segments[0][1]) > 1:
+		ffn = 0
+	case ffn == noSegment:
 		return p.withoutFFN(a, segments, next)
+	case ffn == severalSegments:
+		return bad
 	}
 	if ffn > 0 && p.products(segments[0][0], segments[ffn][0]) > 0 {
 		// Products between the output projection and the FFN: not a layer we know.
@@ -45,17 +49,50 @@ func (p *pass) between(a anchor, end int, next *anchor) block {
 		return bad
 	}
 	stop := p.normBehind(f.last, end)
-	if next != nil {
-		if p.products(stop, end) == 0 {
-			return bad
-		}
-		p.project(stop, *next)
-	} else {
-		p.head(stop, end)
+	if !p.follow(stop, end, next) {
+		return bad
 	}
 	p.output(a, cuts[0])
 	p.placeFFN(f, stop)
-	return block{valid: true, kind: kindOfLayer(a, f), layerEnd: stop}
+	return block{valid: true, kind: kindOfLayer(a, f), ffn: segments[ffn][0], layerEnd: stop}
+}
+
+// What ffnSegment returns instead of a segment.
+const (
+	noSegment       = -1
+	severalSegments = -2
+)
+
+// ffnSegment finds the piece with an activation or experts.
+func (p *pass) ffnSegment(segments [][2]int, last bool) int {
+	ffn := noSegment
+	for i, s := range segments {
+		if p.hasFFN(s[0], s[1]) {
+			if ffn >= 0 && p.headless && last {
+				// A vision tower's last layer is followed by a projector.
+				return ffn
+			}
+			if ffn >= 0 {
+				return severalSegments
+			}
+			ffn = i
+		}
+	}
+	return ffn
+}
+
+// follow places what stands behind a layer: the next one's input projection,
+// which must be there, or the head.
+func (p *pass) follow(stop, end int, next *anchor) bool {
+	if next == nil {
+		p.head(stop, end)
+		return true
+	}
+	if p.products(stop, end) == 0 {
+		return false
+	}
+	p.project(stop, *next)
+	return true
 }
 
 func kindOfLayer(a anchor, f *ffn) LayerKind {
@@ -87,19 +124,16 @@ func (p *pass) hasFFN(from, to int) bool {
 }
 
 // withoutFFN is a layer of a state-space model, which has none: the output
-// projection, a norm, and the next layer's input projection.
+// projection, a norm, and the input projection of the next layer, which may
+// have attention.
 func (p *pass) withoutFFN(a anchor, segments [][2]int, next *anchor) block {
 	s := segments[0]
-	if !a.linear || len(segments) != 1 || next != nil && !next.linear {
-		return block{kind: UnknownLayer, layerEnd: s[1]}
+	if !a.linear || len(segments) != 1 || next != nil && next.mla {
+		return block{kind: UnknownLayer, ffn: -1, layerEnd: s[1]}
 	}
 	p.output(a, s[0])
-	if next != nil {
-		p.project(s[0], *next)
-	} else {
-		p.head(s[0], s[1])
-	}
-	return block{valid: true, kind: LinearOnly, layerEnd: s[0]}
+	p.follow(s[0], s[1], next)
+	return block{valid: true, kind: LinearOnly, ffn: -1, layerEnd: s[0]}
 }
 
 // normBehind returns the first norm behind the last FFN kernel, end without one.
@@ -178,6 +212,9 @@ func (p *pass) project(from int, a anchor) {
 			write = i
 		}
 	}
+	if p.seq[a.from].Class == KVWrite {
+		write = a.from
+	}
 	if len(products) == 0 {
 		return
 	}
@@ -233,6 +270,9 @@ func (p *pass) latent(products []int, write int) {
 // head places what follows the last layer: the first product behind the final
 // norm gives the logits, and the rest is sampling.
 func (p *pass) head(from, to int) {
+	if p.headless {
+		return
+	}
 	at := -1
 	for i := from; i < to && at < 0; i++ {
 		if p.seq[i].Class == Gemm {

@@ -128,6 +128,13 @@ func otherClass(m kernels.Match, name string) Class {
 	return None
 }
 
+// IsConvolution says whether a kernel of class Linear is the short convolution
+// in front of linear attention or a state space.
+func IsConvolution(name string) bool {
+	n := strings.ToLower(name)
+	return strings.Contains(n, "conv1d") || strings.Contains(n, "causal_conv") || strings.Contains(n, "short_conv")
+}
+
 // unnamedReduction recognises Inductor reductions whose name lists no ops
 // (triton_red_fused_3): fused from custom ops that leave no name.
 func unnamedReduction(name string) bool {

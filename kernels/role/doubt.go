@@ -7,8 +7,8 @@ type shape struct {
 	products []int
 }
 
-// doubt takes back the roles in blocks that look like a more common block with
-// kernels missing: there the first product that is left may be the second.
+// doubt takes back the roles in blocks that look like an equally or more common
+// block with kernels missing: there the first product that is left may be the second.
 func (p *pass) doubt(blocks []shape) {
 	count := map[string]int{}
 	for _, s := range blocks {
@@ -16,7 +16,7 @@ func (p *pass) doubt(blocks []shape) {
 	}
 	for _, s := range blocks {
 		for word, n := range count {
-			if n > count[s.word] && len(word) > len(s.word) && contains(word, s.word) {
+			if n >= count[s.word] && len(word) > len(s.word) && contains(word, s.word) {
 				p.setRole(s.products, Unknown)
 			}
 		}

@@ -44,7 +44,27 @@ func (p *pass) ffn(from, to int) *ffn {
 		f.moe = true
 		return p.mixture(f, list)
 	}
+	if p.plain {
+		return p.plainFFN(f, list)
+	}
 	return dense(f, list)
+}
+
+// plainFFN is one whose activation is part of a product, or missing from the
+// whole pass: the last product is the down projection.
+func (p *pass) plainFFN(f *ffn, list []work) *ffn {
+	var s shape
+	for _, w := range list {
+		s.word += "g"
+		s.products = append(s.products, w.at)
+	}
+	n := len(s.products) - 1
+	if n < 1 {
+		return nil
+	}
+	f.gateUp, f.down = s.products[:n], s.products[n:]
+	p.plains = append(p.plains, s)
+	return f
 }
 
 // dense needs products, an activation, and exactly one product behind it.
@@ -96,22 +116,25 @@ func (p *pass) mixture(f *ffn, list []work) *ffn {
 	}
 	f.pairExperts(rest)
 	var s shape
-	for _, w := range list {
-		s.word += string(rune('A' + w.c))
-		if w.c == Gemm {
-			s.products = append(s.products, w.at)
+	for i := f.first; i <= f.last; i++ {
+		switch c := p.seq[i].Class; c {
+		case Gemm:
+			s.products = append(s.products, i)
+			fallthrough
+		case Act, Expert, Sigmoid:
+			s.word += string(rune('A' + c))
 		}
 	}
 	p.mixtures = append(p.mixtures, s)
 	return f
 }
 
-// shared finds the shared expert and returns what is not part of it. A second
-// product before a sigmoid is no down projection: the shared expert's own is
-// missing.
+// shared finds the shared expert and returns what is not part of it. Where its
+// down projection is missing, a gate stands in its place: such blocks lack what
+// the others have, and are taken back.
 func (p *pass) shared(f *ffn, list []work) (rest []work) {
 	for i := 0; i < len(list); i++ {
-		if i+2 < len(list) && list[i].c == Gemm && list[i+1].c == Act && list[i+2].c == Gemm && !p.sigmoidFollows(list[i+2].at) {
+		if i+2 < len(list) && list[i].c == Gemm && list[i+1].c == Act && list[i+2].c == Gemm {
 			f.sharedUp = append(f.sharedUp, list[i].at)
 			f.sharedDown = append(f.sharedDown, list[i+2].at)
 			i += 2

@@ -22,6 +22,7 @@ func Assign(seq []Kernel) []Place {
 	p.doubt(p.mixtures)
 	p.doubt(p.inputs)
 	p.doubt(p.outputs)
+	p.doubt(p.plains)
 	p.confide()
 	p.serve()
 	return out
@@ -32,9 +33,15 @@ type pass struct {
 	seq []Kernel
 	out []Place
 
+	// What survey saw of the model at hand: whether it has no FFN kernel that
+	// can be told from a plain product, and its parallel block, if it has one.
+	plain    bool
+	parallel string
+	headless bool // a vision tower
+
 	// Blocks whose products are told apart by counting: FFNs with experts, and
 	// the products on both sides of latent attention.
-	mixtures, inputs, outputs []shape
+	mixtures, inputs, outputs, plains []shape
 }
 
 // cutModels cuts a step into the passes of its models. What follows a sampling
@@ -65,12 +72,6 @@ func cutModels(seq []Kernel) [][2]int {
 	return append(cuts, [2]int{start, len(seq)})
 }
 
-// anchor is one layer's attention: seq[from:to].
-type anchor struct {
-	from, to    int
-	mla, linear bool
-}
-
 // assign places one model's pass and returns the number of the next layer. A
 // vision tower, which writes no KV cache, has layers without numbers.
 func (p *pass) assign(from, to, layer int, later bool) int {
@@ -79,107 +80,81 @@ func (p *pass) assign(from, to, layer int, later bool) int {
 		return layer
 	}
 	numbered := to == len(p.seq) || p.any(from, to, func(c Class) bool { return c == KVWrite || c == Linear })
+	p.headless = !numbered
 	start, known := p.prelude(from, anchors[0], later)
+	p.survey(anchors, to)
+	blocks := make([]block, len(anchors))
 	for i, a := range anchors {
-		n := int16(-1)
-		if numbered {
-			n = int16(layer + i)
-		}
 		end := to
 		var next *anchor
 		if i+1 < len(anchors) {
 			next = &anchors[i+1]
 			end = next.from
 		}
-		b := p.between(a, end, next)
-		stop := b.layerEnd
-		if !b.valid && next != nil {
-			// The border lies somewhere in between: claim the attention alone.
-			stop = a.to
+		blocks[i] = p.between(a, end, next)
+	}
+	lone := layersOfOneBlock(blocks)
+	n := layer
+	for i, a := range anchors {
+		b := blocks[i]
+		if !numbered {
+			n = -1
 		}
-		if known {
-			p.setLayer(start, a.from, n, b.kind)
-		}
-		p.setLayer(a.from, stop, n, b.kind)
+		n = p.number(a, b, n, start, known, lone)
 		start, known = b.layerEnd, b.valid
 	}
 	if !numbered {
 		return layer
 	}
-	return layer + len(anchors)
+	return n
+}
+
+// number gives one anchor's layer its number and returns the next one's.
+func (p *pass) number(a anchor, b block, n, start int, known, lone bool) int {
+	attention := b.kind
+	if lone && attention == Dense || lone && attention == Mixture {
+		attention = AttentionOnly
+	} else if lone && b.valid {
+		attention = LinearOnly
+	}
+	if known {
+		p.setLayer(start, a.from, int16(n), attention)
+	}
+	switch {
+	case !b.valid:
+		// The border lies somewhere behind: claim the attention alone.
+		p.setLayer(a.from, a.to, int16(n), b.kind)
+	case lone && b.ffn >= 0:
+		p.setLayer(a.from, b.ffn, int16(n), attention)
+		kind := Dense
+		if b.kind == Mixture || b.kind == LinearMixture {
+			kind = Mixture
+		}
+		p.setLayer(b.ffn, b.layerEnd, int16(n+1), kind)
+	default:
+		p.setLayer(a.from, b.layerEnd, int16(n), attention)
+	}
+	if lone && b.ffn >= 0 {
+		return n + 2
+	}
+	return n + 1
+}
+
+// layersOfOneBlock says whether attention and FFNs are layers of their own
+// (Nemotron-H): then some anchors have an FFN behind them and some have none.
+func layersOfOneBlock(blocks []block) bool {
+	with, without := false, false
+	for _, b := range blocks {
+		with = with || b.valid && b.ffn >= 0
+		without = without || b.valid && b.ffn < 0
+	}
+	return with && without
 }
 
 func (p *pass) setLayer(from, to int, n int16, k LayerKind) {
 	for i := from; i < to; i++ {
 		p.out[i].Layer, p.out[i].Kind = n, k
 	}
-}
-
-// anchors finds the runs of attention kernels. Without any attention kernel
-// the KV writes stand in (a dummy batch runs no attention), and without those
-// a product, a softmax and a product in a row are unfused attention.
-func (p *pass) anchors(from, to int) []anchor {
-	is := func(c Class) bool { return c == Core || c == Combine || c == Linear }
-	if !p.any(from, to, is) {
-		is = func(c Class) bool { return c == KVWrite }
-	}
-	if !p.any(from, to, is) {
-		return p.unfused(from, to)
-	}
-	var out []anchor
-	for i := from; i < to; i++ {
-		k := p.seq[i]
-		if !is(k.Class) {
-			continue
-		}
-		a := anchor{i, i + 1, k.MLA, k.Class == Linear}
-		if n := len(out) - 1; n >= 0 && p.sameLayer(out[n], a) {
-			out[n].to = a.to
-			out[n].mla = out[n].mla || a.mla
-			out[n].linear = out[n].linear && a.linear
-			continue
-		}
-		out = append(out, a)
-	}
-	for i := range out {
-		out[i].mla = out[i].mla || p.mlaBefore(out[i].from)
-	}
-	return out
-}
-
-// mlaBefore looks for a latent KV write in the block before an anchor: the
-// attention kernel itself may not say that it is MLA.
-func (p *pass) mlaBefore(at int) bool {
-	for i := at - 1; i >= 0; i-- {
-		switch k := p.seq[i]; k.Class {
-		case KVWrite:
-			return k.MLA
-		case Act, Expert, Core, Linear:
-			return false
-		}
-	}
-	return false
-}
-
-// sameLayer says whether two attention kernels belong to one layer: nothing
-// structural between them, or, for latent and linear attention, products but
-// no norm before a product and no FFN.
-func (p *pass) sameLayer(a, b anchor) bool {
-	products, norm := false, false
-	for i := a.to; i < b.from; i++ {
-		switch p.seq[i].Class {
-		case Act, Expert, MoE:
-			return false
-		case Norm:
-			norm = true
-		case Gemm:
-			if norm {
-				return false
-			}
-			products = true
-		}
-	}
-	return !products || a.mla || b.mla || a.linear && b.linear
 }
 
 func (p *pass) any(from, to int, is func(Class) bool) bool {
@@ -189,35 +164,6 @@ func (p *pass) any(from, to int, is func(Class) bool) bool {
 		}
 	}
 	return false
-}
-
-// unfused finds attention made of a product, a softmax and a product.
-func (p *pass) unfused(from, to int) []anchor {
-	var out []anchor
-	for i := from; i < to; i++ {
-		if p.seq[i].Class != Softmax {
-			continue
-		}
-		before, after := p.find(i-1, from-1, -1, Gemm), p.find(i+1, to, 1, Gemm)
-		if before >= 0 && after >= 0 && (len(out) == 0 || before >= out[len(out)-1].to) {
-			out = append(out, anchor{from: before, to: after + 1})
-		}
-	}
-	return out
-}
-
-// find returns the next kernel of a class from i up to an end, going by step;
-// -1 when a norm or an FFN kernel comes first.
-func (p *pass) find(i, end, step int, c Class) int {
-	for ; i != end; i += step {
-		switch p.seq[i].Class {
-		case c:
-			return i
-		case Norm, Act, Expert, MoE:
-			return -1
-		}
-	}
-	return -1
 }
 
 // prelude places what stands before the first anchor: the last products behind
@@ -245,13 +191,23 @@ func (p *pass) prelude(from int, a anchor, draft bool) (start int, known bool) {
 		}
 	}
 	fused := begin > from && p.seq[begin-1].Class == Embed
-	if first < 0 && !fused {
+	if first < 0 && !fused || a.broken {
 		return a.from, false
+	}
+	for begin < a.from && p.seq[begin].Class == Comm {
+		// The parts of a split embedding are added up before the first layer.
+		begin++
 	}
 	at := begin
 	switch {
 	case draft && len(cuts) == 0:
-		return a.from, false
+		// One product straight behind the norms of both inputs takes them
+		// together (EAGLE-3); with a norm behind it, it is the product that joins
+		// them and the projection is missing.
+		if a.mla || a.linear || p.products(begin, a.from) != 1 || !p.straight(begin, a.from) {
+			return a.from, false
+		}
+		at = begin
 	case a.mla && draft:
 		at = cuts[0]
 	case len(cuts) > 0 && !a.mla:
@@ -263,6 +219,24 @@ func (p *pass) prelude(from int, a anchor, draft bool) (start int, known bool) {
 	}
 	p.project(at, a)
 	return at, true
+}
+
+// straight says whether no norm stands behind the products of seq[from:to] and
+// one before them.
+func (p *pass) straight(from, to int) bool {
+	norm, product := false, false
+	for _, k := range p.seq[from:to] {
+		switch k.Class {
+		case Norm, WeakNorm:
+			if product {
+				return false
+			}
+			norm = true
+		case Gemm:
+			product = true
+		}
+	}
+	return norm
 }
 
 // products counts the products in seq[from:to].

@@ -69,12 +69,13 @@ const (
 	Mixture // experts
 	LinearDense
 	LinearMixture
-	LinearOnly // state-space layers without FFN
+	LinearOnly    // state-space layers without FFN
+	AttentionOnly // where FFNs are layers of their own
 	UnknownLayer
 )
 
 func (k LayerKind) String() string {
-	return [...]string{"outside layers", "dense", "experts", "linear", "linear experts", "linear only", "unknown"}[k]
+	return [...]string{"outside layers", "dense", "experts", "linear", "linear experts", "linear only", "attention only", "unknown"}[k]
 }
 
 // Place is what the order of a pass says about one kernel.
@@ -90,5 +91,6 @@ type Place struct {
 type Kernel struct {
 	Class Class
 	MLA   bool
+	Conv  bool   // the short convolution in front of linear attention
 	Name  uint32 // equal for equal names
 }

@@ -210,7 +210,9 @@ func (b *builder) collectives() {
 		first, last := g.members[0].c.Start, m.c.Start
 		for _, o := range g.members {
 			first = min(first, o.c.Start)
-			sum.late[b.number[m.rank]] += int64(b.split.of[o.rank][o.index].wait)
+			if o.rank != m.rank {
+				sum.late[b.number[m.rank]] += int64(b.split.of[o.rank][o.index].wait)
+			}
 		}
 		sum.skew = append(sum.skew, int64(last-first))
 	}

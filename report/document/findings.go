@@ -167,7 +167,7 @@ func (b *builder) collectiveFacts() []diagnose.CollectiveFacts {
 		k := key{b.ranks[0].Steps[c.Step].Label.Phase.String(), b.kernelAt[0][c.Kernel]}
 		if at[k] == nil {
 			kernel := b.a.Kernels[k.kernel]
-			at[k] = &diagnose.CollectiveFacts{Phase: k.phase, Kind: kernel.Subgroup, Kernel: kernel.ShortName, Ranks: len(b.ranks), Estimated: b.split.estimated}
+			at[k] = &diagnose.CollectiveFacts{Phase: k.phase, Kind: kernel.Subgroup, Kernel: kernel.ShortName, Ranks: 1, Estimated: b.split.estimated}
 			late[k] = map[int]int64{}
 			order = append(order, k)
 		}
@@ -182,6 +182,7 @@ func (b *builder) collectiveFacts() []diagnose.CollectiveFacts {
 		}
 		k := key{b.ranks[m.rank].Steps[m.c.Step].Label.Phase.String(), b.kernelAt[m.rank][m.c.Kernel]}
 		if late[k] != nil {
+			at[k].Ranks = max(at[k].Ranks, len(g.members))
 			late[k][b.number[g.members[g.late].rank]]++
 		}
 	}

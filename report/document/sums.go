@@ -214,7 +214,7 @@ func (b *builder) graphs() {
 
 func (b *builder) steps() {
 	for i, r := range b.ranks {
-		sums := r.StepSums
+		sums, next := r.StepSums, followers(r.Steps)
 		for n, s := range r.Steps {
 			out := Step{
 				Index: n, Rank: b.number[i], Phase: s.Label.Phase.String(), Name: s.Name,
@@ -224,8 +224,8 @@ func (b *builder) steps() {
 			if s.Launches > 0 {
 				out.StartUnixNS, out.DurNS, out.BusyNS = int64(s.First), int64(s.Last-s.First), int64(s.Busy)
 			}
-			if next := nextBusy(r.Steps, n); s.Launches > 0 && next != nil {
-				out.PeriodNS = max(0, int64(next.First-s.First))
+			if next[n] != nil {
+				out.PeriodNS = int64(next[n].First - s.First)
 			}
 			for len(sums) > 0 && int(sums[0].Step) == n {
 				addTime(&out.Parts, sums[0].Part.String(), int64(sums[0].Time))
@@ -240,14 +240,21 @@ func (b *builder) steps() {
 	}
 }
 
-// nextBusy is the first step after step n that launched something.
-func nextBusy(steps []breakdown.Step, n int) *breakdown.Step {
-	for i := n + 1; i < len(steps); i++ {
+// followers gives each step that launched something the next such one in time;
+// dummy batches without an annotation stand behind all others in the list.
+func followers(steps []breakdown.Step) []*breakdown.Step {
+	var busy []int
+	for i := range steps {
 		if steps[i].Launches > 0 {
-			return &steps[i]
+			busy = append(busy, i)
 		}
 	}
-	return nil
+	slices.SortStableFunc(busy, func(x, y int) int { return cmp.Compare(steps[x].First, steps[y].First) })
+	out := make([]*breakdown.Step, len(steps))
+	for n := 0; n+1 < len(busy); n++ {
+		out[busy[n]] = &steps[busy[n+1]]
+	}
+	return out
 }
 
 func addTime(list *[]NameTime, name string, t int64) {
