@@ -56,23 +56,6 @@ func (s *script) graph(at, stream int, letters string) int {
 	return at + 10*µs*len(strings.Fields(letters)) + 10*µs
 }
 
-// placesOf spells each GPU event in start order: letter, role and layer.
-func placesOf(ev *Events) string {
-	var out []string
-	for i, id := range ev.Trace.GPU() {
-		word := letterOf(ev.Trace.Name(ev.Trace.NameOf(id)))
-		k := ev.Known(i)
-		if r := k.Role.String(); r != "" {
-			word += ":" + r
-		}
-		if k.Layer >= 0 {
-			word += "@" + string(rune('0'+k.Layer))
-		}
-		out = append(out, word)
-	}
-	return strings.Join(out, " ")
-}
-
 // rolesOn lists the roles of one stream's products, in order.
 func rolesOn(ev *Events, stream int64) string {
 	var out []string
