@@ -31,9 +31,14 @@ func findShapes(ev *Events) []shaped {
 		return nil
 	}
 	products := t.Products()
+	gemm := make([]bool, len(ev.match))
+	for n, m := range ev.match {
+		gemm[n] = m.Group == "gemm"
+	}
 	var out []shaped
 	for i, id := range t.GPU() {
-		if ev.match[t.NameOf(id)].Group != "gemm" {
+		// The op around a graph launch is no product's.
+		if !gemm[t.NameOf(id)] || ev.InGraph(i) {
 			continue
 		}
 		if p := products.Of(t.Event(id)); p != nil {
