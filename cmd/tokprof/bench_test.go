@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tokprof/kernels"
+	"tokprof/kernels/attribution"
 	"tokprof/kernels/breakdown"
 	"tokprof/trace"
 	"tokprof/trace/synth"
@@ -93,7 +94,7 @@ func BenchmarkRoles(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	reduce := func(e breakdown.Evidence) time.Duration {
+	reduce := func(e attribution.Evidence) time.Duration {
 		begun := time.Now()
 		t, err := trace.Open(context.Background(), path, trace.Options{})
 		if err != nil {
@@ -106,8 +107,8 @@ func BenchmarkRoles(b *testing.B) {
 	}
 	with, without := time.Duration(1<<62), time.Duration(1<<62)
 	for b.Loop() {
-		without = min(without, reduce(breakdown.Evidence{None: true}))
-		with = min(with, reduce(breakdown.Evidence{}))
+		without = min(without, reduce(attribution.Evidence{None: true}))
+		with = min(with, reduce(attribution.Evidence{}))
 	}
 	b.ReportMetric(with.Seconds()/without.Seconds(), "of_without")
 }

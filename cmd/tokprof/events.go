@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tokprof/kernels/attribution"
 	"tokprof/kernels/breakdown"
 	"tokprof/trace"
 )
@@ -71,7 +72,7 @@ func writeEvents(ctx context.Context, s *shared, path, to string, e *evidenceFla
 	s.warn(t)
 	out := &outputs{stdout: s.std.out}
 	defer out.discard()
-	ev := breakdown.NewEvents(t, c, evidence)
+	ev := attribution.NewEvents(t, c, evidence)
 	if err := out.write(to, func(w io.Writer) error { return eventRows(ctx, w, ev) }); err != nil {
 		return err
 	}
@@ -79,7 +80,7 @@ func writeEvents(ctx context.Context, s *shared, path, to string, e *evidenceFla
 }
 
 // eventRows streams the rows; it looks up from its work every few thousand.
-func eventRows(ctx context.Context, w io.Writer, ev *breakdown.Events) error {
+func eventRows(ctx context.Context, w io.Writer, ev *attribution.Events) error {
 	const checkEvery = 1 << 13
 	b := bufio.NewWriterSize(w, 1<<16)
 	if _, err := b.WriteString(eventColumns); err != nil {
@@ -98,7 +99,7 @@ func eventRows(ctx context.Context, w io.Writer, ev *breakdown.Events) error {
 	return b.Flush()
 }
 
-func appendEvent(row []byte, ev *breakdown.Events, i int, e trace.Event) []byte {
+func appendEvent(row []byte, ev *attribution.Events, i int, e trace.Event) []byte {
 	tr := ev.Trace.Track(e.Track)
 	m := ev.Match(i)
 	num := func(n int64) { row = append(strconv.AppendInt(row, n, 10), ',') }

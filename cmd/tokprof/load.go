@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"tokprof/kernels"
+	"tokprof/kernels/attribution"
 	"tokprof/kernels/breakdown"
 	"tokprof/report/document"
 	"tokprof/trace"
@@ -187,29 +188,29 @@ func (e *evidenceFlags) add(f *pflag.FlagSet) {
 
 // beside reads the graph-capture traces that lie beside one rank's trace. One
 // that cannot be read is only missing evidence.
-func (s *shared) beside(ctx context.Context, path string) []*breakdown.Captured {
-	var out []*breakdown.Captured
+func (s *shared) beside(ctx context.Context, path string) []*attribution.Captured {
+	var out []*attribution.Captured
 	for _, c := range trace.CapturesBeside(path) {
 		if t, err := s.open(ctx, c, false); err == nil {
-			out = append(out, breakdown.ReadCaptured(t))
+			out = append(out, attribution.ReadCaptured(t))
 		}
 	}
 	return out
 }
 
-func (e *evidenceFlags) evidence() (breakdown.Evidence, error) {
-	h, err := breakdown.ParseHide(e.hide)
+func (e *evidenceFlags) evidence() (attribution.Evidence, error) {
+	h, err := attribution.ParseHide(e.hide)
 	if err != nil {
-		return breakdown.Evidence{}, usageError{"--hide " + err.Error(), ""}
+		return attribution.Evidence{}, usageError{"--hide " + err.Error(), ""}
 	}
 	if e.blind && e.calibrate != "" {
-		return breakdown.Evidence{}, usageError{"--blind forgets what --calibrate adds", "give one of them"}
+		return attribution.Evidence{}, usageError{"--blind forgets what --calibrate adds", "give one of them"}
 	}
-	return breakdown.Evidence{Blind: e.blind, Hide: h}, nil
+	return attribution.Evidence{Blind: e.blind, Hide: h}, nil
 }
 
 // calibration reads the eager trace of --calibrate, nil when none is given.
-func (s *shared) calibration(ctx context.Context, e *evidenceFlags, c *kernels.Classifier) (*breakdown.Calibration, error) {
+func (s *shared) calibration(ctx context.Context, e *evidenceFlags, c *kernels.Classifier) (*attribution.Calibration, error) {
 	if e.calibrate == "" {
 		return nil, nil
 	}
@@ -217,7 +218,7 @@ func (s *shared) calibration(ctx context.Context, e *evidenceFlags, c *kernels.C
 	if err != nil {
 		return nil, err
 	}
-	cal := breakdown.ReadCalibration(t, c)
+	cal := attribution.ReadCalibration(t, c)
 	if cal.Passes() == 0 {
 		return nil, fmt.Errorf("--calibrate %s proves no roles: record it with --enforce-eager and Python stacks (or shapes)", trace.BaseName(e.calibrate))
 	}

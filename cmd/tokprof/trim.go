@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tokprof/kernels/breakdown"
+	"tokprof/kernels/attribution"
 	"tokprof/trace"
 )
 
@@ -70,7 +70,7 @@ func (o *trimOptions) run(ctx context.Context, path string) error {
 		return fmt.Errorf("%s holds no GPU events to cut by", t.Info.Name)
 	}
 	o.warn(t)
-	sel, err := o.selection(breakdown.NewEvents(t, c, breakdown.Evidence{}))
+	sel, err := o.selection(attribution.NewEvents(t, c, attribution.Evidence{}))
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (o *trimOptions) check(path string) error {
 	return checkPaths(o.out)
 }
 
-func (o *trimOptions) selection(ev *breakdown.Events) (trace.Selection, error) {
+func (o *trimOptions) selection(ev *attribution.Events) (trace.Selection, error) {
 	var pick func(int) bool
 	var err error
 	switch {
@@ -138,7 +138,7 @@ func (o *trimOptions) selection(ev *breakdown.Events) (trace.Selection, error) {
 	return sel, nil
 }
 
-func pickSteps(ev *breakdown.Events, text string) (func(int) bool, error) {
+func pickSteps(ev *attribution.Events, text string) (func(int) bool, error) {
 	from, to, err := parseRange("--steps", text)
 	if err != nil {
 		return nil, err
@@ -152,7 +152,7 @@ func pickSteps(ev *breakdown.Events, text string) (func(int) bool, error) {
 	return func(i int) bool { s := ev.StepOf(i); return s >= from && s <= to }, nil
 }
 
-func pickEvents(ev *breakdown.Events, text string) (func(int) bool, error) {
+func pickEvents(ev *attribution.Events, text string) (func(int) bool, error) {
 	from, to, err := parseRange("--events", text)
 	if err != nil {
 		return nil, err

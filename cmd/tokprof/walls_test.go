@@ -14,25 +14,28 @@ import (
 // walls: who may import whom of ours. A package without an entry does not
 // belong to the house; a new one needs a sentence, an entry and a reason.
 var walls = map[string][]string{
-	"cmd/tokprof":            {"trace", "kernels", "kernels/breakdown", "kernels/role", "kernels/roofline", "report", "report/document", "report/page"},
-	"report":                 {"report/document", "kernels"},
-	"report/page":            {"report/document"},
-	"report/document":        {"trace", "kernels", "kernels/breakdown", "kernels/role", "kernels/roofline", "report/diagnose"},
-	"report/diagnose":        {},
-	"kernels/breakdown":      {"trace", "kernels", "kernels/role"},
-	"kernels/role":           {"kernels"},
-	"kernels/roofline":       {},
-	"kernels":                {},
-	"trace":                  {"trace/internal/kineto"},
-	"trace/internal/kineto":  {"trace/internal/inflate"},
-	"trace/internal/inflate": {},
-	"trace/synth":            {},
+	"cmd/tokprof":                     {"trace", "kernels", "kernels/attribution", "kernels/breakdown", "kernels/role", "kernels/roofline", "report", "report/document", "report/page"},
+	"report":                          {"report/document", "kernels"},
+	"report/page":                     {"report/document"},
+	"report/document":                 {"trace", "kernels", "kernels/attribution", "kernels/breakdown", "kernels/role", "kernels/roofline", "report/diagnose"},
+	"report/diagnose":                 {},
+	"kernels/breakdown":               {"trace", "kernels", "kernels/attribution", "kernels/role"},
+	"kernels/attribution":             {"trace", "kernels", "kernels/role"},
+	"kernels/attribution/tracescript": {"trace"},
+	"kernels/role":                    {"kernels"},
+	"kernels/roofline":                {},
+	"kernels":                         {},
+	"trace":                           {"trace/internal/kineto"},
+	"trace/internal/kineto":           {"trace/internal/inflate"},
+	"trace/internal/inflate":          {},
+	"trace/synth":                     {},
 }
 
 // testWalls: what tests may import beyond their package's walls.
 var testWalls = map[string][]string{
 	"cmd/tokprof":           {"trace/synth"},
-	"kernels/breakdown":     {"trace/synth"},
+	"kernels/breakdown":     {"kernels/attribution/tracescript", "trace/synth"},
+	"kernels/attribution":   {"kernels/attribution/tracescript", "trace/synth"},
 	"trace":                 {"trace/synth"},
 	"trace/internal/kineto": {"trace/synth"},
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"tokprof/kernels/attribution"
 	"tokprof/kernels/role"
 	"tokprof/trace"
 )
@@ -48,7 +49,7 @@ type Span struct {
 	Correlation uint64
 	Layer       int16 // -1 on the host and outside layers
 	Role        role.Role
-	Part        Part
+	Part        attribution.Part
 }
 
 const (
@@ -59,7 +60,7 @@ const (
 // excerpts keeps the steps asked for, or the median step of each phase and the
 // slowest of the most common one. Where an earlier rank's excerpt was running
 // at the same time, the same step is kept, so that ranks can be drawn together.
-func excerpts(ev *Events, o Options, kernelOf []int32) []Excerpt {
+func excerpts(ev *attribution.Events, o Options, kernelOf []int32) []Excerpt {
 	var out []Excerpt
 	if o.ExcerptTo >= o.ExcerptFrom {
 		for s := max(o.ExcerptFrom, 0); s <= min(o.ExcerptTo, len(ev.Steps)-1) && len(out) < maxExcerpts; s++ {
@@ -76,7 +77,7 @@ func excerpts(ev *Events, o Options, kernelOf []int32) []Excerpt {
 	return out
 }
 
-func representative(steps []Step, like []Excerpt) []Excerpt {
+func representative(steps []attribution.Step, like []Excerpt) []Excerpt {
 	var out []Excerpt
 	most := -1
 	byDuration := map[trace.Phase][]int{}
@@ -115,7 +116,7 @@ func distinct(list []Excerpt) []Excerpt {
 
 // sameStep finds the step that ran while an earlier rank's excerpt of the same
 // phase and reason did, -1 when none did.
-func sameStep(steps []Step, x Excerpt, like []Excerpt) int {
+func sameStep(steps []attribution.Step, x Excerpt, like []Excerpt) int {
 	best, most := -1, trace.Time(0)
 	for _, l := range like {
 		if l.Phase != x.Phase || l.Why != x.Why {
@@ -133,7 +134,7 @@ func sameStep(steps []Step, x Excerpt, like []Excerpt) int {
 	return best
 }
 
-func stepsByDuration(steps []Step, p trace.Phase) []int {
+func stepsByDuration(steps []attribution.Step, p trace.Phase) []int {
 	var of []int
 	for i, s := range steps {
 		if s.Label.Phase == p && s.Launches > 0 {
@@ -146,7 +147,7 @@ func stepsByDuration(steps []Step, p trace.Phase) []int {
 	return of
 }
 
-func fillExcerpts(ev *Events, out []Excerpt, kernelOf []int32) {
+func fillExcerpts(ev *attribution.Events, out []Excerpt, kernelOf []int32) {
 	t := ev.Trace
 	at := map[int32]*Excerpt{}
 	lanes := map[int32]map[trace.TrackID]*Lane{}
@@ -157,18 +158,18 @@ func fillExcerpts(ev *Events, out []Excerpt, kernelOf []int32) {
 	}
 	host := map[trace.EventID]int32{} // launch calls to draw, by step
 	for i, id := range t.GPU() {
-		s := ev.stepOf[i]
+		s := int32(ev.StepOf(i))
 		x := at[s]
 		if x == nil {
 			continue
 		}
-		e := t.Event(id)
+		e, known := t.Event(id), ev.Known(i)
 		lane(t, lanes[s], e.Track).add(Span{
 			Start: e.Start, Dur: e.Dur, Kernel: kernelOf[e.Name], Correlation: e.Correlation,
-			Layer: ev.known[i].Layer, Role: ev.known[i].Role, Part: ev.known[i].Part,
+			Layer: known.Layer, Role: known.Role, Part: known.Part,
 		})
-		if c := ev.callOf[i]; c >= 0 {
-			host[ev.calls[c].launch] = s
+		if c := ev.CallOf(i); c >= 0 {
+			host[ev.Calls[c].Launch] = s
 		}
 	}
 	calls := make([]trace.EventID, 0, len(host))

@@ -1,6 +1,9 @@
 package breakdown
 
-import "tokprof/trace"
+import (
+	"tokprof/kernels/attribution"
+	"tokprof/trace"
+)
 
 // sweep walks the events of one device (indices into GPU(), by start) and
 // tells each one's exposed time: the time in which no event of another group
@@ -8,7 +11,7 @@ import "tokprof/trace"
 // started first, so that exposed times of kernels add up to their group's.
 // done is called once per event, when the event has ended.
 type sweep struct {
-	ev   *Events
+	ev   *attribution.Events
 	done func(i int32, exposed trace.Time)
 
 	running  []running // heap by end
@@ -39,7 +42,7 @@ func (s *sweep) add(i int32) {
 	start, dur := t.Start(id), t.Dur(id)
 	s.advance(start)
 	s.now = start
-	group := s.ev.group[t.NameOf(id)]
+	group := s.ev.Group(int(i))
 	n := s.slot(slot{event: i, group: group})
 	s.fifo = append(s.fifo, n)
 	if s.perGroup[group]++; s.perGroup[group] == 1 {

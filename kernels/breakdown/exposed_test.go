@@ -7,12 +7,13 @@ import (
 	"testing"
 	"time"
 
+	"tokprof/kernels/attribution"
 	"tokprof/trace"
 )
 
 // exposedOracle judges every elementary interval on its own: where only one
 // group runs, the time goes to the event that started first.
-func exposedOracle(ev *Events, events []int32) map[int32]trace.Time {
+func exposedOracle(ev *attribution.Events, events []int32) map[int32]trace.Time {
 	t := ev.Trace
 	start := func(i int32) trace.Time { return t.Start(t.GPU()[i]) }
 	end := func(i int32) trace.Time { return start(i) + t.Dur(t.GPU()[i]) }
@@ -40,7 +41,7 @@ func exposedOracle(ev *Events, events []int32) map[int32]trace.Time {
 	return out
 }
 
-func runSweep(ev *Events, events []int32) map[int32]trace.Time {
+func runSweep(ev *attribution.Events, events []int32) map[int32]trace.Time {
 	got := map[int32]trace.Time{}
 	sw := &sweep{ev: ev, done: func(i int32, e trace.Time) { got[i] += e }}
 	for _, i := range events {
@@ -50,7 +51,7 @@ func runSweep(ev *Events, events []int32) map[int32]trace.Time {
 	return got
 }
 
-func union(ev *Events, events []int32) (busy trace.Time) {
+func union(ev *attribution.Events, events []int32) (busy trace.Time) {
 	last := trace.Time(-1 << 62)
 	for _, i := range events {
 		id := ev.Trace.GPU()[i]
@@ -72,7 +73,7 @@ func TestExposedEqualsOracle(t *testing.T) {
 	for device := range 400 {
 		groups := 1 + rng.Intn(len(names))
 		for range 1 + rng.Intn(14) {
-			s.gpu(names[rng.Intn(groups)], device, 7+rng.Intn(4), rng.Intn(20), rng.Intn(12), 0)
+			s.GPU(names[rng.Intn(groups)], device, 7+rng.Intn(4), rng.Intn(20), rng.Intn(12), 0)
 		}
 	}
 	ev := s.events(t)
@@ -101,7 +102,7 @@ func TestExposedEqualsOracle(t *testing.T) {
 func TestExposedIsWholeWithoutOverlap(t *testing.T) {
 	s := &script{}
 	for i := range 100 {
-		s.gpu([]string{gemmName, commName, normName}[i%3], 0, 7+i%2, i*10, 10, 0)
+		s.GPU([]string{gemmName, commName, normName}[i%3], 0, 7+i%2, i*10, 10, 0)
 	}
 	ev := s.events(t)
 	for i, e := range runSweep(ev, devices(ev.Trace)[0].events) {
@@ -125,7 +126,7 @@ func TestExposedOfACrowdIsFast(t *testing.T) {
 	for _, shape := range shapes {
 		for i := range n {
 			start, dur := shape(i)
-			s.gpu([]string{gemmName, commName}[i*3/n%2], device, 7, start, dur, 0)
+			s.GPU([]string{gemmName, commName}[i*3/n%2], device, 7, start, dur, 0)
 		}
 		device++
 	}

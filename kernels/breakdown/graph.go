@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"slices"
 
+	"tokprof/kernels/attribution"
 	"tokprof/trace"
 )
 
@@ -23,15 +24,15 @@ type Graph struct {
 // findGraphs groups graph launches by the names of the events they own. Stream
 // numbers differ from replay to replay, so streams are taken in the order of
 // their first event.
-func findGraphs(ev *Events) []Graph {
+func findGraphs(ev *attribution.Events) []Graph {
 	t := ev.Trace
 	bySig := map[uint64]*Graph{}
 	first := map[uint64][][]uint32{}
-	for c := range ev.calls {
-		if !ev.calls[c].graph {
+	for c := range ev.Calls {
+		if !ev.Calls[c].Graph {
 			continue
 		}
-		names, dur := ev.replay(c)
+		names, dur := replay(ev, c)
 		h := fnv.New64a()
 		for _, stream := range names {
 			for _, n := range stream {
@@ -42,7 +43,7 @@ func findGraphs(ev *Events) []Graph {
 		sig := h.Sum64()
 		g := bySig[sig]
 		if g == nil {
-			g = &Graph{Signature: nameHash(t, names), Events: int64(ev.calls[c].count)}
+			g = &Graph{Signature: nameHash(t, names), Events: int64(ev.Calls[c].Count)}
 			bySig[sig], first[sig] = g, names
 		}
 		g.Replays++
@@ -85,10 +86,10 @@ func goesOn(whole, short [][]uint32) bool {
 }
 
 // replay lists a call's events by stream (streams by first event), as name ids.
-func (ev *Events) replay(c int) (names [][]uint32, dur trace.Time) {
+func replay(ev *attribution.Events, c int) (names [][]uint32, dur trace.Time) {
 	t := ev.Trace
 	rank := map[trace.TrackID]int{}
-	for _, i := range ev.events(c) {
+	for _, i := range ev.OfCall(c) {
 		id := t.GPU()[i]
 		n, ok := rank[t.TrackOf(id)]
 		if !ok {

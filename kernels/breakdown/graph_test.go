@@ -8,10 +8,10 @@ import (
 // replay adds one replay: names by stream, streams starting one after the
 // other and running side by side.
 func (s *script) replay(at int, streams ...[]string) {
-	c := s.call("cudaGraphLaunch", at, 5)
+	c := s.Call("cudaGraphLaunch", at, 5)
 	for n, names := range streams {
 		for i, name := range names {
-			s.gpu(name, 0, 7+n+at%5, at+10+i*10+n*3, 5, c)
+			s.GPU(name, 0, 7+n+at%5, at+10+i*10+n*3, 5, c)
 		}
 	}
 }
@@ -91,7 +91,7 @@ func TestGraphs(t *testing.T) {
 // TestSignaturesAreEqualAcrossFiles: name ids differ from file to file.
 func TestSignaturesAreEqualAcrossFiles(t *testing.T) {
 	a, b := &script{}, &script{}
-	b.launch("void first()", 0, 5, 1)
+	b.Launch("void first()", 0, 5, 1)
 	a.replay(1000, layers(60))
 	b.replay(1000, layers(60))
 	b.replay(2000, layers(59))

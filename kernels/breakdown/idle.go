@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"slices"
 	"sort"
+	"strings"
 
+	"tokprof/kernels/attribution"
 	"tokprof/trace"
 )
 
@@ -113,10 +115,10 @@ type hostTimes struct {
 	recorded span  // first to last host event
 }
 
-func newHostTimes(ev *Events) *hostTimes {
+func newHostTimes(ev *attribution.Events) *hostTimes {
 	t := ev.Trace
 	h := &hostTimes{sync: map[trace.TrackID]spans{}, running: runningSpans(ev.Steps)}
-	blocking, profiler := newNameTest(t, isBlocking), newNameTest(t, isProfilerWork)
+	blocking, profiler := attribution.NewNameTest(t, isBlocking), attribution.NewNameTest(t, isProfilerWork)
 	h.recorded = span{1<<63 - 1, -1 << 63}
 	t.Each(func(id trace.EventID, k trace.Kind) {
 		switch k {
@@ -124,12 +126,12 @@ func newHostTimes(ev *Events) *hostTimes {
 			h.recorded.include(span{t.Start(id), t.Start(id) + t.Dur(id)})
 		case trace.Launch:
 			h.recorded.include(span{t.Start(id), t.Start(id) + t.Dur(id)})
-			if blocking.holds(id) {
+			if blocking.Holds(id) {
 				tr := t.TrackOf(id)
 				h.sync[tr] = append(h.sync[tr], span{t.Start(id), t.Start(id) + t.Dur(id)})
 			}
 		case trace.Overhead:
-			if profiler.holds(id) {
+			if profiler.Holds(id) {
 				h.profiler = append(h.profiler, span{t.Start(id), t.Start(id) + t.Dur(id)})
 			}
 		}
@@ -145,7 +147,7 @@ func newHostTimes(ev *Events) *hostTimes {
 // launched nothing on an idle engine are not work. What was launched just
 // before the first annotation, or ran after the last, belongs to a step that
 // the file shows in part.
-func runningSpans(steps []Step) spans {
+func runningSpans(steps []attribution.Step) spans {
 	if len(steps) == 0 {
 		return nil
 	}
@@ -168,26 +170,29 @@ func runningSpans(steps []Step) spans {
 	return out
 }
 
-// nameTest asks a question once per distinct name.
-type nameTest struct {
-	t     *trace.Trace
-	test  func(string) bool
-	known []int8 // by trace.NameID: 0 not asked, 1 no, 2 yes
-}
-
-func newNameTest(t *trace.Trace, test func(string) bool) *nameTest {
-	return &nameTest{t, test, make([]int8, t.Names())}
-}
-
-func (n *nameTest) holds(id trace.EventID) bool {
-	k := &n.known[n.t.NameOf(id)]
-	if *k == 0 {
-		*k = 1
-		if n.test(n.t.Name(n.t.NameOf(id))) {
-			*k = 2
+// isBlocking says whether a host call returns only when the GPU has caught up.
+func isBlocking(name string) bool {
+	if strings.Contains(name, "Async") || strings.Contains(name, "Graph") {
+		return false
+	}
+	for _, s := range []string{"DeviceSynchronize", "StreamSynchronize", "EventSynchronize", "CtxSynchronize", "Memcpy"} {
+		if strings.Contains(name, s) {
+			return true
 		}
 	}
-	return *k == 2
+	return false
+}
+
+// isProfilerWork says whether an overhead row is work that the profiler made.
+// The same category holds the driver's own (lazy loading, its compiler, a full
+// command buffer), which an unprofiled server pays too.
+func isProfilerWork(name string) bool {
+	for _, s := range []string{"Buffer Flush", "Instrumentation", "Resource", "Activity Buffer", "Activity Init"} {
+		if strings.Contains(name, s) {
+			return true
+		}
+	}
+	return false
 }
 
 // Outside splits a stretch before a device's first or after its last event: in
@@ -207,7 +212,7 @@ func (r *Rank) Outside(from, to trace.Time) (noStep, unknown trace.Time) {
 type idler struct {
 	phase   trace.Phase // of the step that was last at work: a gap counts for it
 	byPhase [numPhases][numCauses]trace.Time
-	ev      *Events
+	ev      *attribution.Events
 	host    *hostTimes
 	idle    [numCauses]Idle
 	parts   [3][]span // scratch
@@ -219,17 +224,17 @@ func (d *idler) gap(from, to trace.Time, next int32) {
 	if to <= from {
 		return
 	}
-	c := d.ev.callOf[next]
+	c := d.ev.CallOf(int(next))
 	switch {
 	case to-from <= shortGap:
 		d.add(ShortGap, to-from)
 	case c < 0:
 		d.waitForHost(from, to, UnknownCause, nil)
-	case d.ev.calls[c].first != next:
+	case d.ev.Calls[c].First != next:
 		// Inside one graph replay: the launch was long since done.
 		d.add(Dependency, to-from)
 	default:
-		d.launched(from, to, d.ev.calls[c].launch)
+		d.launched(from, to, d.ev.Calls[c].Launch)
 	}
 }
 

@@ -3,6 +3,7 @@ package breakdown
 import (
 	"slices"
 
+	"tokprof/kernels/attribution"
 	"tokprof/trace"
 )
 
@@ -23,36 +24,36 @@ type Launches struct {
 }
 
 // launches measures the calls that own events of one device.
-func launches(ev *Events, de deviceEvents) Launches {
+func launches(ev *attribution.Events, de deviceEvents) Launches {
 	t := ev.Trace
 	var l Launches
 	for _, i := range de.events {
 		id := t.GPU()[i]
-		if d := t.Dur(id); d < ShortKernel && ev.kernel[t.NameOf(id)] {
+		if d := t.Dur(id); d < ShortKernel && ev.IsKernel(int(i)) {
 			l.Short++
 			l.ShortTime += d
 		}
-		c := ev.callOf[i]
+		c := ev.CallOf(int(i))
 		if c < 0 {
 			l.WithoutLaunch++
 			continue
 		}
-		call := &ev.calls[c]
-		if call.graph {
+		call := &ev.Calls[c]
+		if call.Graph {
 			l.GraphEvents++
 		}
-		if call.first == i {
+		if call.First == i {
 			l.Calls++
-			if call.graph {
+			if call.Graph {
 				l.GraphCalls++
 			}
 		}
 	}
 	a, b := make([]trace.Time, 0, l.Calls), make([]trace.Time, 0, l.Calls)
-	a, b = owned(ev, de, a, b, func(c *call) (trace.Time, trace.Time) { return t.Start(c.launch), c.end })
+	a, b = owned(ev, de, a, b, func(c *attribution.Call) (trace.Time, trace.Time) { return t.Start(c.Launch), c.End })
 	l.DepthSum, l.DepthMax = depth(a, b)
-	a, b = owned(ev, de, a[:0], b[:0], func(c *call) (trace.Time, trace.Time) {
-		return t.Start(t.GPU()[c.first]) - t.Start(c.launch), t.Dur(c.launch)
+	a, b = owned(ev, de, a[:0], b[:0], func(c *attribution.Call) (trace.Time, trace.Time) {
+		return t.Start(t.GPU()[c.First]) - t.Start(c.Launch), t.Dur(c.Launch)
 	})
 	slices.Sort(a)
 	slices.Sort(b)
@@ -61,10 +62,10 @@ func launches(ev *Events, de deviceEvents) Launches {
 }
 
 // owned appends two times of every call whose first event is on the device.
-func owned(ev *Events, de deviceEvents, a, b []trace.Time, times func(*call) (trace.Time, trace.Time)) (_, _ []trace.Time) {
+func owned(ev *attribution.Events, de deviceEvents, a, b []trace.Time, times func(*attribution.Call) (trace.Time, trace.Time)) (_, _ []trace.Time) {
 	for _, i := range de.events {
-		if c := ev.callOf[i]; c >= 0 && ev.calls[c].first == i {
-			x, y := times(&ev.calls[c])
+		if c := ev.CallOf(int(i)); c >= 0 && ev.Calls[c].First == i {
+			x, y := times(&ev.Calls[c])
 			a, b = append(a, x), append(b, y)
 		}
 	}
@@ -89,20 +90,20 @@ func depth(starts, ends []trace.Time) (sum, deepest int64) {
 
 // unanswered counts submitting calls that own no GPU event, and returns the
 // start of the last submitting call.
-func unanswered(ev *Events) (n int64, last trace.Time) {
+func unanswered(ev *attribution.Events) (n int64, last trace.Time) {
 	t := ev.Trace
-	submit := newNameTest(t, isSubmit)
+	submit := attribution.NewNameTest(t, attribution.IsSubmit)
 	next := 0
 	t.Each(func(id trace.EventID, k trace.Kind) {
 		if k != trace.Launch {
 			return
 		}
-		for next < len(ev.calls) && ev.calls[next].launch < id {
+		for next < len(ev.Calls) && ev.Calls[next].Launch < id {
 			next++
 		}
-		if submit.holds(id) {
+		if submit.Holds(id) {
 			last = max(last, t.Start(id))
-			if next == len(ev.calls) || ev.calls[next].launch != id {
+			if next == len(ev.Calls) || ev.Calls[next].Launch != id {
 				n++
 			}
 		}

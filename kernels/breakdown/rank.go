@@ -1,3 +1,7 @@
+// Package breakdown says how the GPU time of one trace adds up: by step, phase,
+// category, stack, stream and cause of idleness. It keeps sums of a trace's
+// events as kernels/attribution knows them, so that ranks can be reduced one at
+// a time. It judges nothing and draws nothing. Times are nanoseconds.
 package breakdown
 
 import (
@@ -5,6 +9,7 @@ import (
 	"slices"
 
 	"tokprof/kernels"
+	"tokprof/kernels/attribution"
 	"tokprof/kernels/role"
 	"tokprof/trace"
 )
@@ -20,15 +25,15 @@ type Rank struct {
 	Devices  []Device
 	Streams  []Stream
 	Kernels  []Kernel
-	Frames   []Frame
+	Frames   []attribution.Frame
 	Cells    []Cell
 	Copies   []Copy
-	Steps    []Step
+	Steps    []attribution.Step
 	StepSums []StepSum
 	Layers   []LayerSum
 	Graphs   []Graph
 	Excerpts []Excerpt
-	Captured *Captured // of a graph-capture trace
+	Captured *attribution.Captured // of a graph-capture trace
 	Shapes   []ShapeSum
 	Weights  []WeightSeen
 	// Collectives, by step and order in it; those outside steps come first.
@@ -90,8 +95,8 @@ type Cell struct {
 	Phase    trace.Phase
 	Graph    bool
 	Role     role.Role
-	Prov     Provenance
-	Part     Part
+	Prov     attribution.Provenance
+	Part     attribution.Part
 	Time     trace.Time
 	Exposed  trace.Time
 	Launches int64
@@ -111,7 +116,7 @@ type Copy struct {
 // StepSum is the time of one role, or of what has none, in one part and step.
 type StepSum struct {
 	Step int32
-	Part Part
+	Part attribution.Part
 	Role role.Role
 	Time trace.Time
 }
@@ -121,7 +126,7 @@ type LayerSum struct {
 	Phase trace.Phase
 	Layer int
 	Kind  role.LayerKind
-	Part  Part
+	Part  attribution.Part
 	Time  trace.Time
 	Steps int64 // in which the layer ran
 }
@@ -134,22 +139,22 @@ type Options struct {
 	// Like are excerpts of ranks reduced before: of steps that ran at the same
 	// time, the same one is kept.
 	Like     []Excerpt
-	Evidence Evidence
+	Evidence attribution.Evidence
 }
 
 // Reduce adds up one trace.
 func Reduce(t *trace.Trace, c *kernels.Classifier, o Options) *Rank {
-	ev := NewEvents(t, c, o.Evidence)
+	ev := attribution.NewEvents(t, c, o.Evidence)
 	r := &Rank{Info: t.Info, GPUName: t.GPUName(), Role: roleOf(ev), Steps: ev.Steps}
 	r.Ambiguous, r.AmbiguousPids = t.AmbiguousLaunches()
 	if r.Role == GraphCapture {
-		r.Captured = ReadCaptured(t)
+		r.Captured = attribution.ReadCaptured(t)
 	}
 	if len(t.GPU()) == 0 {
 		return r
 	}
 	r.Disagreements, r.Landmarks = ev.Disagreements, ev.Landmarks
-	u := newSums(ev, r, ev.stacks)
+	u := newSums(ev, r, ev.Stacks)
 	r.host = newHostTimes(ev)
 	for _, device := range devices(t) {
 		u.device(device, r.host)

@@ -3,6 +3,7 @@ package breakdown
 import (
 	"strings"
 
+	"tokprof/kernels/attribution"
 	"tokprof/trace"
 )
 
@@ -20,7 +21,7 @@ func (r Role) String() string { return [...]string{"gpu", "frontend", "graph_cap
 
 // roleOf judges by content, then by name. A capture trace is known by its
 // stream-capture calls and by replaying nothing; a front end has no GPU event.
-func roleOf(ev *Events) Role {
+func roleOf(ev *attribution.Events) Role {
 	t := ev.Trace
 	if len(t.GPU()) == 0 {
 		return Frontend
@@ -30,8 +31,8 @@ func roleOf(ev *Events) Role {
 		name := t.Name(trace.NameID(n))
 		capturing = capturing || strings.Contains(name, "StreamEndCapture")
 	}
-	for _, c := range ev.calls {
-		replays = replays || c.graph
+	for _, c := range ev.Calls {
+		replays = replays || c.Graph
 	}
 	if capturing && !replays || trace.ParseFileName(t.Info.Name).Capture && capturing {
 		return GraphCapture

@@ -4,24 +4,26 @@ import (
 	"cmp"
 	"slices"
 
+	"tokprof/kernels"
+	"tokprof/kernels/attribution"
 	"tokprof/kernels/role"
 	"tokprof/trace"
 )
 
 // sums adds events up into a Rank.
 type sums struct {
-	ev *Events
+	ev *attribution.Events
 	r  *Rank
-	s  *stacks
+	s  *attribution.Stacks
 
 	kernelOf []int32   // by trace.NameID, -1 before its first event
 	durs     []lengths // by kernel
 	cells    map[cellKey]int32
-	last     []lastCell                          // by trace.NameID
-	streams  []*Stream                           // by trace.TrackID
-	steps    []*[numParts][role.Count]trace.Time // by step
-	layers   []layerSum                          // by phase, layer and part
-	perPhase int                                 // layers of one phase in layers
+	last     []lastCell                                       // by trace.NameID
+	streams  []*Stream                                        // by trace.TrackID
+	steps    []*[attribution.PartCount][role.Count]trace.Time // by step
+	layers   []layerSum                                       // by phase, layer and part
+	perPhase int                                              // layers of one phase in layers
 	copies   map[int32]*Copy
 	nodes    map[leafKey]int32
 	comm     []Collective
@@ -36,8 +38,8 @@ type cellKey struct {
 	phase trace.Phase
 	graph bool
 	role  role.Role
-	prov  Provenance
-	part  Part
+	prov  attribution.Provenance
+	part  attribution.Part
 	kind  role.LayerKind
 }
 
@@ -81,23 +83,21 @@ type leafKey struct {
 	phase trace.Phase
 	kind  role.LayerKind
 	role  role.Role
-	cat   uint16
+	cat   kernels.Category
 }
 
-func newSums(ev *Events, r *Rank, s *stacks) *sums {
+func newSums(ev *attribution.Events, r *Rank, s *attribution.Stacks) *sums {
 	u := &sums{
 		ev: ev, r: r, s: s,
 		kernelOf: make([]int32, ev.Trace.Names()), last: make([]lastCell, ev.Trace.Names()),
-		streams: make([]*Stream, ev.Trace.Tracks()), steps: make([]*[numParts][role.Count]trace.Time, len(ev.Steps)),
+		streams: make([]*Stream, ev.Trace.Tracks()), steps: make([]*[attribution.PartCount][role.Count]trace.Time, len(ev.Steps)),
 		cells: map[cellKey]int32{}, copies: map[int32]*Copy{}, nodes: map[leafKey]int32{},
 	}
 	for i := range u.kernelOf {
 		u.kernelOf[i] = -1
 	}
-	for i := range ev.known {
-		u.perPhase = max(u.perPhase, int(ev.known[i].Layer)+1)
-	}
-	u.layers = make([]layerSum, numPhases*u.perPhase*int(numParts))
+	u.perPhase = ev.Layers()
+	u.layers = make([]layerSum, numPhases*u.perPhase*int(attribution.PartCount))
 	for i := range u.layers {
 		u.layers[i].last = -1
 	}
@@ -143,7 +143,7 @@ func (u *sums) add(i int32, exposed trace.Time) {
 	c.Launches++
 	u.durs[c.Kernel].add(e.Dur)
 	if u.r.Kernels[c.Kernel].Match.Group == "comm" {
-		u.comm = append(u.comm, Collective{Step: u.ev.stepOf[i], Kernel: c.Kernel, Start: e.Start, Dur: e.Dur, Exposed: exposed})
+		u.comm = append(u.comm, Collective{Step: int32(u.ev.StepOf(int(i))), Kernel: c.Kernel, Start: e.Start, Dur: e.Dur, Exposed: exposed})
 	}
 	u.byStep(i, e.Dur)
 	u.stream(e)
@@ -154,13 +154,13 @@ func (u *sums) add(i int32, exposed trace.Time) {
 
 // cell finds or makes the cell of an event.
 func (u *sums) cell(i int32, e trace.Event) int32 {
-	known := &u.ev.known[i]
+	known := u.ev.Known(int(i))
 	k := cellKey{
 		base: -1, name: e.Name, track: e.Track, phase: u.ev.Phase(int(i)),
 		role: known.Role, prov: known.Provenance, part: known.Part, kind: known.Kind,
 	}
-	if c := u.ev.callOf[i]; c >= 0 {
-		k.base, k.graph = u.ev.calls[c].node, u.ev.calls[c].graph
+	if c := u.ev.CallOf(int(i)); c >= 0 {
+		k.base, k.graph = u.ev.Calls[c].Node, u.ev.Calls[c].Graph
 	}
 	last := &u.last[e.Name]
 	if last.ok && last.key == k {
@@ -172,7 +172,7 @@ func (u *sums) cell(i int32, e trace.Event) int32 {
 		u.cells[k] = n
 		tr := u.ev.Trace.Track(e.Track)
 		u.r.Cells = append(u.r.Cells, Cell{
-			Node: u.leaf(k, u.ev.category[e.Name]), Kernel: u.kernel(e),
+			Node: u.leaf(k, u.ev.Match(int(i)).Category), Kernel: u.kernel(i, e),
 			Device: tr.Device, Stream: tr.Stream, Phase: k.phase, Graph: k.graph,
 			Role: k.role, Prov: k.prov, Part: k.part,
 		})
@@ -181,7 +181,7 @@ func (u *sums) cell(i int32, e trace.Event) int32 {
 	return n
 }
 
-func (u *sums) kernel(e trace.Event) int32 {
+func (u *sums) kernel(i int32, e trace.Event) int32 {
 	if n := u.kernelOf[e.Name]; n >= 0 {
 		return n
 	}
@@ -189,7 +189,7 @@ func (u *sums) kernel(e trace.Event) int32 {
 	u.kernelOf[e.Name] = n
 	u.durs = append(u.durs, lengths{})
 	u.r.Kernels = append(u.r.Kernels, Kernel{
-		Name: u.ev.Trace.Name(e.Name), Match: u.ev.match[e.Name], Copy: e.Kind != trace.Kernel,
+		Name: u.ev.Trace.Name(e.Name), Match: u.ev.Match(int(i)), Copy: e.Kind != trace.Kernel,
 	})
 	return n
 }
@@ -198,7 +198,7 @@ func (u *sums) kernel(e trace.Event) int32 {
 // where they say what the kernel is for; below a graph launch, which hides
 // that, and without host frames, phase, layer kind, and role or category stand
 // in.
-func (u *sums) leaf(c cellKey, cat uint16) int32 {
+func (u *sums) leaf(c cellKey, cat kernels.Category) int32 {
 	if c.base >= 0 && !c.graph {
 		return c.base
 	}
@@ -208,14 +208,14 @@ func (u *sums) leaf(c cellKey, cat uint16) int32 {
 	}
 	parent := c.base
 	if c.base < 0 {
-		parent = u.s.node(Frame{Parent: 0, Kind: FramePhase, Name: c.phase.String()})
+		parent = u.s.Node(attribution.Frame{Parent: 0, Kind: attribution.FramePhase, Name: c.phase.String()})
 	}
-	parent = u.s.node(Frame{Parent: parent, Kind: FrameCategory, Name: layerFrame(c.kind)})
+	parent = u.s.Node(attribution.Frame{Parent: parent, Kind: attribution.FrameCategory, Name: layerFrame(c.kind)})
 	name := c.role.String()
 	if name == "" {
-		name = u.ev.categories[cat].String()
+		name = cat.String()
 	}
-	n := u.s.node(Frame{Parent: parent, Kind: FrameCategory, Name: name})
+	n := u.s.Node(attribution.Frame{Parent: parent, Kind: attribution.FrameCategory, Name: name})
 	u.nodes[k] = n
 	return n
 }
@@ -232,13 +232,13 @@ func layerFrame(k role.LayerKind) string {
 
 // byStep books an event's time on its step and layer.
 func (u *sums) byStep(i int32, dur trace.Time) {
-	s := u.ev.stepOf[i]
+	s := int32(u.ev.StepOf(int(i)))
 	if s < 0 {
 		return
 	}
-	known := &u.ev.known[i]
+	known := u.ev.Known(int(i))
 	if u.steps[s] == nil {
-		u.steps[s] = new([numParts][role.Count]trace.Time)
+		u.steps[s] = new([attribution.PartCount][role.Count]trace.Time)
 	}
 	u.steps[s][known.Part][known.Role] += dur
 	if known.Layer < 0 {
@@ -253,8 +253,8 @@ func (u *sums) byStep(i int32, dur trace.Time) {
 	}
 }
 
-func (u *sums) layer(p trace.Phase, layer int, part Part) *layerSum {
-	return &u.layers[(int(p)*u.perPhase+layer)*int(numParts)+int(part)]
+func (u *sums) layer(p trace.Phase, layer int, part attribution.Part) *layerSum {
+	return &u.layers[(int(p)*u.perPhase+layer)*int(attribution.PartCount)+int(part)]
 }
 
 const numPhases = int(trace.Dummy) + 1
@@ -291,7 +291,7 @@ func (u *sums) copy(e trace.Event, kernel int32) {
 
 // finish sorts what was gathered into the rank.
 func (u *sums) finish() {
-	u.r.Frames = u.s.frames
+	u.r.Frames = u.s.Frames()
 	for i := range u.r.Kernels {
 		u.r.Kernels[i].Durs = u.durs[i].count()
 		u.durs[i] = lengths{}
@@ -319,7 +319,7 @@ func (u *sums) stepSums() {
 		if times == nil {
 			continue
 		}
-		for part := range numParts {
+		for part := range attribution.PartCount {
 			for r := range role.Count {
 				if d := times[part][r]; d > 0 {
 					u.r.StepSums = append(u.r.StepSums, StepSum{int32(n), part, r, d})
@@ -329,7 +329,7 @@ func (u *sums) stepSums() {
 	}
 	for p := range numPhases {
 		for layer := range u.perPhase {
-			for part := range numParts {
+			for part := range attribution.PartCount {
 				if l := u.layer(trace.Phase(p), layer, part); l.steps > 0 {
 					u.r.Layers = append(u.r.Layers, LayerSum{trace.Phase(p), layer, l.kind, part, l.time, l.steps})
 				}

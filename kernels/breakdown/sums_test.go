@@ -1,6 +1,7 @@
 package breakdown
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"tokprof/kernels/attribution"
+	"tokprof/kernels/attribution/tracescript"
 	"tokprof/trace"
 	"tokprof/trace/synth"
 )
@@ -17,7 +20,7 @@ import (
 func checkSums(t *testing.T, tr *trace.Trace, r *Rank) {
 	t.Helper()
 	var sum, busy trace.Time
-	ev := NewEvents(tr, classifier(t), Evidence{})
+	ev := attribution.NewEvents(tr, classifier(t), attribution.Evidence{})
 	for _, id := range tr.GPU() {
 		sum += tr.Dur(id)
 	}
@@ -72,7 +75,7 @@ func checkSums(t *testing.T, tr *trace.Trace, r *Rank) {
 
 // checkSteps wants each step's categories to hold its events' time, and frames
 // to stand behind their parents.
-func checkSteps(t *testing.T, ev *Events, r *Rank) {
+func checkSteps(t *testing.T, ev *attribution.Events, r *Rank) {
 	t.Helper()
 	perStep := make([]trace.Time, len(r.Steps))
 	for i, id := range ev.Trace.GPU() {
@@ -96,7 +99,7 @@ func checkSteps(t *testing.T, ev *Events, r *Rank) {
 }
 
 // checkExposed sweeps the device once more, counting groups at each edge.
-func checkExposed(t *testing.T, ev *Events, r *Rank, d Device, own []int32) {
+func checkExposed(t *testing.T, ev *attribution.Events, r *Rank, d Device, own []int32) {
 	t.Helper()
 	type edge struct {
 		at    trace.Time
@@ -169,10 +172,25 @@ func checkCopies(t *testing.T, tr *trace.Trace, r *Rank) {
 func TestSumsOfFixtures(t *testing.T) {
 	for _, path := range fixtureFiles(t) {
 		t.Run(fixtureName(path), func(t *testing.T) {
-			tr := open1(t, path)
+			tr := tracescript.OpenFile(t, path)
 			checkSums(t, tr, Reduce(tr, classifier(t), Options{ExcerptTo: -1}))
 		})
 	}
+}
+
+// synthTrace opens a generated trace of a few steps.
+func synthTrace(t testing.TB, o synth.Options) (*trace.Trace, synth.Stats) {
+	t.Helper()
+	var text bytes.Buffer
+	st, err := synth.Write(&text, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "rank0.1700000000000000000.pt.trace.json")
+	if err := os.WriteFile(path, text.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return tracescript.OpenFile(t, path), st
 }
 
 func TestSumsOfSynth(t *testing.T) {
@@ -211,34 +229,85 @@ func TestSumsOfRandom(t *testing.T) {
 	s := &script{}
 	for i := range 400 {
 		if i%50 == 7 {
-			s.step(decodeStep, i*900, 3000)
+			s.Step(decodeStep, i*900, 3000)
 		}
-		c := s.callOn([]string{"cudaLaunchKernel", "cudaGraphLaunch"}[i%9/8], 10, 1+i%2, i*1000, 900)
+		c := s.CallOn([]string{"cudaLaunchKernel", "cudaGraphLaunch"}[i%9/8], 10, 1+i%2, i*1000, 900)
 		for n := range 1 + i%9/8*3 {
-			s.gpu([]string{gemmName, commName, normName, copyName}[(i*7+n)%4], i%2, 7+n+i%3, i*1000+500+i*i%1700, i*37%2900, c*(1-i%13/12))
+			s.GPU([]string{gemmName, commName, normName, copyName}[(i*7+n)%4], i%2, 7+n+i%3, i*1000+500+i*i%1700, i*37%2900, c*(1-i%13/12))
 		}
 	}
-	tr := s.open(t)
+	tr := s.Open(t)
 	checkSums(t, tr, Reduce(tr, classifier(t), Options{ExcerptTo: -1}))
 }
 
 // TestExtentOnAClockFromZero: moment 0 is a moment like others.
 func TestExtentOnAClockFromZero(t *testing.T) {
 	s := &script{}
-	s.gpu(gemmName, 0, 7, 0, 5, 0)
-	s.gpu(gemmName, 1, 7, 3, 9, 0)
+	s.GPU(gemmName, 0, 7, 0, 5, 0)
+	s.GPU(gemmName, 1, 7, 3, 9, 0)
 	path := filepath.Join(t.TempDir(), "trace.json")
-	if err := os.WriteFile(path, []byte(strings.Replace(s.text(), fmt.Sprint(base), "0", 1)), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(strings.Replace(s.Text(), fmt.Sprint(base), "0", 1)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if r := Reduce(open1(t, path), classifier(t), Options{ExcerptTo: -1}); r.Start != 0 || r.End != 12 {
+	if r := Reduce(tracescript.OpenFile(t, path), classifier(t), Options{ExcerptTo: -1}); r.Start != 0 || r.End != 12 {
 		t.Errorf("from %d to %d, want 0 to 12", r.Start, r.End)
+	}
+}
+
+// TestStepSumsAddUp wants each step's parts to hold its events' durations.
+func TestStepSumsAddUp(t *testing.T) {
+	s := &script{}
+	s.Step(decodeStep, 0, 100)
+	s.Step(decodeStep, 1000, 100)
+	s.Launch(gemmName, 10, 100, 7)
+	s.Launch(normName, 20, 110, 5)
+	s.Launch(gemmName, 30, 120, 3)
+	s.Launch(commName, 1010, 1100, 11)
+	r := s.reduce(t)
+	got := map[string]trace.Time{}
+	for _, x := range r.StepSums {
+		got[fmt.Sprint(x.Step, " ", x.Part)] += x.Time
+	}
+	want := map[string]trace.Time{"0 unattributed": 10, "0 other": 5, "1 comm": 11}
+	if len(got) != len(want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	for k, d := range want {
+		if got[k] != d {
+			t.Errorf("%s: %d, want %d", k, got[k], d)
+		}
+	}
+	if !slices.IsSortedFunc(r.StepSums, func(a, b StepSum) int { return int(a.Step - b.Step) }) {
+		t.Errorf("not by step: %v", r.StepSums)
+	}
+}
+
+// TestHidingTakesNoTime: hidden kernels stay in every sum.
+func TestHidingTakesNoTime(t *testing.T) {
+	s := &script{}
+	s.Step(decodeStep, 0, 1000*µs)
+	s.Pass(10*µs, 7, "e "+strings.Repeat("n g k a g n g f g ", 4))
+	tr := s.Open(t)
+	want := Reduce(tr, classifier(t), Options{ExcerptTo: -1}).Devices[0].Sum
+	for _, h := range []string{"", "norm", "activation", "random:50%"} {
+		hide, err := attribution.ParseHide(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := Reduce(tr, classifier(t), Options{ExcerptTo: -1, Evidence: attribution.Evidence{Hide: hide}})
+		var sum trace.Time
+		for _, c := range r.Cells {
+			sum += c.Time
+		}
+		if r.Devices[0].Sum != want || sum != want {
+			t.Errorf("%s hidden: %d on the device, %d in cells, want %d", h, r.Devices[0].Sum, sum, want)
+		}
 	}
 }
 
 // TestReduceIsDeterministic: maps must not show.
 func TestReduceIsDeterministic(t *testing.T) {
-	tr := open1(t, fixtureFiles(t)[0])
+	tr := tracescript.OpenFile(t, fixtureFiles(t)[0])
 	a, b := Reduce(tr, classifier(t), Options{ExcerptTo: -1}), Reduce(tr, classifier(t), Options{ExcerptTo: -1})
 	if !slices.Equal(a.Frames, b.Frames) || !slices.Equal(a.Cells, b.Cells) || !slices.Equal(a.StepSums, b.StepSums) || !slices.Equal(a.Graphs, b.Graphs) || !slices.Equal(a.Steps, b.Steps) {
 		t.Error("two readings of one trace differ")
@@ -261,15 +330,23 @@ func TestRoles(t *testing.T) {
 		{"llama-16l-tp2/graph_capture_*", GraphCapture},
 		{"llama-16l-tp2/rank0*.trace.json.gz", GPURank},
 	} {
-		if r := Reduce(open1(t, one(test.pattern)), classifier(t), Options{ExcerptTo: -1}); r.Role != test.want {
+		if r := Reduce(tracescript.OpenFile(t, one(test.pattern)), classifier(t), Options{ExcerptTo: -1}); r.Role != test.want {
 			t.Errorf("%s is %s, want %s", test.pattern, r.Role, test.want)
 		}
 	}
 	// A server that captures a graph on demand goes on serving.
 	s := &script{}
-	s.call("cudaStreamEndCapture", 0, 5)
-	s.gpu(gemmName, 0, 7, 20, 5, s.call("cudaGraphLaunch", 10, 5))
+	s.Call("cudaStreamEndCapture", 0, 5)
+	s.GPU(gemmName, 0, 7, 20, 5, s.Call("cudaGraphLaunch", 10, 5))
 	if r := s.reduce(t); r.Role != GPURank {
 		t.Errorf("a rank that captured a graph and replays it is %s", r.Role)
+	}
+	// One that only captures says what its graphs hold.
+	s = &script{}
+	s.Call("cudaStreamBeginCapture", 200*µs, 2*µs)
+	s.Pass(210*µs, 7, "n g m")
+	s.Call("cudaStreamEndCapture", 300*µs, 2*µs)
+	if r := s.reduce(t); r.Role != GraphCapture || r.Captured == nil {
+		t.Errorf("a file of captures is %s", r.Role)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"tokprof/kernels/attribution"
 	"tokprof/kernels/role"
 	"tokprof/trace"
 )
@@ -29,7 +30,7 @@ type WeightSeen struct {
 // shapeSums adds up the products whose own launch recorded their shape, and
 // lists the weights seen by any evidence: a replay's batch may differ from its
 // capture's, its weights do not.
-func shapeSums(ev *Events) ([]ShapeSum, []WeightSeen) {
+func shapeSums(ev *attribution.Events) ([]ShapeSum, []WeightSeen) {
 	type key struct {
 		phase   trace.Phase
 		role    role.Role
@@ -38,22 +39,22 @@ func shapeSums(ev *Events) ([]ShapeSum, []WeightSeen) {
 	}
 	sums := map[key]*ShapeSum{}
 	weights := map[WeightSeen]bool{}
-	for _, s := range ev.shapes {
-		known := &ev.known[s.event]
+	for _, s := range ev.Shapes {
+		known := ev.Known(int(s.Event))
 		if known.Role == role.Unknown {
 			continue
 		}
 		weights[WeightSeen{known.Role, int(known.Layer), s.K, s.N}] = true
-		m := ev.Match(int(s.event))
-		if s.how != ByShape || m.Subgroup == "splitk_reduce" || m.Subgroup == "prologue" {
+		m := ev.Match(int(s.Event))
+		if s.How != attribution.ByShape || m.Subgroup == "splitk_reduce" || m.Subgroup == "prologue" {
 			continue
 		}
-		k := key{ev.Phase(int(s.event)), known.Role, s.M, s.K, s.N, s.ElemBytes}
+		k := key{ev.Phase(int(s.Event)), known.Role, s.M, s.K, s.N, s.ElemBytes}
 		if sums[k] == nil {
 			sums[k] = &ShapeSum{Phase: k.phase, Role: k.role, M: k.m, K: k.k, N: k.n, ElemBytes: k.elem}
 		}
 		sums[k].Count++
-		sums[k].Time += ev.Trace.Dur(ev.Trace.GPU()[s.event])
+		sums[k].Time += ev.Trace.Dur(ev.Trace.GPU()[s.Event])
 	}
 	list := make([]ShapeSum, 0, len(sums))
 	for _, s := range sums {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"tokprof/kernels"
+	"tokprof/kernels/attribution"
 	"tokprof/kernels/breakdown"
 	"tokprof/trace"
 )
@@ -117,11 +118,11 @@ func crafted(name string, rank, replica, world int, start, end trace.Time, devic
 	r := &breakdown.Rank{
 		Info:  trace.Info{Name: name, Rank: rank, Replica: replica, WorldSize: world, Epoch: true, SHA256: fmt.Sprint(name, rank, start)},
 		Start: start, End: end,
-		Frames: []breakdown.Frame{{Parent: -1}, {Kind: breakdown.FrameOp, Name: "aten::mm"}},
+		Frames: []attribution.Frame{{Parent: -1}, {Kind: attribution.FrameOp, Name: "aten::mm"}},
 		Kernels: []breakdown.Kernel{{
 			Name: "gemm()", Match: kernels.Match{Category: kernels.Category{Group: "gemm", Subgroup: "dense"}},
 		}},
-		Steps: []breakdown.Step{{
+		Steps: []attribution.Step{{
 			Label: trace.StepLabel{Phase: trace.Decode, Tokens: 8, Requests: 8}, Start: start, End: end,
 			First: start, Last: end, Busy: end - start, Launches: int64(len(devices)),
 		}},
@@ -254,10 +255,10 @@ func TestRanksOfOneWindowMerge(t *testing.T) {
 // one's, over steps that launched nothing.
 func TestStepPeriods(t *testing.T) {
 	r := crafted("a", 0, -1, 1, 0, 90, 0)
-	step := func(first, last trace.Time, n int64) breakdown.Step {
-		return breakdown.Step{Label: trace.StepLabel{Phase: trace.Decode}, Start: first - 50, First: first, Last: last, Launches: n}
+	step := func(first, last trace.Time, n int64) attribution.Step {
+		return attribution.Step{Label: trace.StepLabel{Phase: trace.Decode}, Start: first - 50, First: first, Last: last, Launches: n}
 	}
-	r.Steps = []breakdown.Step{step(10, 20, 1), {Label: trace.StepLabel{Phase: trace.Dummy}, Start: 25}, step(40, 60, 2), step(70, 90, 1)}
+	r.Steps = []attribution.Step{step(10, 20, 1), {Label: trace.StepLabel{Phase: trace.Dummy}, Start: 25}, step(40, 60, 2), step(70, 90, 1)}
 	got := ""
 	for _, s := range Build([]*breakdown.Rank{r}, Options{}).Analyses[0].Steps {
 		got += fmt.Sprintf("%d@%d+%d next %d; ", s.Index, s.StartUnixNS, s.DurNS, s.PeriodNS)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"tokprof/kernels"
+	"tokprof/kernels/attribution"
 	"tokprof/kernels/breakdown"
 	"tokprof/trace"
 )
@@ -23,7 +24,7 @@ type run struct {
 func reducing(rank, steps int, offset trace.Time, runs ...run) *breakdown.Rank {
 	r := &breakdown.Rank{
 		Info:   trace.Info{Name: fmt.Sprint("r", rank), Rank: rank, Replica: -1, WorldSize: 8, Epoch: true, SHA256: fmt.Sprint(rank)},
-		Frames: []breakdown.Frame{{Parent: -1}, {Kind: breakdown.FrameOp, Name: "op"}},
+		Frames: []attribution.Frame{{Parent: -1}, {Kind: attribution.FrameOp, Name: "op"}},
 		Start:  offset, End: offset + trace.Time(steps)*1000,
 	}
 	place := map[int32]int32{} // of the kernels that ran
@@ -38,7 +39,7 @@ func reducing(rank, steps int, offset trace.Time, runs ...run) *breakdown.Rank {
 	}
 	for n := range steps {
 		from := offset + trace.Time(n)*1000
-		r.Steps = append(r.Steps, breakdown.Step{
+		r.Steps = append(r.Steps, attribution.Step{
 			Name: fmt.Sprint("decode ", n), Label: trace.StepLabel{Phase: trace.Decode, Tokens: 8, Requests: 8}, Start: from, First: from, Last: from + 900, Launches: 1,
 		})
 	}
@@ -48,12 +49,12 @@ func reducing(rank, steps int, offset trace.Time, runs ...run) *breakdown.Rank {
 		phase := trace.NoPhase
 		if x.step >= 0 {
 			phase = trace.Decode
-			r.StepSums = append(r.StepSums, breakdown.StepSum{Step: x.step, Part: breakdown.PartComm, Time: x.dur})
+			r.StepSums = append(r.StepSums, breakdown.StepSum{Step: x.step, Part: attribution.PartComm, Time: x.dur})
 		}
 		r.Collectives = append(r.Collectives, breakdown.Collective{Step: x.step, Order: order[x.step], Kernel: x.kernel, Start: x.start, Dur: x.dur, Exposed: x.dur})
 		order[x.step]++
 		r.Kernels[x.kernel].Durs = r.Kernels[x.kernel].Durs.Merge(breakdown.Durations{{Dur: x.dur, Count: 1}})
-		r.Cells = append(r.Cells, breakdown.Cell{Node: 1, Kernel: x.kernel, Stream: 7, Phase: phase, Part: breakdown.PartComm, Time: x.dur, Exposed: x.dur, Launches: 1})
+		r.Cells = append(r.Cells, breakdown.Cell{Node: 1, Kernel: x.kernel, Stream: 7, Phase: phase, Part: attribution.PartComm, Time: x.dur, Exposed: x.dur, Launches: 1})
 		sum += x.dur
 	}
 	r.Devices = []breakdown.Device{{Busy: sum, Sum: sum, Events: int64(len(runs)), First: r.Start, Last: r.End}}
@@ -158,7 +159,7 @@ func checkSplit(t *testing.T, a *Analysis, ranks []*breakdown.Rank) {
 	perStep := map[[2]int]int64{}
 	for _, r := range ranks {
 		for _, c := range r.Cells {
-			if c.Part == breakdown.PartComm {
+			if c.Part == attribution.PartComm {
 				comm[c.Phase.String()] += int64(c.Time)
 				comm["all"] += int64(c.Time)
 			}

@@ -4,7 +4,7 @@
 // fractions 0–1.
 package document
 
-import "tokprof/kernels/breakdown"
+import "tokprof/kernels/attribution"
 
 // Schema names of the JSON objects.
 const (
@@ -349,20 +349,20 @@ type Stacks struct {
 
 // Frame is one node of the tree: its Parent is an index into Stacks.Nodes, -1
 // for the root.
-type Frame = breakdown.Frame
+type Frame = attribution.Frame
 
 // FrameKind says where a frame came from.
-type FrameKind = breakdown.FrameKind
+type FrameKind = attribution.FrameKind
 
 // Frame kinds.
 const (
-	FrameRoot     = breakdown.FrameRoot
-	FramePython   = breakdown.FramePython
-	FrameModule   = breakdown.FrameModule   // nn.Module
-	FrameOp       = breakdown.FrameOp       // framework operator
-	FrameRange    = breakdown.FrameRange    // annotation of the host
-	FramePhase    = breakdown.FramePhase    // phase of the step
-	FrameCategory = breakdown.FrameCategory // group or category, where host frames end
+	FrameRoot     = attribution.FrameRoot
+	FramePython   = attribution.FramePython
+	FrameModule   = attribution.FrameModule   // nn.Module
+	FrameOp       = attribution.FrameOp       // framework operator
+	FrameRange    = attribution.FrameRange    // annotation of the host
+	FramePhase    = attribution.FramePhase    // phase of the step
+	FrameCategory = attribution.FrameCategory // group or category, where host frames end
 )
 
 // Sample is GPU events with equal stack, kernel and labels.

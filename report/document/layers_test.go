@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"tokprof/kernels/attribution"
 	"tokprof/kernels/breakdown"
 	"tokprof/kernels/role"
 	"tokprof/trace"
@@ -40,8 +41,8 @@ func layered(rank int, phase trace.Phase, steps int64, kinds []role.LayerKind, t
 	r := crafted(fmt.Sprint("l", rank), rank, -1, 2, 0, 1000, 0)
 	for i, ns := range times {
 		r.Layers = append(r.Layers,
-			breakdown.LayerSum{Phase: phase, Layer: i, Kind: kinds[i%len(kinds)], Part: breakdown.PartFFN, Time: ns * trace.Time(steps) * 3 / 4, Steps: steps},
-			breakdown.LayerSum{Phase: phase, Layer: i, Kind: kinds[i%len(kinds)], Part: breakdown.PartAttention, Time: ns * trace.Time(steps) / 4, Steps: steps})
+			breakdown.LayerSum{Phase: phase, Layer: i, Kind: kinds[i%len(kinds)], Part: attribution.PartFFN, Time: ns * trace.Time(steps) * 3 / 4, Steps: steps},
+			breakdown.LayerSum{Phase: phase, Layer: i, Kind: kinds[i%len(kinds)], Part: attribution.PartAttention, Time: ns * trace.Time(steps) / 4, Steps: steps})
 	}
 	return r
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"tokprof/kernels"
+	"tokprof/kernels/attribution"
 	"tokprof/kernels/breakdown"
 	"tokprof/kernels/role"
 	"tokprof/trace"
@@ -140,7 +141,7 @@ func sortRows(rows map[rowKey]*Row, totals map[string]int64) []Row {
 // provenance adds up how the roles are known; a product without a role counts
 // as known by nothing.
 func (b *builder) provenance() {
-	times := map[breakdown.Provenance]int64{}
+	times := map[attribution.Provenance]int64{}
 	total := int64(0)
 	for i, r := range b.ranks {
 		for _, c := range r.Cells {
@@ -151,11 +152,11 @@ func (b *builder) provenance() {
 			}
 		}
 	}
-	for p := breakdown.ByName; ; p-- {
+	for p := attribution.ByName; ; p-- {
 		if times[p] > 0 {
 			b.a.Provenance = append(b.a.Provenance, Provenance{p.String(), times[p], share(times[p], total)})
 		}
-		if p == breakdown.ByNothing {
+		if p == attribution.ByNothing {
 			return
 		}
 	}
@@ -242,7 +243,7 @@ func (b *builder) steps() {
 
 // followers gives each step that launched something the next such one in time;
 // dummy batches without an annotation stand behind all others in the list.
-func followers(steps []breakdown.Step) []*breakdown.Step {
+func followers(steps []attribution.Step) []*attribution.Step {
 	var busy []int
 	for i := range steps {
 		if steps[i].Launches > 0 {
@@ -250,7 +251,7 @@ func followers(steps []breakdown.Step) []*breakdown.Step {
 		}
 	}
 	slices.SortStableFunc(busy, func(x, y int) int { return cmp.Compare(steps[x].First, steps[y].First) })
-	out := make([]*breakdown.Step, len(steps))
+	out := make([]*attribution.Step, len(steps))
 	for n := 0; n+1 < len(busy); n++ {
 		out[busy[n]] = &steps[busy[n+1]]
 	}

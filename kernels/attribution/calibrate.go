@@ -1,4 +1,4 @@
-package breakdown
+package attribution
 
 import (
 	"slices"

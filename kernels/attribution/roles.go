@@ -1,4 +1,4 @@
-package breakdown
+package attribution
 
 import (
 	"encoding/binary"
@@ -22,7 +22,7 @@ const (
 	PartComm
 	PartHead
 	PartUnattributed
-	numParts
+	PartCount // how many there are
 )
 
 func (p Part) String() string {
@@ -66,7 +66,7 @@ func (ev *Events) placeRoles(hide func(int) bool) []Known {
 		out[i].Layer = -1
 	}
 	p := &placer{ev: ev, classes: make([]role.Kernel, t.Names()), known: make([]bool, t.Names()), hide: hide, decided: map[uint64]decision{}}
-	p.streams, p.onMain = make([]int32, t.Tracks()), make([]int32, len(ev.calls))
+	p.streams, p.onMain = make([]int32, t.Tracks()), make([]int32, len(ev.Calls))
 	for _, events := range ev.passes() {
 		p.place(events, out)
 	}

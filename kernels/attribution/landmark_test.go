@@ -1,4 +1,4 @@
-package breakdown
+package attribution
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"tokprof/kernels/attribution/tracescript"
 	"tokprof/trace"
 )
 
@@ -45,7 +46,7 @@ func TestLandmarksEqualAnnotations(t *testing.T) {
 				path = p
 			}
 		}
-		bare := NewEvents(open1(t, unannotated(t, path)), classifier(t), Evidence{})
+		bare := NewEvents(tracescript.OpenFile(t, unannotated(t, path)), classifier(t), Evidence{})
 		busy := 0
 		for _, s := range ev.Steps {
 			if s.Launches > 0 {
@@ -83,7 +84,7 @@ func cutByLandmarks(t *testing.T, passes ...string) string {
 	s := &script{}
 	at := 0
 	for _, p := range passes {
-		at = s.pass(at, 7, p) + 500*µs
+		at = s.Pass(at, 7, p) + 500*µs
 	}
 	ev := s.events(t)
 	var b strings.Builder
@@ -95,7 +96,7 @@ func cutByLandmarks(t *testing.T, passes ...string) string {
 		} else if s < 0 {
 			b.WriteString("-")
 		}
-		b.WriteString(letterOf(ev.Trace.Name(ev.Trace.NameOf(id))) + " ")
+		b.WriteString(tracescript.LetterOf(ev.Trace.Name(ev.Trace.NameOf(id))) + " ")
 	}
 	return strings.TrimSpace(b.String())
 }

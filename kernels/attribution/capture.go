@@ -1,4 +1,4 @@
-package breakdown
+package attribution
 
 import (
 	"strings"
@@ -68,7 +68,7 @@ func kindOfCall(name string) callKind {
 		return beginCapture
 	case strings.Contains(name, "StreamEndCapture"):
 		return endCapture
-	case isSubmit(name):
+	case IsSubmit(name):
 		return submitCall
 	}
 	return otherCall
@@ -77,7 +77,7 @@ func kindOfCall(name string) callKind {
 // capturedShapes gives graph replays the shapes of the captured launches that
 // they repeat, node by node. A captured graph fits a replay of as many events
 // when every product in it stands where the replay has one (or what serves it).
-func (ev *Events) capturedShapes(captures []*Captured) []shaped {
+func (ev *Events) capturedShapes(captures []*Captured) []Shaped {
 	byCount := map[int][][]node{}
 	for _, c := range captures {
 		if c.Rank >= 0 && ev.Trace.Info.Rank >= 0 && c.Rank != ev.Trace.Info.Rank {
@@ -90,12 +90,12 @@ func (ev *Events) capturedShapes(captures []*Captured) []shaped {
 	if len(byCount) == 0 {
 		return nil
 	}
-	var out []shaped
-	for c := range ev.calls {
-		if !ev.calls[c].graph {
+	var out []Shaped
+	for c := range ev.Calls {
+		if !ev.Calls[c].Graph {
 			continue
 		}
-		events := ev.events(c)
+		events := ev.OfCall(c)
 		out = append(out, ev.alignAny(byCount[len(events)], events)...)
 	}
 	return out
@@ -104,15 +104,15 @@ func (ev *Events) capturedShapes(captures []*Captured) []shaped {
 // alignAny fits a replay with the captured graphs of its length. Graphs of
 // several batch sizes fit alike and have the same weights; where they differ in
 // a weight, which one was replayed is not known.
-func (ev *Events) alignAny(graphs [][]node, events []int32) []shaped {
-	var found []shaped
+func (ev *Events) alignAny(graphs [][]node, events []int32) []Shaped {
+	var found []Shaped
 	for _, g := range graphs {
 		list, ok := ev.align(g, events)
 		if !ok {
 			continue
 		}
 		for n := range found {
-			if len(list) != len(found) || list[n].event != found[n].event || list[n].K != found[n].K || list[n].N != found[n].N {
+			if len(list) != len(found) || list[n].Event != found[n].Event || list[n].K != found[n].K || list[n].N != found[n].N {
 				return nil
 			}
 		}
@@ -121,15 +121,15 @@ func (ev *Events) alignAny(graphs [][]node, events []int32) []shaped {
 	return found
 }
 
-func (ev *Events) align(g []node, events []int32) ([]shaped, bool) {
-	var out []shaped
+func (ev *Events) align(g []node, events []int32) ([]Shaped, bool) {
+	var out []Shaped
 	for n, x := range g {
 		group := ev.Match(int(events[n])).Group
 		if (x.product != nil) != (group == "gemm") && group != "memory" {
 			return nil, false
 		}
 		if x.product != nil && group == "gemm" {
-			out = append(out, shaped{x.product, events[n], ByCapture})
+			out = append(out, Shaped{x.product, events[n], ByCapture})
 		}
 	}
 	return out, len(out) > 0

@@ -1,4 +1,4 @@
-package breakdown
+package attribution
 
 import (
 	"cmp"
@@ -32,8 +32,9 @@ type Frame struct {
 	Line   int64
 }
 
-// stacks is the tree under construction.
-type stacks struct {
+// Stacks is the tree of host frames around the launches, which may grow frames
+// that stand in for them.
+type Stacks struct {
 	frames []Frame
 	child  map[frameKey]int32
 }
@@ -46,11 +47,16 @@ type frameKey struct {
 	line   int64
 }
 
-func newStacks() *stacks {
-	return &stacks{frames: []Frame{{Parent: -1, Kind: FrameRoot, Name: "all"}}, child: map[frameKey]int32{}}
+func newStacks() *Stacks {
+	return &Stacks{frames: []Frame{{Parent: -1, Kind: FrameRoot, Name: "all"}}, child: map[frameKey]int32{}}
 }
 
-func (s *stacks) node(f Frame) int32 {
+// Frames lists the nodes; a parent stands before its children.
+func (s *Stacks) Frames() []Frame { return s.frames }
+
+// Node returns the node of a frame below f.Parent, and makes it when there is
+// none.
+func (s *Stacks) Node(f Frame) int32 {
 	k := frameKey{f.Parent, f.Kind, f.Name, f.File, f.Line}
 	if n, ok := s.child[k]; ok {
 		return n
@@ -78,14 +84,14 @@ var hostKinds = [...]trace.Kind{trace.Range, trace.Frame, trace.Op}
 // its frames, ops and ranges lie in the file as a few sorted runs, which are
 // merged by start with the longer event first. Nodes are made only for frames
 // that launch something.
-func hostStacks(ev *Events, s *stacks) {
+func hostStacks(ev *Events, s *Stacks) {
 	t := ev.Trace
-	if len(ev.calls) == 0 {
+	if len(ev.Calls) == 0 {
 		return
 	}
 	byThread := make([][]int32, t.Tracks())
-	for c := range ev.calls {
-		tr := t.TrackOf(ev.calls[c].launch)
+	for c := range ev.Calls {
+		tr := t.TrackOf(ev.Calls[c].Launch)
 		byThread[tr] = append(byThread[tr], int32(c))
 	}
 	var runs [len(hostKinds)][][]trace.EventID
@@ -97,7 +103,7 @@ func hostStacks(ev *Events, s *stacks) {
 		if len(calls) == 0 {
 			continue
 		}
-		byStart := func(a, b int32) int { return cmp.Compare(t.Start(ev.calls[a].launch), t.Start(ev.calls[b].launch)) }
+		byStart := func(a, b int32) int { return cmp.Compare(t.Start(ev.Calls[a].Launch), t.Start(ev.Calls[b].Launch)) }
 		if !slices.IsSortedFunc(calls, byStart) {
 			slices.SortStableFunc(calls, byStart)
 		}
@@ -106,8 +112,8 @@ func hostStacks(ev *Events, s *stacks) {
 			w.heads = append(w.heads, runs[i][tr])
 		}
 		for _, c := range calls {
-			w.to(t.Start(ev.calls[c].launch))
-			ev.calls[c].node = w.top()
+			w.to(t.Start(ev.Calls[c].Launch))
+			ev.Calls[c].Node = w.top()
 		}
 	}
 }
@@ -115,7 +121,7 @@ func hostStacks(ev *Events, s *stacks) {
 // walk is one thread's sweep.
 type walk struct {
 	ev    *Events
-	s     *stacks
+	s     *Stacks
 	names *frameNames
 	heads [][]trace.EventID
 	stack []openFrame
@@ -206,7 +212,7 @@ func newFrameNames(t *trace.Trace) *frameNames {
 
 // under returns the node of a name's frame below a parent; a nameless one has
 // no node of its own.
-func (f *frameNames) under(s *stacks, parent int32, n trace.NameID, k trace.Kind) int32 {
+func (f *frameNames) under(s *Stacks, parent int32, n trace.NameID, k trace.Kind) int32 {
 	at := &f.at[slices.Index(hostKinds[:], k)][n]
 	if *at == 0 {
 		f.frames = append(f.frames, makeFrame(f.t.Name(n), k))
@@ -219,7 +225,7 @@ func (f *frameNames) under(s *stacks, parent int32, n trace.NameID, k trace.Kind
 	node, fr := parent, f.frames[*at-1]
 	if fr.Name != "" {
 		fr.Parent = parent
-		node = s.node(fr)
+		node = s.Node(fr)
 	}
 	f.nodes[key] = node
 	return node

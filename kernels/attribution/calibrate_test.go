@@ -1,8 +1,9 @@
-package breakdown
+package attribution
 
 import (
 	"testing"
 
+	"tokprof/kernels/attribution/tracescript"
 	"tokprof/kernels/role"
 )
 
@@ -11,12 +12,12 @@ import (
 // order of kernels agrees with it.
 func TestCalibrate(t *testing.T) {
 	c := classifier(t)
-	eager := open1(t, "../../fixtures/traces/qwen3-moe-12l-eager/dp0_pp0_tp0_dcp0_ep0_rank0.1795401092337752469.pt.trace.json.gz")
+	eager := tracescript.OpenFile(t, "../../fixtures/traces/qwen3-moe-12l-eager/dp0_pp0_tp0_dcp0_ep0_rank0.1795401092337752469.pt.trace.json.gz")
 	cal := ReadCalibration(eager, c)
 	if cal.Passes() == 0 {
 		t.Fatal("the eager trace proves no pass")
 	}
-	tr := open1(t, "../../fixtures/traces/qwen3-moe-12l-tp1/dp0_pp0_tp0_dcp0_ep0_rank0.1795400617052569174.pt.trace.json.gz")
+	tr := tracescript.OpenFile(t, "../../fixtures/traces/qwen3-moe-12l-tp1/dp0_pp0_tp0_dcp0_ep0_rank0.1795400617052569174.pt.trace.json.gz")
 	plain, with := NewEvents(tr, c, Evidence{}), NewEvents(tr, c, Evidence{Calibration: cal})
 	slots := 0
 	for i := range tr.GPU() {
@@ -40,8 +41,8 @@ func TestCalibrate(t *testing.T) {
 // passes with another number of products are left alone.
 func TestCalibrateWins(t *testing.T) {
 	c := classifier(t)
-	tr := open1(t, "../../fixtures/traces/qwen3-moe-12l-tp1/dp0_pp0_tp0_dcp0_ep0_rank0.1795400617052569174.pt.trace.json.gz")
-	cal := ReadCalibration(open1(t, "../../fixtures/traces/qwen3-moe-12l-eager/dp0_pp0_tp0_dcp0_ep0_rank0.1795401092337752469.pt.trace.json.gz"), c)
+	tr := tracescript.OpenFile(t, "../../fixtures/traces/qwen3-moe-12l-tp1/dp0_pp0_tp0_dcp0_ep0_rank0.1795400617052569174.pt.trace.json.gz")
+	cal := ReadCalibration(tracescript.OpenFile(t, "../../fixtures/traces/qwen3-moe-12l-eager/dp0_pp0_tp0_dcp0_ep0_rank0.1795401092337752469.pt.trace.json.gz"), c)
 	hidden := NewEvents(tr, c, Evidence{Hide: Hide{What: "norm"}, Calibration: cal})
 	truth := NewEvents(tr, c, Evidence{})
 	decided := 0

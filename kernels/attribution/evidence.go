@@ -1,10 +1,76 @@
-package breakdown
+package attribution
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"slices"
+	"strconv"
+	"strings"
 
 	"tokprof/kernels/role"
 )
+
+// Evidence says what roles may rest on; it exists for tests, which ask what
+// remains when evidence is taken away.
+type Evidence struct {
+	// Blind leaves launches, correlations and step annotations only: no ops,
+	// shapes or frames.
+	Blind bool
+	// Hide takes kernels out of the sequence before roles are assigned. Their
+	// time stays in every sum.
+	Hide Hide
+	// None assigns no roles at all, for measuring what they cost.
+	None bool
+	// Captures are graph-capture traces of the run, for what replays lack.
+	Captures []*Captured
+	// Calibration is an eager trace of the same model, nil for none.
+	Calibration *Calibration
+}
+
+// Hide says which kernels to take out; the zero value takes none.
+type Hide struct {
+	What  string  // "norm", "activation" or "random"
+	Share float64 // of all kernels, for random
+}
+
+// ParseHide reads "norm", "activation" or "random:5%".
+func ParseHide(s string) (Hide, error) {
+	what, share, random := strings.Cut(s, ":")
+	switch {
+	case s == "":
+		return Hide{}, nil
+	case (what == "norm" || what == "activation") && !random:
+		return Hide{What: what}, nil
+	case what == "random" && random:
+		p, err := strconv.ParseFloat(strings.TrimSuffix(share, "%"), 64)
+		if err == nil && strings.HasSuffix(share, "%") && p >= 0 && p <= 100 {
+			return Hide{What: what, Share: p / 100}, nil
+		}
+	}
+	return Hide{}, fmt.Errorf("%q hides nothing known: write norm, activation or random:5%%", s)
+}
+
+// of returns which GPU events are hidden, nil for none. Random hiding is
+// seeded: the same trace loses the same kernels.
+func (h Hide) of(ev *Events) func(int) bool {
+	switch h.What {
+	case "norm":
+		return func(i int) bool {
+			m := ev.Match(i)
+			return m.Subgroup == "norm" || slices.Contains(m.Tags, "norm")
+		}
+	case "activation":
+		return func(i int) bool { return ev.Match(i).Subgroup == "activation" }
+	case "random":
+		r := rand.New(rand.NewPCG(1, 2))
+		hidden := make([]bool, len(ev.Trace.GPU()))
+		for i := range hidden {
+			hidden[i] = r.Float64() < h.Share
+		}
+		return func(i int) bool { return hidden[i] }
+	}
+	return nil
+}
 
 // weigh decides each event's role by the strongest evidence: the name itself,
 // the module frames around the launch, the shape of the weight, and the place
@@ -15,7 +81,7 @@ func (ev *Events) weigh(e Evidence) {
 	names := ev.nameEvidence()
 	var modules moduleRoles
 	if !e.Blind {
-		modules = newModuleRoles(ev.stacks)
+		modules = newModuleRoles(ev.Stacks)
 	}
 	for i, id := range t.GPU() {
 		k, n := &ev.known[i], &names[t.NameOf(id)]
@@ -40,9 +106,9 @@ func (ev *Events) weigh(e Evidence) {
 	}
 	if !e.Blind {
 		direct := findShapes(ev)
-		ev.shapes = slices.Concat(direct, ev.capturedShapes(e.Captures))
-		if len(ev.shapes) == len(direct) {
-			ev.shapes = append(ev.shapes, ev.twinShapes(direct)...)
+		ev.Shapes = slices.Concat(direct, ev.capturedShapes(e.Captures))
+		if len(ev.Shapes) == len(direct) {
+			ev.Shapes = append(ev.Shapes, ev.twinShapes(direct)...)
 		}
 		ev.voteShapes()
 		if e.Calibration != nil {
@@ -130,7 +196,7 @@ type moduleRoles struct {
 
 // newModuleRoles reads each node's chain of modules once; a parent stands
 // before its children.
-func newModuleRoles(s *stacks) moduleRoles {
+func newModuleRoles(s *Stacks) moduleRoles {
 	m := moduleRoles{byNode: make([]role.Role, len(s.frames))}
 	chains := make([][]string, len(s.frames))
 	for n, f := range s.frames {
@@ -149,8 +215,8 @@ func newModuleRoles(s *stacks) moduleRoles {
 
 func (m moduleRoles) of(ev *Events, i int) role.Role {
 	c := ev.callOf[i]
-	if c < 0 || m.byNode == nil || ev.calls[c].graph || ev.calls[c].node < 0 {
+	if c < 0 || m.byNode == nil || ev.Calls[c].Graph || ev.Calls[c].Node < 0 {
 		return role.Unknown
 	}
-	return m.byNode[ev.calls[c].node]
+	return m.byNode[ev.Calls[c].Node]
 }

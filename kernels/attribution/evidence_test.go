@@ -1,10 +1,11 @@
-package breakdown
+package attribution
 
 import (
 	"fmt"
 	"strings"
 	"testing"
 
+	"tokprof/kernels/attribution/tracescript"
 	"tokprof/kernels/role"
 	"tokprof/trace"
 )
@@ -13,15 +14,15 @@ import (
 // of the weights (K×N) on 8 rows, or on another number of them.
 func (s *script) shapedPass(at int, rows int, letters string, weights ...[2]int) int {
 	for _, l := range strings.Fields(letters) {
-		corr := s.call("cudaLaunchKernel", at, 2*µs)
+		corr := s.Call("cudaLaunchKernel", at, 2*µs)
 		args := fmt.Sprintf(`"device": 0, "stream": 7, "correlation": %d`, corr)
 		if l == "g" && len(weights) > 0 {
-			s.row("cpu_op", "aten::mm", 10, 1, at-µs, 4*µs, fmt.Sprintf(`"External id": %d, "Input Dims": [[%d, %d], [%d, %d]], "Input type": ["c10::BFloat16", "c10::BFloat16"]`,
+			s.Row("cpu_op", "aten::mm", 10, 1, at-µs, 4*µs, fmt.Sprintf(`"External id": %d, "Input Dims": [[%d, %d], [%d, %d]], "Input type": ["c10::BFloat16", "c10::BFloat16"]`,
 				corr, rows, weights[0][0], weights[0][0], weights[0][1]))
 			args += fmt.Sprintf(`, "External id": %d`, corr)
 			weights = weights[1:]
 		}
-		s.row("kernel", kernelNames[l], 0, 7, at+100*µs, 8*µs, args)
+		s.Row("kernel", tracescript.Letters[l], 0, 7, at+100*µs, 8*µs, args)
 		at += 10 * µs
 	}
 	return at
@@ -72,9 +73,9 @@ func TestShapeEvidence(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := &script{}
-			s.step(decodeStep, 0, 1000*µs)
+			s.Step(decodeStep, 0, 1000*µs)
 			s.shapedPass(10*µs, 8, test.text, test.weights...)
-			ev := NewEvents(s.open(t), classifier(t), Evidence{Blind: test.blind})
+			ev := NewEvents(s.Open(t), classifier(t), Evidence{Blind: test.blind})
 			if got := provenances(ev); got != test.want || ev.Disagreements != test.differ {
 				t.Errorf("%s, %d disagreements; want %s, %d", got, ev.Disagreements, test.want, test.differ)
 			}
@@ -88,7 +89,7 @@ func TestShapeOutvotesAPlace(t *testing.T) {
 	weights := repeat(24, layerWeights)
 	weights[0], weights[3] = weights[3], weights[0] // a first layer of another make
 	s := &script{}
-	s.step(decodeStep, 0, 9000*µs)
+	s.Step(decodeStep, 0, 9000*µs)
 	s.shapedPass(10*µs, 8, "e "+strings.Repeat("n g k a g n g f g ", 24), weights...)
 	ev := s.events(t)
 	if ev.Disagreements != 2 {
@@ -103,7 +104,7 @@ func TestShapeOutvotesAPlace(t *testing.T) {
 // may be another role's as well.
 func TestUnplacedShapesElectNothing(t *testing.T) {
 	s := &script{}
-	s.step(decodeStep, 0, 9000*µs)
+	s.Step(decodeStep, 0, 9000*µs)
 	at := s.shapedPass(10*µs, 8, "e "+strings.Repeat("n g k a g n g f g ", 3), repeat(3, squareWeights)...)
 	_ = s.shapedPass(at, 8, strings.Repeat("g ", 8), repeat(8, [][2]int{{64, 256}})...)
 	ev := s.events(t)
@@ -155,10 +156,10 @@ func TestCaptureEvidence(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := &script{}
-			s.step(decodeStep, 0, 1000*µs)
-			s.graph(10*µs, 9, test.replay)
+			s.Step(decodeStep, 0, 1000*µs)
+			s.Graph(10*µs, 9, test.replay)
 			c := &Captured{Rank: test.rank, graphs: test.graphs}
-			tr := s.open(t)
+			tr := s.Open(t)
 			if got := provenances(NewEvents(tr, classifier(t), Evidence{Captures: []*Captured{c}})); got != test.want {
 				t.Errorf("%s, want %s", got, test.want)
 			}
@@ -174,15 +175,11 @@ func TestCaptureEvidence(t *testing.T) {
 func TestReadCaptured(t *testing.T) {
 	s := &script{}
 	s.shapedPass(10*µs, 4, "g g n", [2]int{5, 6}, [2]int{6, 7})
-	s.call("cudaStreamBeginCapture", 200*µs, 2*µs)
+	s.Call("cudaStreamBeginCapture", 200*µs, 2*µs)
 	s.shapedPass(210*µs, 8, "n g m", [2]int{64, 96})
-	s.call("cudaStreamEndCapture", 300*µs, 2*µs)
+	s.Call("cudaStreamEndCapture", 300*µs, 2*µs)
 	s.shapedPass(310*µs, 4, "g", [2]int{5, 6})
-	tr := s.open(t)
-	if r := Reduce(tr, classifier(t), Options{ExcerptTo: -1}); r.Role != GraphCapture || r.Captured == nil {
-		t.Errorf("the file is %v", r.Role)
-	}
-	c := ReadCaptured(tr)
+	c := ReadCaptured(s.Open(t))
 	if len(c.graphs) != 1 || len(c.graphs[0]) != 3 {
 		t.Fatalf("graphs %v", c.graphs)
 	}
@@ -203,11 +200,11 @@ func TestTwins(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := &script{}
-			s.step(prefillStep, 0, 1000*µs)
+			s.Step(prefillStep, 0, 1000*µs)
 			s.shapedPass(10*µs, 3, test.direct, repeat(4, layerWeights)...)
-			s.step(decodeStep, 2000*µs, 1000*µs)
-			s.graph(2010*µs, 9, fourLayers)
-			tr := s.open(t)
+			s.Step(decodeStep, 2000*µs, 1000*µs)
+			s.Graph(2010*µs, 9, fourLayers)
+			tr := s.Open(t)
 			if got := provenances(NewEvents(tr, classifier(t), Evidence{})); got != test.want {
 				t.Errorf("%s, want %s", got, test.want)
 			}
@@ -218,27 +215,8 @@ func TestTwins(t *testing.T) {
 	}
 }
 
-// TestHidingTakesNoTime: hidden kernels stay in every sum.
-func TestHidingTakesNoTime(t *testing.T) {
-	s := &script{}
-	s.step(decodeStep, 0, 1000*µs)
-	s.pass(10*µs, 7, fourLayers)
-	tr := s.open(t)
-	want := Reduce(tr, classifier(t), Options{ExcerptTo: -1}).Devices[0].Sum
-	for _, h := range []string{"", "norm", "activation", "random:50%"} {
-		hide, err := ParseHide(h)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := Reduce(tr, classifier(t), Options{ExcerptTo: -1, Evidence: Evidence{Hide: hide}})
-		var sum trace.Time
-		for _, c := range r.Cells {
-			sum += c.Time
-		}
-		if r.Devices[0].Sum != want || sum != want {
-			t.Errorf("%s hidden: %d on the device, %d in cells, want %d", h, r.Devices[0].Sum, sum, want)
-		}
-	}
+// TestParseHide: what hides nothing known is refused.
+func TestParseHide(t *testing.T) {
 	for _, bad := range []string{"norms", "norm:5%", "random", "random:5", "random:-1%", "random:101%", "random:x%"} {
 		if _, err := ParseHide(bad); err == nil {
 			t.Errorf("%q is taken", bad)

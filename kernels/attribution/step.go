@@ -1,4 +1,4 @@
-package breakdown
+package attribution
 
 import (
 	"cmp"
@@ -71,9 +71,9 @@ func binSteps(ev *Events) []int32 {
 	for i, s := range ev.Steps {
 		byPid[s.Pid] = append(byPid[s.Pid], int32(i))
 	}
-	callStep := make([]int32, len(ev.calls))
-	for c := range ev.calls {
-		l := ev.calls[c].launch
+	callStep := make([]int32, len(ev.Calls))
+	for c := range ev.Calls {
+		l := ev.Calls[c].Launch
 		callStep[c] = stepAt(ev.Steps, byPid[t.Track(t.TrackOf(l)).Pid], t.Start(l))
 	}
 	if len(ev.Steps) > 0 {

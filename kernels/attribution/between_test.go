@@ -1,10 +1,11 @@
-package breakdown
+package attribution
 
 import (
 	"fmt"
 	"strings"
 	"testing"
 
+	"tokprof/kernels/attribution/tracescript"
 	"tokprof/trace"
 )
 
@@ -13,7 +14,7 @@ func stepLetters(ev *Events) string {
 	by := make([][]string, len(ev.Steps)+1)
 	for i, id := range ev.Trace.GPU() {
 		n := ev.StepOf(i) + 1
-		by[n] = append(by[n], letterOf(ev.Trace.Name(ev.Trace.NameOf(id))))
+		by[n] = append(by[n], tracescript.LetterOf(ev.Trace.Name(ev.Trace.NameOf(id))))
 	}
 	var out []string
 	for n, letters := range by {
@@ -39,47 +40,47 @@ var receiveCases = []struct {
 	{"last stage", func(s *script) {
 		for n := range 3 {
 			at := n * 2000 * µs
-			s.pass(at+970*µs, 7, "R R")
-			s.step(decodeStep, at+1000*µs, 200*µs)
-			s.pass(at+1010*µs, 7, stage)
-			s.pass(at+1210*µs, 7, "z")
+			s.Pass(at+970*µs, 7, "R R")
+			s.Step(decodeStep, at+1000*µs, 200*µs)
+			s.Pass(at+1010*µs, 7, stage)
+			s.Pass(at+1210*µs, 7, "z")
 		}
 	}, "0 decode: R R n g k a g n g f g z; 1 decode: R R n g k a g n g f g z; 2 decode: R R n g k a g n g f g z"},
 	{"middle stage: receive in front, send behind", func(s *script) {
 		for n := range 2 {
 			at := n * 1000 * µs
-			s.pass(at+360*µs, 7, "R G R")
-			s.step(decodeStep, at+400*µs, 200*µs)
-			s.pass(at+410*µs, 7, stage)
-			s.pass(at+605*µs, 7, "R")
+			s.Pass(at+360*µs, 7, "R G R")
+			s.Step(decodeStep, at+400*µs, 200*µs)
+			s.Pass(at+410*µs, 7, stage)
+			s.Pass(at+605*µs, 7, "R")
 		}
 	}, "0 decode: R G R n g k a g n g f g R; 1 decode: R G R n g k a g n g f g R"},
 	{"first stage: the next annotation follows soon", func(s *script) {
 		for n := range 2 {
 			at := n * 400 * µs
-			s.step(decodeStep, at, 200*µs)
-			s.pass(at+10*µs, 7, stage)
-			s.pass(at+205*µs, 7, "R R")
+			s.Step(decodeStep, at, 200*µs)
+			s.Pass(at+10*µs, 7, stage)
+			s.Pass(at+205*µs, 7, "R R")
 		}
 	}, "0 decode: n g k a g n g f g R R; 1 decode: n g k a g n g f g R R"},
 	{"too long before", func(s *script) {
-		s.step(decodeStep, 0, 200*µs)
-		s.pass(10*µs, 7, stage)
-		s.pass(2000*µs, 7, "R")
-		s.step(decodeStep, 5000*µs, 200*µs)
-		s.pass(5010*µs, 7, stage)
+		s.Step(decodeStep, 0, 200*µs)
+		s.Pass(10*µs, 7, stage)
+		s.Pass(2000*µs, 7, "R")
+		s.Step(decodeStep, 5000*µs, 200*µs)
+		s.Pass(5010*µs, 7, stage)
 	}, "0 decode: n g k a g n g f g R; 1 decode: n g k a g n g f g"},
 	{"something else in between", func(s *script) {
-		s.step(decodeStep, 0, 200*µs)
-		s.pass(10*µs, 7, stage)
-		s.pass(900*µs, 7, "R z")
-		s.step(decodeStep, 1000*µs, 200*µs)
-		s.pass(1010*µs, 7, stage)
+		s.Step(decodeStep, 0, 200*µs)
+		s.Pass(10*µs, 7, stage)
+		s.Pass(900*µs, 7, "R z")
+		s.Step(decodeStep, 1000*µs, 200*µs)
+		s.Pass(1010*µs, 7, stage)
 	}, "0 decode: n g k a g n g f g R z; 1 decode: n g k a g n g f g"},
 	{"before the very first annotation", func(s *script) {
-		s.pass(950*µs, 7, "z R")
-		s.step(decodeStep, 1000*µs, 200*µs)
-		s.pass(1010*µs, 7, stage)
+		s.Pass(950*µs, 7, "z R")
+		s.Step(decodeStep, 1000*µs, 200*µs)
+		s.Pass(1010*µs, 7, stage)
 	}, "none: z; 0 decode: R n g k a g n g f g"},
 }
 
@@ -117,12 +118,12 @@ func TestDummyBatches(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := &script{}
-			s.step(decodeStep, 0, 300*µs)
-			at := s.pass(10*µs, 7, real)
-			at = s.pass(max(at, 310*µs), 7, "z")
-			at = s.pass(at, 7, test.gap)
-			s.step(decodeStep, at+2000*µs, 300*µs)
-			s.pass(at+2010*µs, 7, real)
+			s.Step(decodeStep, 0, 300*µs)
+			at := s.Pass(10*µs, 7, real)
+			at = s.Pass(max(at, 310*µs), 7, "z")
+			at = s.Pass(at, 7, test.gap)
+			s.Step(decodeStep, at+2000*µs, 300*µs)
+			s.Pass(at+2010*µs, 7, real)
 			ev := s.events(t)
 			if got := stepLetters(ev); got != test.want {
 				t.Errorf("got  %s\nwant %s", got, test.want)
@@ -139,9 +140,9 @@ func TestDummyBatches(t *testing.T) {
 // TestDummyBatchRoles: the KV writes are a dummy batch's anchors.
 func TestDummyBatchRoles(t *testing.T) {
 	s := &script{}
-	s.step(decodeStep, 0, 100*µs)
-	s.pass(10*µs, 7, "e n g k a g n g f g n g z")
-	s.pass(400*µs, 7, "r e "+strings.Repeat("n g k g n g o X f X o r ", 3)+"n g")
+	s.Step(decodeStep, 0, 100*µs)
+	s.Pass(10*µs, 7, "e n g k a g n g f g n g z")
+	s.Pass(400*µs, 7, "r e "+strings.Repeat("n g k g n g o X f X o r ", 3)+"n g")
 	ev := s.events(t)
 	got := rolesOn(ev, 7)
 	want := "qkv_proj o_proj gate_up down lm_head " + strings.Repeat("qkv_proj o_proj router experts_gate_up experts_down ", 3) + "lm_head"

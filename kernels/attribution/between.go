@@ -1,4 +1,4 @@
-package breakdown
+package attribution
 
 import (
 	"cmp"
@@ -32,8 +32,8 @@ func claimReceives(ev *Events, byPid map[string][]int32, callStep []int32) {
 			first := n
 			for i := n - 1; i >= 0; i-- {
 				at := ev.callStart(calls[i])
-				m := ev.match[t.NameOf(t.GPU()[ev.calls[calls[i]].first])]
-				if m.Group != "comm" || at <= closed || ev.calls[calls[i]].graph {
+				m := ev.match[t.NameOf(t.GPU()[ev.Calls[calls[i]].First])]
+				if m.Group != "comm" || at <= closed || ev.Calls[calls[i]].Graph {
 					break
 				}
 				if m.Subgroup == "send_recv" && opens-at < at-closed {
@@ -51,8 +51,8 @@ func claimReceives(ev *Events, byPid map[string][]int32, callStep []int32) {
 func (ev *Events) callsByPid() map[string][]int32 {
 	t := ev.Trace
 	out := map[string][]int32{}
-	for c := range ev.calls {
-		pid := t.Track(t.TrackOf(ev.calls[c].launch)).Pid
+	for c := range ev.Calls {
+		pid := t.Track(t.TrackOf(ev.Calls[c].Launch)).Pid
 		out[pid] = append(out[pid], int32(c))
 	}
 	for _, calls := range out {
@@ -61,7 +61,7 @@ func (ev *Events) callsByPid() map[string][]int32 {
 	return out
 }
 
-func (ev *Events) callStart(c int32) trace.Time { return ev.Trace.Start(ev.calls[c].launch) }
+func (ev *Events) callStart(c int32) trace.Time { return ev.Trace.Start(ev.Calls[c].Launch) }
 
 // dummySteps makes steps of the dummy batches that stand between annotations:
 // a rank of data parallelism without work runs the experts for its peers, and
@@ -124,7 +124,7 @@ func (ev *Events) dummiesIn(gap []int32, pid string, callStep []int32) {
 		if !ev.isPass(gap[from:to]) {
 			continue
 		}
-		first, last := ev.calls[gap[from]].launch, ev.calls[gap[to-1]].launch
+		first, last := ev.Calls[gap[from]].Launch, ev.Calls[gap[to-1]].Launch
 		for _, c := range gap[from:to] {
 			callStep[c] = int32(len(ev.Steps))
 		}
@@ -150,7 +150,7 @@ type contents struct{ core, anchor, product, embed, reduce bool }
 
 func (ev *Events) contents(c int32) (has contents) {
 	t := ev.Trace
-	for _, i := range ev.events(int(c)) {
+	for _, i := range ev.OfCall(int(c)) {
 		n := t.NameOf(t.GPU()[i])
 		m := ev.match[n]
 		switch class, _ := role.Classify(m, t.Name(n)); class {
