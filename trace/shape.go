@@ -36,13 +36,19 @@ func (t *Trace) HasShapes() bool { return len(t.file.TextArgs) > 0 }
 // Products reads the ops' shapes once.
 func (t *Trace) Products() *Products {
 	p := &Products{t: t, byID: map[uint64]EventID{}, memo: map[uint64]*Product{}}
+	named := make([]bool, t.Names())
+	for n := range named {
+		named[n] = isProduct(t.Name(NameID(n)))
+	}
 	last := NoEvent
 	for _, a := range t.file.TextArgs {
-		if id := EventID(a.Event); id != last {
-			last = id
-			if e := t.Event(id); e.Kind == Op && e.External != 0 && isProduct(t.Name(e.Name)) {
-				p.byID[e.External] = id
-			}
+		id := EventID(a.Event)
+		if id == last || !named[t.NameOf(id)] {
+			continue
+		}
+		last = id
+		if e := t.Event(id); e.Kind == Op && e.External != 0 {
+			p.byID[e.External] = id
 		}
 	}
 	return p

@@ -60,8 +60,17 @@ func NewEvents(t *trace.Trace, c *kernels.Classifier, e Evidence) *Events {
 		}
 		return ev
 	}
+	// Shapes depend on launches alone, so they are read beside the placing.
+	shapes := make(chan []Shaped, 1)
+	go func() {
+		if e.Blind {
+			shapes <- nil
+			return
+		}
+		shapes <- findShapes(ev)
+	}()
 	ev.known = ev.placeRoles(e.Hide.of(ev))
-	ev.weigh(e)
+	ev.weigh(e, <-shapes)
 	return ev
 }
 

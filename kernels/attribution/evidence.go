@@ -74,9 +74,9 @@ func (h Hide) of(ev *Events) func(int) bool {
 
 // weigh decides each event's role by the strongest evidence: the name itself,
 // the module frames around the launch, the shape of the weight, and the place
-// in the pass. It counts the products on which module or shape and the place
-// disagree.
-func (ev *Events) weigh(e Evidence) {
+// in the pass. direct are the products with recorded shapes. It counts the
+// products on which module or shape and the place disagree.
+func (ev *Events) weigh(e Evidence, direct []Shaped) {
 	t := ev.Trace
 	names := ev.nameEvidence()
 	var modules moduleRoles
@@ -105,7 +105,6 @@ func (ev *Events) weigh(e Evidence) {
 		}
 	}
 	if !e.Blind {
-		direct := findShapes(ev)
 		ev.Shapes = slices.Concat(direct, ev.capturedShapes(e.Captures))
 		if len(ev.Shapes) == len(direct) {
 			ev.Shapes = append(ev.Shapes, ev.twinShapes(direct)...)
