@@ -56,6 +56,7 @@ func (s *shared) reduceAll(ctx context.Context, paths []string, o breakdown.Opti
 	if err != nil {
 		return nil, nil, err
 	}
+	named := slices.Clone(files)
 	if !o.Evidence.Blind {
 		files = withCaptures(files)
 	}
@@ -70,6 +71,8 @@ func (s *shared) reduceAll(ctx context.Context, paths []string, o breakdown.Opti
 		r, err := s.reduce(ctx, path, c, o)
 		var bad *trace.Error
 		switch {
+		case err == nil && r.Role != breakdown.GraphCapture && !slices.Contains(named, path):
+			// Found beside, not asked for: evidence at most, never time.
 		case err == nil:
 			ranks = append(ranks, r)
 			switch r.Role {
@@ -87,7 +90,7 @@ func (s *shared) reduceAll(ctx context.Context, paths []string, o breakdown.Opti
 			return nil, nil, err
 		}
 	}
-	return ranks, unread, s.enough(files, ranks)
+	return ranks, unread, s.enough(named, ranks)
 }
 
 // withCaptures adds the graph-capture traces that lie beside the files.
@@ -123,13 +126,15 @@ func (s *shared) reduce(ctx context.Context, path string, c *kernels.Classifier,
 	return r, ctx.Err()
 }
 
-// enough refuses inputs without any GPU work, and says what they are instead.
+// enough refuses inputs without any GPU work, and says what the named files
+// are instead.
 func (s *shared) enough(files []string, ranks []*breakdown.Rank) error {
 	for _, r := range ranks {
 		if r.Role == breakdown.GPURank {
 			return nil
 		}
 	}
+	ranks = slices.DeleteFunc(slices.Clone(ranks), func(r *breakdown.Rank) bool { return !slices.Contains(files, r.Info.Path) })
 	if len(ranks) == 0 {
 		return errors.New("none of the files could be read")
 	}

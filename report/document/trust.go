@@ -299,10 +299,13 @@ func (b *builder) clock() {
 
 // side explains a file that stands beside the ranks.
 func (b *builder) side(r *breakdown.Rank) {
-	switch r.Role {
-	case breakdown.Frontend:
+	switch in := r.Info; {
+	case r.Role == breakdown.Frontend && in.Truncated && !trace.ParseFileName(in.Name).Frontend:
+		b.doubt("unread_file", Error, []string{"devices", "collectives"},
+			"%s is cut at byte %d (%s), before any GPU row; it is in no number", in.Name, in.TruncatedAt, in.TruncatedBy)
+	case r.Role == breakdown.Frontend:
 		b.doubt("frontend_trace", Info, nil, "%s is a front-end trace without GPU work: not counted", r.Info.Name)
-	case breakdown.GraphCapture:
+	case r.Role == breakdown.GraphCapture:
 		b.doubt("graph_capture_trace", Info, nil, "%s was recorded while CUDA graphs were captured: its kernels are warm-ups and not counted", r.Info.Name)
 	}
 }
