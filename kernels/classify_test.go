@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"tokprof/fixtures/golden"
 )
 
 // TestFixtures holds the rules to the labelled names: every group and every
@@ -38,7 +40,7 @@ func TestTable(t *testing.T) {
 			fmt.Fprintf(&b, "%s\t%s\t%s\t%s\t%s\n", m.Category, m.Rule, strings.Join(m.Tags, ","), m.Short, clipTo(n.name, 100))
 		}
 	}
-	golden(t, "table.golden", b.String())
+	golden.Check(t, "table.golden", []byte(b.String()))
 }
 
 // TestTraps are names that contain the letters of what they are not.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"tokprof/fixtures/golden"
 )
 
 func TestExplain(t *testing.T) {
@@ -24,7 +26,7 @@ func TestExplain(t *testing.T) {
 		}
 		fmt.Fprintf(&b, "  line %q\n", x.Line)
 	}
-	golden(t, "explain.golden", b.String())
+	golden.Check(t, "explain.golden", []byte(b.String()))
 }
 
 // TestExplainAgrees: the reasons given are those of the answer given, and the

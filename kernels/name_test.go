@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tokprof/fixtures/golden"
 )
 
 // spellings are names as different tools write them, the same kernel twice
@@ -61,7 +63,7 @@ func TestSplitGolden(t *testing.T) {
 		}
 		fmt.Fprintf(&b, "words     %s\nshort     %s\n\n", spell(e.Base), n.Short())
 	}
-	golden(t, "split.golden", b.String())
+	golden.Check(t, "split.golden", []byte(b.String()))
 }
 
 // TestSplitSpellings: the parts agree between the tools that were seen to

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"tokprof/fixtures/golden"
 	"tokprof/report/document"
 )
 
@@ -154,5 +155,5 @@ func TestFoldedGolden(t *testing.T) {
 	if err := WriteFolded(&b, setOf(fixture())); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "stacks.folded.golden", b.Bytes())
+	golden.Check(t, "stacks.folded.golden", b.Bytes())
 }

@@ -8,16 +8,17 @@ import (
 	"strings"
 	"testing"
 
+	"tokprof/fixtures/golden"
 	"tokprof/report/document"
 )
 
 func TestMarkdownGolden(t *testing.T) {
-	golden(t, "ticket.md.golden", []byte(Markdown(fixture())))
+	golden.Check(t, "ticket.md.golden", []byte(Markdown(fixture())))
 	var b bytes.Buffer
 	if err := WriteMarkdown(&b, setOf(fixture(), window1())); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "ticket_windows.md.golden", b.Bytes())
+	golden.Check(t, "ticket_windows.md.golden", b.Bytes())
 }
 
 // pipe is a cell border: a pipe that no backslash escapes.

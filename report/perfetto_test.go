@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"tokprof/fixtures/golden"
 	"tokprof/report/document"
 )
 
@@ -66,7 +67,7 @@ func TestPerfettoGolden(t *testing.T) {
 	if err != nil || dropped != 6 {
 		t.Fatalf("%d events left out, want the 6 that the timelines lack (%v)", dropped, err)
 	}
-	golden(t, "perfetto.json.golden", b.Bytes())
+	golden.Check(t, "perfetto.json.golden", b.Bytes())
 }
 
 func TestPerfettoNests(t *testing.T) {

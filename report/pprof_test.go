@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/pprof/profile"
 
+	"tokprof/fixtures/golden"
 	"tokprof/report/document"
 )
 
@@ -21,7 +22,7 @@ func TestProfileGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "profile.golden", []byte(p.String()))
+	golden.Check(t, "profile.golden", []byte(p.String()))
 }
 
 func TestProfileReadsBack(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"tokprof/fixtures/golden"
 	"tokprof/report/document"
 )
 
@@ -41,7 +42,7 @@ func jsonFields(t reflect.Type, path string, out *[]string) {
 func TestJSONFields(t *testing.T) {
 	var fields []string
 	jsonFields(reflect.TypeFor[document.Analysis](), "", &fields)
-	golden(t, "json_fields.golden", []byte(strings.Join(fields, "\n")+"\n"))
+	golden.Check(t, "json_fields.golden", []byte(strings.Join(fields, "\n")+"\n"))
 	if i := slices.IndexFunc(fields, func(f string) bool { return strings.Contains(f, "UNTAGGED") }); i >= 0 {
 		t.Errorf("field without a JSON name: %s", fields[i])
 	}
@@ -82,9 +83,9 @@ func TestRecordsGolden(t *testing.T) {
 			t.Fatal(name, err)
 		}
 	}
-	golden(t, "analysis.json.golden", j.Bytes())
-	golden(t, "set.json.golden", set.Bytes())
-	golden(t, "kernels.csv.golden", c.Bytes())
+	golden.Check(t, "analysis.json.golden", j.Bytes())
+	golden.Check(t, "set.json.golden", set.Bytes())
+	golden.Check(t, "kernels.csv.golden", c.Bytes())
 }
 
 func TestJSONReadsBack(t *testing.T) {

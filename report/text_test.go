@@ -8,6 +8,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"tokprof/fixtures/golden"
 	"tokprof/report/document"
 )
 
@@ -41,7 +42,7 @@ func TestTextGolden(t *testing.T) {
 		if err := WriteText(&b, c.set, c.o); err != nil {
 			t.Fatal(err)
 		}
-		golden(t, c.file, b.Bytes())
+		golden.Check(t, c.file, b.Bytes())
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -17,11 +16,10 @@ import (
 	"syscall"
 	"testing"
 
+	"tokprof/fixtures/golden"
 	"tokprof/trace/internal/kineto"
 	"tokprof/trace/synth"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // describe writes down all that a trace says of itself.
 func describe(t *Trace) string {
@@ -54,29 +52,11 @@ func describe(t *Trace) string {
 }
 
 func TestInfoOfFixtures(t *testing.T) {
-	const golden = "testdata/info.golden"
 	var b strings.Builder
 	for _, tr := range fixtures(t) {
 		b.WriteString(filepath.Base(filepath.Dir(tr.Info.Path)) + "/" + describe(tr))
 	}
-	if *update {
-		if err := os.WriteFile(golden, []byte(b.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := strings.Split(b.String(), "\n")
-	for i, line := range strings.Split(string(want), "\n") {
-		if i >= len(got) || got[i] != line {
-			t.Fatalf("%s:%d: %q\nwant %q\n(-update writes it anew)", golden, i+1, got[min(i, len(got)-1)], line)
-		}
-	}
-	if n := len(strings.Split(string(want), "\n")); n != len(got) {
-		t.Errorf("%d lines, want %d", len(got), n)
-	}
+	golden.Check(t, "info.golden", []byte(b.String()))
 }
 
 var oneKernel = kernelRow("k", 0, 7, 9000, 5, 7)

@@ -29,14 +29,20 @@ var walls = map[string][]string{
 	"trace/internal/kineto":           {"trace/internal/inflate"},
 	"trace/internal/inflate":          {},
 	"trace/synth":                     {},
+	"fixtures/golden":                 {},
 }
 
 // testWalls: what tests may import beyond their package's walls.
 var testWalls = map[string][]string{
-	"cmd/tokprof":           {"trace/synth"},
-	"kernels/breakdown":     {"kernels/attribution/tracescript", "trace/synth"},
+	"cmd/tokprof":           {"fixtures/golden", "trace/synth"},
+	"report":                {"fixtures/golden"},
+	"report/page":           {"fixtures/golden"},
+	"report/document":       {"fixtures/golden"},
+	"report/diagnose":       {"fixtures/golden"},
+	"kernels":               {"fixtures/golden"},
+	"kernels/breakdown":     {"fixtures/golden", "kernels/attribution/tracescript", "trace/synth"},
 	"kernels/attribution":   {"kernels/attribution/tracescript", "trace/synth"},
-	"trace":                 {"trace/synth"},
+	"trace":                 {"fixtures/golden", "trace/synth"},
 	"trace/internal/kineto": {"trace/synth"},
 }
 

@@ -3,20 +3,17 @@ package breakdown
 import (
 	"bytes"
 	"cmp"
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"tokprof/fixtures/golden"
 	"tokprof/kernels/attribution"
 	"tokprof/kernels/attribution/tracescript"
 	"tokprof/trace"
 )
-
-var update = flag.Bool("update", false, "rewrite golden files")
 
 // pathOf spells the frames from the root down to a node.
 func pathOf(frames []attribution.Frame, n int32) string {
@@ -77,7 +74,7 @@ func TestTreeGolden(t *testing.T) {
 		t.Run(run, func(t *testing.T) {
 			i := slices.IndexFunc(fixtureFiles(t), func(f string) bool { return filepath.Base(filepath.Dir(f)) == run })
 			r := Reduce(tracescript.OpenFile(t, fixtureFiles(t)[i]), classifier(t), Options{ExcerptTo: -1})
-			golden(t, run+".tree", tree(r))
+			golden.Check(t, run+".tree", tree(r))
 		})
 	}
 }
@@ -121,26 +118,4 @@ func tree(r *Rank) []byte {
 	}
 	draw(0, 0)
 	return b.Bytes()
-}
-
-// golden compares got with testdata/name, or writes it with -update.
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != string(want) {
-		t.Errorf("%s differs (go test ./kernels/breakdown -update rewrites it); got:\n%s", path, got)
-	}
 }

@@ -1,17 +1,14 @@
 package diagnose
 
 import (
-	"flag"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-)
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+	"tokprof/fixtures/golden"
+)
 
 // TestGolden holds every word of the findings about the modelled captures.
 func TestGolden(t *testing.T) {
@@ -31,17 +28,5 @@ func TestGolden(t *testing.T) {
 			fmt.Fprintf(&s, "  confirm: %s\n", fd.Confirm)
 		}
 	}
-	path := filepath.Join("testdata", "findings.golden")
-	if *update {
-		if err := os.WriteFile(path, []byte(s.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s.String() != string(want) {
-		t.Errorf("findings differ from %s; run with -update and read the difference", path)
-	}
+	golden.Check(t, "findings.golden", []byte(s.String()))
 }

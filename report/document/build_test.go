@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"tokprof/fixtures/golden"
 	"tokprof/kernels"
 	"tokprof/kernels/attribution"
 	"tokprof/kernels/breakdown"
@@ -108,7 +109,7 @@ func TestFixtureDocuments(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			golden(t, filepath.Join("documents", run+".json"), b.Bytes())
+			golden.Check(t, filepath.Join("documents", run+".json"), b.Bytes())
 		})
 	}
 }

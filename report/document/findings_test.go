@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"tokprof/fixtures/golden"
 	"tokprof/kernels/breakdown"
 	"tokprof/report/diagnose"
 )
@@ -112,6 +113,6 @@ func TestFactsGolden(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden(t, filepath.Join("facts", name+".json"), append(out, '\n'))
+		golden.Check(t, filepath.Join("facts", name+".json"), append(out, '\n'))
 	}
 }

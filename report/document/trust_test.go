@@ -12,6 +12,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"tokprof/fixtures/golden"
 	"tokprof/kernels"
 	"tokprof/kernels/breakdown"
 	"tokprof/trace"
@@ -274,7 +275,7 @@ func TestTrust(t *testing.T) {
 			t.Errorf("no file produces %s", m[1])
 		}
 	}
-	golden(t, "trust.golden", []byte(b.String()))
+	golden.Check(t, "trust.golden", []byte(b.String()))
 }
 
 func TestRanges(t *testing.T) {

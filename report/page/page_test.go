@@ -15,6 +15,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"tokprof/fixtures/golden"
 	"tokprof/report/document"
 )
 
@@ -150,7 +151,7 @@ func TestPageGolden(t *testing.T) {
 		if name != "page.golden.html" {
 			page = regexp.MustCompile(`(?s)(<style>).*?(</style>)`).ReplaceAllString(page, "$1…$2")
 		}
-		golden(t, name, []byte(withoutScripts(page)))
+		golden.Check(t, name, []byte(withoutScripts(page)))
 	}
 }
 

@@ -2,48 +2,11 @@ package kernels
 
 import (
 	"bufio"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files in testdata")
-
-// golden compares got with testdata/name, or rewrites the file.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatalf("%v (run go test -update to write it)", err)
-	}
-	if got == string(want) {
-		return
-	}
-	g, w := strings.Split(got, "\n"), strings.Split(string(want), "\n")
-	shown := 0
-	for i := 0; i < max(len(g), len(w)) && shown < 10; i++ {
-		if line(g, i) != line(w, i) {
-			t.Errorf("%s:%d\n got %s\nwant %s", path, i+1, line(g, i), line(w, i))
-			shown++
-		}
-	}
-}
-
-func line(lines []string, i int) string {
-	if i < len(lines) {
-		return lines[i]
-	}
-	return "<end>"
-}
 
 // labelled is a kernel name with what it is.
 type labelled struct {
