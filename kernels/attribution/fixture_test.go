@@ -4,33 +4,12 @@ import (
 	"bufio"
 	"compress/gzip"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
 	"tokprof/kernels/attribution/tracescript"
 )
-
-const fixtures = "../../fixtures/traces"
-
-// fixtureFiles lists the workers' traces, which are those with a truth.
-func fixtureFiles(t testing.TB) []string {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join(fixtures, "*", "*.truth.tsv.gz"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no fixtures: %v", err)
-	}
-	for i, f := range files {
-		files[i] = strings.TrimSuffix(f, ".truth.tsv.gz") + ".pt.trace.json.gz"
-	}
-	return files
-}
-
-// fixtureName is a fixture's run and rank.
-func fixtureName(path string) string {
-	return filepath.Base(filepath.Dir(path)) + "/" + strings.TrimSuffix(filepath.Base(path), ".pt.trace.json.gz")
-}
 
 // truth is what is known of one GPU event of a fixture.
 type truth struct {
@@ -72,8 +51,8 @@ func readTruth(t testing.TB, path string) []truth {
 
 // eachFixture runs a test on every worker's trace with its truth.
 func eachFixture(t *testing.T, f func(t *testing.T, ev *Events, rows []truth)) {
-	for _, path := range fixtureFiles(t) {
-		t.Run(fixtureName(path), func(t *testing.T) {
+	for _, path := range tracescript.FixtureFiles(t) {
+		t.Run(tracescript.FixtureName(path), func(t *testing.T) {
 			ev := NewEvents(tracescript.OpenFile(t, path), classifier(t), Evidence{})
 			rows := readTruth(t, path)
 			if len(rows) != len(ev.Trace.GPU()) {

@@ -41,8 +41,8 @@ func unannotated(t *testing.T, path string) string {
 func TestLandmarksEqualAnnotations(t *testing.T) {
 	eachFixture(t, func(t *testing.T, ev *Events, _ []truth) {
 		var path string
-		for _, p := range fixtureFiles(t) {
-			if strings.HasSuffix(t.Name(), fixtureName(p)) {
+		for _, p := range tracescript.FixtureFiles(t) {
+			if strings.HasSuffix(t.Name(), tracescript.FixtureName(p)) {
 				path = p
 			}
 		}

@@ -170,8 +170,8 @@ func checkCopies(t *testing.T, tr *trace.Trace, r *Rank) {
 }
 
 func TestSumsOfFixtures(t *testing.T) {
-	for _, path := range fixtureFiles(t) {
-		t.Run(fixtureName(path), func(t *testing.T) {
+	for _, path := range tracescript.FixtureFiles(t) {
+		t.Run(tracescript.FixtureName(path), func(t *testing.T) {
 			tr := tracescript.OpenFile(t, path)
 			checkSums(t, tr, Reduce(tr, classifier(t), Options{ExcerptTo: -1}))
 		})
@@ -307,7 +307,7 @@ func TestHidingTakesNoTime(t *testing.T) {
 
 // TestReduceIsDeterministic: maps must not show.
 func TestReduceIsDeterministic(t *testing.T) {
-	tr := tracescript.OpenFile(t, fixtureFiles(t)[0])
+	tr := tracescript.OpenFile(t, tracescript.FixtureFiles(t)[0])
 	a, b := Reduce(tr, classifier(t), Options{ExcerptTo: -1}), Reduce(tr, classifier(t), Options{ExcerptTo: -1})
 	if !slices.Equal(a.Frames, b.Frames) || !slices.Equal(a.Cells, b.Cells) || !slices.Equal(a.StepSums, b.StepSums) || !slices.Equal(a.Graphs, b.Graphs) || !slices.Equal(a.Steps, b.Steps) {
 		t.Error("two readings of one trace differ")
@@ -316,7 +316,7 @@ func TestReduceIsDeterministic(t *testing.T) {
 
 func TestRoles(t *testing.T) {
 	one := func(pattern string) string {
-		files, _ := filepath.Glob(filepath.Join(fixtures, pattern))
+		files, _ := filepath.Glob(filepath.Join(tracescript.Fixtures, pattern))
 		if len(files) == 0 {
 			t.Fatalf("no fixture %s", pattern)
 		}

@@ -72,8 +72,8 @@ func TestLeaves(t *testing.T) {
 func TestTreeGolden(t *testing.T) {
 	for _, run := range []string{"qwen3-12l-eager", "qwen3-moe-12l-eager", "llama-4l-hostbound", "llama-8b-tp1", "llama-16l-tp2"} {
 		t.Run(run, func(t *testing.T) {
-			i := slices.IndexFunc(fixtureFiles(t), func(f string) bool { return filepath.Base(filepath.Dir(f)) == run })
-			r := Reduce(tracescript.OpenFile(t, fixtureFiles(t)[i]), classifier(t), Options{ExcerptTo: -1})
+			i := slices.IndexFunc(tracescript.FixtureFiles(t), func(f string) bool { return filepath.Base(filepath.Dir(f)) == run })
+			r := Reduce(tracescript.OpenFile(t, tracescript.FixtureFiles(t)[i]), classifier(t), Options{ExcerptTo: -1})
 			golden.Check(t, run+".tree", tree(r))
 		})
 	}

@@ -152,3 +152,24 @@ func (s *Script) Graph(at, stream int, letters string) int {
 	}
 	return at + 10*µs*len(strings.Fields(letters)) + 10*µs
 }
+
+// Fixtures is the folder of recorded runs, seen from a package of kernels.
+const Fixtures = "../../fixtures/traces"
+
+// FixtureFiles lists the workers' traces, which are those with a truth.
+func FixtureFiles(t testing.TB) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(Fixtures, "*", "*.truth.tsv.gz"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no fixtures: %v", err)
+	}
+	for i, f := range files {
+		files[i] = strings.TrimSuffix(f, ".truth.tsv.gz") + ".pt.trace.json.gz"
+	}
+	return files
+}
+
+// FixtureName is a fixture's run and rank.
+func FixtureName(path string) string {
+	return filepath.Base(filepath.Dir(path)) + "/" + strings.TrimSuffix(filepath.Base(path), ".pt.trace.json.gz")
+}
