@@ -29,6 +29,11 @@ type StepLabel struct {
 	Phase    Phase
 	Tokens   int64 // computed in the step, 0 when not said
 	Requests int64 // 0 when not said
+
+	// What a step did for requests in their prefill and in generation, where
+	// the annotation tells them apart (SchemeContext).
+	ContextRequests, ContextTokens       int64
+	GenerationRequests, GenerationTokens int64
 }
 
 // StepScheme is a way of marking steps. Where a file has several, the finest
@@ -77,6 +82,7 @@ func parseVLLM(name string) (StepLabel, bool) {
 		return StepLabel{
 			Scheme: SchemeContext, Phase: phaseOf(ctx, gen),
 			Tokens: number(m[2]) + number(m[4]), Requests: ctx + gen,
+			ContextRequests: ctx, ContextTokens: number(m[2]), GenerationRequests: gen, GenerationTokens: number(m[4]),
 		}, true
 	}
 	if m := stepNewCache.FindStringSubmatch(name); m != nil {

@@ -11,41 +11,58 @@ func TestParseStep(t *testing.T) {
 		want StepLabel
 	}{
 		// vLLM ≥ 0.14, and its detailed form since 0.26.
-		{"execute_context_2(6144)_generation_3(3)", StepLabel{SchemeContext, Mixed, 6147, 5}},
-		{"execute_context_1(64)_generation_0(0)", StepLabel{SchemeContext, Prefill, 64, 1}},
-		{"execute_context_0(0)_generation_32(32)", StepLabel{SchemeContext, Decode, 32, 32}},
-		{"execute_context_0(0)_generation_8(16)", StepLabel{SchemeContext, Decode, 16, 8}},
-		{"execute_context_0(0)_generation_0(0)", StepLabel{SchemeContext, Dummy, 0, 0}},
-		{"execute_6147_context_2(sq6144sk7144sqsq20971520sqsk23019520)_generation_3(sq3sk6144sqsq3sqsk6144)", StepLabel{SchemeContext, Mixed, 6147, 5}},
-		{"execute_0_context_0()_generation_4(sq4sk99)", StepLabel{SchemeContext, Decode, 4, 4}},
+		{"execute_context_2(6144)_generation_3(3)", StepLabel{Scheme: SchemeContext, Phase: Mixed, Tokens: 6147, Requests: 5}},
+		{"execute_context_1(64)_generation_0(0)", StepLabel{Scheme: SchemeContext, Phase: Prefill, Tokens: 64, Requests: 1}},
+		{"execute_context_0(0)_generation_32(32)", StepLabel{Scheme: SchemeContext, Phase: Decode, Tokens: 32, Requests: 32}},
+		{"execute_context_0(0)_generation_8(16)", StepLabel{Scheme: SchemeContext, Phase: Decode, Tokens: 16, Requests: 8}},
+		{"execute_context_0(0)_generation_0(0)", StepLabel{Scheme: SchemeContext, Phase: Dummy, Tokens: 0, Requests: 0}},
+		{"execute_6147_context_2(sq6144sk7144sqsq20971520sqsk23019520)_generation_3(sq3sk6144sqsq3sqsk6144)", StepLabel{Scheme: SchemeContext, Phase: Mixed, Tokens: 6147, Requests: 5}},
+		{"execute_0_context_0()_generation_4(sq4sk99)", StepLabel{Scheme: SchemeContext, Phase: Decode, Tokens: 4, Requests: 4}},
 		// Tokens and their square, as in traces of mid 2025.
-		{"execute_context_1(888_788544)_generation_0(0)", StepLabel{SchemeContext, Prefill, 888, 1}},
+		{"execute_context_1(888_788544)_generation_0(0)", StepLabel{Scheme: SchemeContext, Phase: Prefill, Tokens: 888, Requests: 1}},
 		// vLLM 0.11.1–0.13.
-		{"execute_new_2_cached_0", StepLabel{SchemeNewCache, Prefill, 0, 2}},
-		{"execute_new_1_cached_7", StepLabel{SchemeNewCache, Mixed, 0, 8}},
-		{"execute_new_0_cached_16", StepLabel{SchemeNewCache, Decode, 0, 16}},
-		{"execute_new_0_cached_0", StepLabel{SchemeNewCache, Dummy, 0, 0}},
+		{"execute_new_2_cached_0", StepLabel{Scheme: SchemeNewCache, Phase: Prefill, Tokens: 0, Requests: 2}},
+		{"execute_new_1_cached_7", StepLabel{Scheme: SchemeNewCache, Phase: Mixed, Tokens: 0, Requests: 8}},
+		{"execute_new_0_cached_16", StepLabel{Scheme: SchemeNewCache, Phase: Decode, Tokens: 0, Requests: 16}},
+		{"execute_new_0_cached_0", StepLabel{Scheme: SchemeNewCache, Phase: Dummy, Tokens: 0, Requests: 0}},
 		// SGLang.
-		{"step[DECODE bs=32]", StepLabel{SchemeBracket, Decode, 32, 32}},
-		{"step[EXTEND bs=2 toks=14721]", StepLabel{SchemeBracket, Prefill, 14721, 2}},
-		{"step[MIXED bs=9 toks=520]", StepLabel{SchemeBracket, Mixed, 520, 9}},
-		{"step[IDLE bs=0]", StepLabel{SchemeBracket, Dummy, 0, 0}},
-		{"step[IDLE]", StepLabel{SchemeBracket, Dummy, 0, 0}},
-		{"step[TARGET_VERIFY bs=4]", StepLabel{SchemeBracket, Decode, 0, 4}},
-		{"step[DRAFT_EXTEND_V2 bs=4 toks=12]", StepLabel{SchemeBracket, Decode, 12, 4}},
-		{"step[SPLIT_PREFILL bs=1 tokens=8]", StepLabel{SchemeBracket, Prefill, 8, 1}},
-		{"step[NEW_MODE bs=3]", StepLabel{SchemeBracket, NoPhase, 0, 3}},
+		{"step[DECODE bs=32]", StepLabel{Scheme: SchemeBracket, Phase: Decode, Tokens: 32, Requests: 32}},
+		{"step[EXTEND bs=2 toks=14721]", StepLabel{Scheme: SchemeBracket, Phase: Prefill, Tokens: 14721, Requests: 2}},
+		{"step[MIXED bs=9 toks=520]", StepLabel{Scheme: SchemeBracket, Phase: Mixed, Tokens: 520, Requests: 9}},
+		{"step[IDLE bs=0]", StepLabel{Scheme: SchemeBracket, Phase: Dummy, Tokens: 0, Requests: 0}},
+		{"step[IDLE]", StepLabel{Scheme: SchemeBracket, Phase: Dummy, Tokens: 0, Requests: 0}},
+		{"step[TARGET_VERIFY bs=4]", StepLabel{Scheme: SchemeBracket, Phase: Decode, Tokens: 0, Requests: 4}},
+		{"step[DRAFT_EXTEND_V2 bs=4 toks=12]", StepLabel{Scheme: SchemeBracket, Phase: Decode, Tokens: 12, Requests: 4}},
+		{"step[SPLIT_PREFILL bs=1 tokens=8]", StepLabel{Scheme: SchemeBracket, Phase: Prefill, Tokens: 8, Requests: 1}},
+		{"step[NEW_MODE bs=3]", StepLabel{Scheme: SchemeBracket, Phase: NoPhase, Tokens: 0, Requests: 3}},
 		// ATOM: requests of the padded batch behind the slash.
-		{"prefill[bs=3 tok=900]", StepLabel{SchemeBracket, Prefill, 900, 3}},
-		{"decode[bs=117/128 d=1]", StepLabel{SchemeBracket, Decode, 117, 117}},
+		{"prefill[bs=3 tok=900]", StepLabel{Scheme: SchemeBracket, Phase: Prefill, Tokens: 900, Requests: 3}},
+		{"decode[bs=117/128 d=1]", StepLabel{Scheme: SchemeBracket, Phase: Decode, Tokens: 117, Requests: 117}},
 		// Schedules of torch.profiler; old writers put a blank.
-		{"ProfilerStep#12", StepLabel{ProfilerStep, NoPhase, 0, 0}},
-		{"ProfilerStep #3", StepLabel{ProfilerStep, NoPhase, 0, 0}},
+		{"ProfilerStep#12", StepLabel{Scheme: ProfilerStep, Phase: NoPhase, Tokens: 0, Requests: 0}},
+		{"ProfilerStep #3", StepLabel{Scheme: ProfilerStep, Phase: NoPhase, Tokens: 0, Requests: 0}},
 		// A count that no engine reaches is no count.
-		{"execute_context_1(99999999999999999999)_generation_1(1)", StepLabel{SchemeContext, Mixed, 1, 2}},
+		{"execute_context_1(99999999999999999999)_generation_1(1)", StepLabel{Scheme: SchemeContext, Phase: Mixed, Tokens: 1, Requests: 2}},
 	} {
-		if got, ok := ParseStep(c.name); !ok || got != c.want {
+		got, ok := ParseStep(c.name)
+		got.ContextRequests, got.ContextTokens, got.GenerationRequests, got.GenerationTokens = 0, 0, 0, 0
+		if !ok || got != c.want {
 			t.Errorf("ParseStep(%q) = %+v, %v; want %+v", c.name, got, ok, c.want)
+		}
+	}
+}
+
+func TestParseStepCounts(t *testing.T) {
+	for name, want := range map[string][4]int64{
+		"execute_context_2(6144)_generation_3(3)":                                 {2, 6144, 3, 3},
+		"execute_context_0(0)_generation_8(16)":                                   {0, 0, 8, 16},
+		"execute_9_context_1(sq7sk7sqsq49sqsk49)_generation_2(sq2sk80sqsq2sqsk8)": {1, 7, 2, 2},
+		"execute_new_2_cached_3":                                                  {},
+		"step[DECODE bs=32]":                                                      {},
+	} {
+		l, _ := ParseStep(name)
+		if got := [4]int64{l.ContextRequests, l.ContextTokens, l.GenerationRequests, l.GenerationTokens}; got != want {
+			t.Errorf("%s: context and generation counts %v, want %v", name, got, want)
 		}
 	}
 }

@@ -14,10 +14,10 @@ import (
 // walls: who may import whom of ours. A package without an entry does not
 // belong to the house; a new one needs a sentence, an entry and a reason.
 var walls = map[string][]string{
-	"cmd/tokprof":                     {"trace", "kernels", "kernels/attribution", "kernels/breakdown", "kernels/role", "kernels/roofline", "report", "report/document", "report/page"},
+	"cmd/tokprof":                     {"trace", "trace/capture", "trace/serving", "trace/serving/load", "trace/serving/replay", "nvml", "kernels", "kernels/attribution", "kernels/breakdown", "kernels/role", "kernels/roofline", "report", "report/document", "report/page"},
 	"report":                          {"report/document", "kernels"},
 	"report/page":                     {"report/document"},
-	"report/document":                 {"trace", "kernels", "kernels/attribution", "kernels/breakdown", "kernels/role", "kernels/roofline", "report/diagnose"},
+	"report/document":                 {"trace", "trace/serving", "trace/serving/match", "kernels", "kernels/attribution", "kernels/breakdown", "kernels/role", "kernels/roofline", "report/diagnose"},
 	"report/diagnose":                 {},
 	"kernels/breakdown":               {"trace", "kernels", "kernels/attribution", "kernels/role"},
 	"kernels/attribution":             {"trace", "kernels", "kernels/role"},
@@ -25,7 +25,14 @@ var walls = map[string][]string{
 	"kernels/role":                    {"kernels"},
 	"kernels/roofline":                {},
 	"kernels":                         {},
-	"trace":                           {"trace/internal/kineto"},
+	"trace/capture":                   {"trace", "trace/serving", "trace/serving/load", "nvml"},
+	"trace/serving/replay":            {"trace/serving"},
+	"trace/serving/match":             {"trace/serving"},
+	"trace/serving/load":              {"trace/serving"},
+	"trace/serving":                   {},
+	"nvml":                            {},
+	"trace":                           {"trace/internal/kineto", "trace/internal/nsys"},
+	"trace/internal/nsys":             {},
 	"trace/internal/kineto":           {"trace/internal/inflate"},
 	"trace/internal/inflate":          {},
 	"trace/synth":                     {},
@@ -44,18 +51,30 @@ var testWalls = map[string][]string{
 	"kernels/attribution":   {"kernels/attribution/tracescript", "trace/synth"},
 	"trace":                 {"fixtures/golden", "trace/synth"},
 	"trace/internal/kineto": {"trace/synth"},
+	"trace/capture":         {"fixtures/golden", "trace/serving/replay"},
+	"trace/serving":         {"fixtures/golden"},
+	"trace/serving/load":    {"fixtures/golden"},
+	"trace/serving/replay":  {"fixtures/golden"},
+	"trace/serving/match":   {"fixtures/golden"},
+	"trace/internal/nsys":   {"fixtures/golden"},
+	"nvml":                  {"fixtures/golden"},
 }
 
 // owners: which packages may import an outside module.
 var owners = map[string][]string{
-	"github.com/spf13/cobra":           {"cmd/tokprof"},
-	"github.com/spf13/pflag":           {"cmd/tokprof"},
-	"golang.org/x/term":                {"cmd/tokprof"},
-	"github.com/google/pprof":          {"cmd/tokprof", "report"},
-	"github.com/go-echarts/go-echarts": {"report/page"},
-	"github.com/klauspost/compress":    {"trace/internal/kineto", "trace/internal/inflate"},
-	"github.com/rogpeppe/go-internal":  {"cmd/tokprof"},
-	"github.com/chromedp":              {"report/page", "cmd/tokprof"},
+	"github.com/spf13/cobra":             {"cmd/tokprof"},
+	"github.com/spf13/pflag":             {"cmd/tokprof"},
+	"golang.org/x/term":                  {"cmd/tokprof"},
+	"github.com/google/pprof":            {"cmd/tokprof", "report"},
+	"github.com/go-echarts/go-echarts":   {"report/page"},
+	"github.com/prometheus/common":       {"trace/serving"},
+	"github.com/prometheus/client_model": {"trace/serving"},
+	"github.com/tidwall/gjson":           {"trace/serving"},
+	"github.com/NVIDIA/go-nvml":          {"nvml"},
+	"zombiezen.com/go/sqlite":            {"trace/internal/nsys"},
+	"github.com/klauspost/compress":      {"trace/internal/kineto", "trace/internal/inflate"},
+	"github.com/rogpeppe/go-internal":    {"cmd/tokprof"},
+	"github.com/chromedp":                {"report/page", "cmd/tokprof"},
 }
 
 // rooms: the permitted top-level entries beside dotfiles.
