@@ -1,0 +1,144 @@
+package load
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"strings"
+)
+
+// Fields is a set of request fields that not every engine takes. Where a server
+// refuses one by name, Run leaves it out from then on and notes it.
+type Fields uint8
+
+// The fields, by what they ask.
+const (
+	MinTokens       Fields = 1 << iota // min_tokens: no end before the length asked
+	IgnoreEOS                          // ignore_eos: the model's own end does not count
+	CacheSalt                          // cache_salt: a prefix cache of its own
+	IncludeUsage                       // stream_options.include_usage: token counts at the end
+	ContinuousUsage                    // stream_options.continuous_usage_stats: token counts with each chunk
+)
+
+// What engines take. vLLM has had all of them since 0.9 and ignores unknown ones, as
+// SGLang does; TensorRT-LLM refuses unknown ones, cache_salt among them in most
+// versions; OpenAIFields is for anything else.
+const (
+	VLLMFields        = MinTokens | IgnoreEOS | CacheSalt | IncludeUsage | ContinuousUsage
+	SGLangFields      = VLLMFields
+	TensorRTLLMFields = VLLMFields &^ CacheSalt
+	OpenAIFields      = IncludeUsage
+)
+
+var fieldNames = [...]struct {
+	field Fields
+	name  string
+	lost  string // what the load loses without it
+}{
+	{MinTokens, "min_tokens", "answers may end before their length"},
+	{IgnoreEOS, "ignore_eos", "answers may end before their length"},
+	{CacheSalt, "cache_salt", "equal prompts may come from the prefix cache"},
+	{IncludeUsage, "include_usage", "output tokens are counted by chunks"},
+	{ContinuousUsage, "continuous_usage_stats", "tokens sent together are not told apart"},
+}
+
+// appendBody appends the request's JSON. run tells this run's salts from others'.
+func appendBody(b []byte, p *Planned, t *Target, fields Fields, run string) []byte {
+	b = append(b, '{')
+	if t.Model != "" {
+		b = append(b, `"model":`...)
+		b = append(appendString(b, t.Model), ',')
+	}
+	switch {
+	case t.Chat:
+		b = append(b, `"messages":[{"role":"user","content":`...)
+		b = append(appendString(b, p.Prompt.text()), `}]`...)
+	case p.Prompt.Text != "":
+		b = appendString(append(b, `"prompt":`...), p.Prompt.Text)
+	default:
+		b = p.Prompt.appendIDs(append(b, `"prompt":`...))
+	}
+	b = append(b, `,"max_tokens":`...)
+	b = strconv.AppendInt(b, int64(p.MaxTokens), 10)
+	b = append(b, `,"temperature":0`...)
+	if p.Exact && fields&MinTokens != 0 {
+		b = append(b, `,"min_tokens":`...)
+		b = strconv.AppendInt(b, int64(p.MaxTokens), 10)
+	}
+	if p.Exact && fields&IgnoreEOS != 0 {
+		b = append(b, `,"ignore_eos":true`...)
+	}
+	if p.Salt != "" && fields&CacheSalt != 0 {
+		b = appendString(append(b, `,"cache_salt":`...), p.Salt+"-"+run)
+	}
+	if p.NoStream {
+		return append(b, `,"stream":false}`...)
+	}
+	b = append(b, `,"stream":true`...)
+	switch {
+	case fields&ContinuousUsage != 0:
+		b = append(b, `,"stream_options":{"include_usage":true,"continuous_usage_stats":true}`...)
+	case fields&IncludeUsage != 0:
+		b = append(b, `,"stream_options":{"include_usage":true}`...)
+	}
+	return append(b, '}')
+}
+
+// appendString appends s as a JSON string.
+func appendString(b []byte, s string) []byte {
+	q, _ := json.Marshal(s) // a string always has a form
+	return append(b, q...)
+}
+
+// refused says which of the fields a server's answer refuses: those that it names, where
+// it speaks of a field it does not know or support. (TensorRT-LLM: "Extra inputs are
+// not permitted" behind the place; Go servers: unknown field "name".)
+func refused(answer []byte, fields Fields) Fields {
+	answer = bytes.ToLower(answer)
+	unknown := false
+	for _, w := range []string{"extra", "unknown", "not permitted", "unexpected", "unrecognized", "not supported", "unsupported", "forbidden", "not allowed"} {
+		unknown = unknown || bytes.Contains(answer, []byte(w))
+	}
+	if !unknown {
+		return 0
+	}
+	var out Fields
+	for _, f := range fieldNames {
+		if bytes.Contains(answer, []byte(f.name)) {
+			out |= f.field
+		}
+	}
+	if bytes.Contains(answer, []byte("stream_options")) && out&(IncludeUsage|ContinuousUsage) == 0 {
+		out |= IncludeUsage | ContinuousUsage
+	}
+	if out&IncludeUsage != 0 {
+		out |= ContinuousUsage // it needs the other
+	}
+	return out & fields
+}
+
+// fieldNotes has a sentence for each field that the server refused.
+func fieldNotes(f Fields) []string {
+	var out []string
+	for _, n := range fieldNames {
+		if f&n.field != 0 {
+			out = append(out, "The server refuses "+n.name+", so it was left out: "+n.lost+".")
+		}
+	}
+	return out
+}
+
+// sentence is one line of printable text, cut where a server repeats the request.
+func sentence(s string) string {
+	for _, at := range []string{"'input'", `"input"`, "input_value"} {
+		if i := strings.Index(s, at); i >= 0 {
+			s = s[:i]
+		}
+	}
+	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f }), " ")
+	const most = 200
+	if r := []rune(s); len(r) > most {
+		s = string(r[:most]) + "…"
+	}
+	return s
+}

@@ -1,0 +1,99 @@
+package load
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// errDeadline is the cause of what Options.Deadline ends.
+var errDeadline = errors.New("cut off at the load's deadline")
+
+// timeoutError is the cause of a request that took longer than it may.
+type timeoutError time.Duration
+
+func (t timeoutError) Error() string { return "no end after " + time.Duration(t).String() }
+
+// statusError is an answer that is no success.
+type statusError struct {
+	code int
+	body []byte
+}
+
+func (e *statusError) Error() string {
+	if m := errorMessage(e.body); m != "" {
+		return fmt.Sprintf("HTTP %d: %s", e.code, m)
+	}
+	return fmt.Sprintf("HTTP %d", e.code)
+}
+
+// errorMessage is the message in an error's JSON, in the forms that vLLM, SGLang,
+// TensorRT-LLM and FastAPI give it, or the text itself where it is no JSON.
+func errorMessage(body []byte) string {
+	var top map[string]json.RawMessage
+	if json.Unmarshal(body, &top) != nil {
+		return sentence(string(body))
+	}
+	for _, key := range []string{"error", "message", "detail"} {
+		raw := top[key]
+		var s string
+		if json.Unmarshal(raw, &s) == nil && s != "" {
+			return sentence(s)
+		}
+		var in struct{ Message string }
+		if json.Unmarshal(raw, &in) == nil && in.Message != "" {
+			return sentence(in.Message)
+		}
+	}
+	return sentence(string(body))
+}
+
+// reason is why a request failed, without the names and addresses of machines: rows
+// are handed on, and are counted by it.
+func reason(ctx context.Context, err error) string {
+	if cause := context.Cause(ctx); errors.Is(cause, context.Canceled) {
+		return "cancelled"
+	} else if cause != nil {
+		return cause.Error()
+	}
+	var dns *net.DNSError
+	var op *net.OpError
+	var cert *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &dns):
+		return "the server's name does not resolve"
+	case errors.As(err, &cert):
+		return "the server's TLS certificate is not trusted"
+	case errors.As(err, &op):
+		return op.Op + ": " + bottom(op.Err).Error()
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return "connection lost"
+	}
+	var u *url.Error
+	if errors.As(err, &u) {
+		host := u.URL
+		if p, perr := url.Parse(u.URL); perr == nil {
+			host = p.Host
+		}
+		return sentence(strings.ReplaceAll(u.Err.Error(), host, "server"))
+	}
+	return sentence(err.Error())
+}
+
+// bottom is the innermost of wrapped errors: the system's own.
+func bottom(err error) error {
+	for {
+		in := errors.Unwrap(err)
+		if in == nil {
+			return err
+		}
+		err = in
+	}
+}
