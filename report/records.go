@@ -74,13 +74,19 @@ func (j *jsonWriter) value(v any) {
 	}
 }
 
-// analysis writes the fields of a, lists with one element a line.
+// analysis writes the fields of a.
 func (j *jsonWriter) analysis(a *document.Analysis, indent string) {
+	j.object(reflect.ValueOf(a).Elem(), indent)
+}
+
+// object writes the fields of a struct, lists with one element a line; fields
+// that may be absent are left out when they are nil.
+func (j *jsonWriter) object(v reflect.Value, indent string) {
 	j.raw("{")
-	v := reflect.ValueOf(a).Elem()
 	for i, first := 0, true; i < v.NumField(); i++ {
-		name := v.Type().Field(i).Tag.Get("json")
-		if name == "-" {
+		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		f := v.Field(i)
+		if name == "-" || f.Kind() == reflect.Pointer && f.IsNil() {
 			continue
 		}
 		if !first {
@@ -90,9 +96,11 @@ func (j *jsonWriter) analysis(a *document.Analysis, indent string) {
 		j.raw("\n" + indent + "  ")
 		j.value(name)
 		j.raw(": ")
-		switch f := v.Field(i); {
+		switch {
 		case f.Kind() == reflect.Slice:
 			j.list(f, indent+"    ")
+		case f.Kind() == reflect.Pointer:
+			j.object(f.Elem(), indent+"  ")
 		case name == "schema":
 			j.value(document.SchemaAnalysis)
 		default:
@@ -131,6 +139,11 @@ func jsonSafe(v reflect.Value) reflect.Value {
 		out.Set(reflect.MakeSlice(v.Type(), v.Len(), v.Len()))
 		for i := range v.Len() {
 			out.Index(i).Set(jsonSafe(v.Index(i)))
+		}
+	case reflect.Pointer:
+		if !v.IsNil() {
+			out.Set(reflect.New(v.Type().Elem()))
+			out.Elem().Set(jsonSafe(v.Elem()))
 		}
 	case reflect.Float64:
 		if f := v.Float(); !math.IsNaN(f) && !math.IsInf(f, 0) {

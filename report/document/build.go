@@ -16,6 +16,7 @@ type Options struct {
 	Command string // how to make the document again, without paths
 	Unread  []Unread
 	Model   *roofline.Model // of the served model; nil when not given
+	Run     []RunWindow     // windows of the captured run that the traces are of
 }
 
 // Unread is an input that could not be read.

@@ -44,6 +44,10 @@ type Analysis struct {
 	Provenance  []Provenance `json:"provenance"`
 	Findings    []Finding    `json:"findings"`
 
+	// Requests and Tax are known of a captured run only.
+	Requests *Requests `json:"requests,omitempty"`
+	Tax      *Tax      `json:"profiler_tax,omitempty"`
+
 	// Stacks and Timelines feed the flame graph, pprof, folded and Perfetto
 	// drawings; they are not part of the JSON contract.
 	Stacks    Stacks     `json:"-"`
