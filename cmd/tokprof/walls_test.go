@@ -41,7 +41,7 @@ var walls = map[string][]string{
 
 // testWalls: what tests may import beyond their package's walls.
 var testWalls = map[string][]string{
-	"cmd/tokprof":           {"fixtures/golden", "trace/synth"},
+	"cmd/tokprof":           {"fixtures/golden", "trace/serving/match", "trace/synth"},
 	"report":                {"fixtures/golden"},
 	"report/page":           {"fixtures/golden"},
 	"report/document":       {"fixtures/golden"},

@@ -1,16 +1,35 @@
 // Package match says which step of the engine produced which token of which
 // request. Steps carry only counts of requests and tokens, so tokens are joined
 // by time, order and counts; what those do not decide stays unmatched.
+//
+// Times alone do not decide it: under asynchronous scheduling a step's tokens
+// often reach the client after the next step has ended, and a stalled client
+// reads several at once. So the steps are replayed as the engine's scheduler
+// must have run them. A running request takes part in every step until it has
+// all its tokens, unless the count says that somebody was left out; a waiting
+// one enters at a step with context requests. Times only bound this: no token
+// arrives before its step ended, none is sent before its request. Where several
+// readings remain, the likeliest by prompt lengths, counts and lateness is kept,
+// out of a bounded number that are followed side by side.
 package match
 
 import "tokprof/trace/serving"
 
 // Step is one forward pass as its annotation and its GPU events give it. Times
-// are Unix nanoseconds on the GPU, of its first and last event over all ranks.
+// are Unix nanoseconds on the GPU, of its first and last event over all ranks;
+// both 0 for a step that launched nothing.
 type Step struct {
 	Start, End                           int64
 	ContextRequests, ContextTokens       int64
 	GenerationRequests, GenerationTokens int64
+
+	// Requests and Tokens are the totals of an annotation that does not tell
+	// context and generation apart; the four counts above are then 0.
+	Requests, Tokens int64
+
+	// Engine tells the schedulers of a data-parallel server apart: each is
+	// joined on its own.
+	Engine int
 }
 
 // None marks a token or a request without a step.
@@ -30,6 +49,9 @@ const (
 type Token struct {
 	Step int // index into the steps, None unless Joined
 	Why  Why
+	// Sure says of a joined token that no other reading of counts and times
+	// would move it; see Result.Sure.
+	Sure bool
 }
 
 // Request is the place of one request's tokens among the steps.
@@ -40,19 +62,68 @@ type Request struct {
 	Tokens  []Token // one for each of the request's TokenUnixNS
 }
 
-// Result is the join of one window. Emitted counts the tokens that the recorded
-// steps emitted by their annotations' counts; Joined, Outside and Unmatched count the
-// clients' tokens. No step has more tokens joined than it can have emitted.
+// Result is the join of one window. Joined, Outside and Unmatched count the
+// clients' tokens and add up to all of them. No step has more tokens joined than
+// its annotation lets it emit: continuing ones up to its generation requests
+// (tokens, when it checks drafts), first ones and those of resumed requests up
+// to its context requests.
 type Result struct {
-	Requests                            []Request // as given
-	Emitted, Joined, Outside, Unmatched int64
+	Requests                   []Request // as given
+	Joined, Outside, Unmatched int64
+
+	// Emitted counts what the recorded steps emitted by their annotations: one
+	// for each generation request and one for each context request whose prompt
+	// the step completed. Which those are, the replay says; a context request
+	// that it cannot name counts when the next step has one more generation
+	// request than the named ones explain. A generation request that was only
+	// computing a resumed prompt, or ran one step past its end because the
+	// engine learnt of the end late, emitted nothing and is not counted where
+	// the replay shows it. A request's drafts accepted in one step count once.
+	Emitted int64
+	// Explained is how many of Emitted have a token joined.
+	Explained int64
+
 	// Sure is the share of joined tokens whose step no other reading of the
-	// counts and times would change, 0–1.
+	// counts and times would change, 0–1: moving their request's run of tokens
+	// one step later would put a token before the end of its step or break the
+	// counts, moving it one step earlier would break the counts or make its
+	// promptest token later than any token that the counts place alone, and no
+	// other request could change places with it.
 	Sure float64
 }
 
 // Steps joins the tokens of requests with steps. Both may hold more than one
 // window saw: rows of other windows that were running at the time take part too.
 func Steps(steps []Step, requests []serving.Request) Result {
-	panic("not built yet")
+	res := Result{Requests: make([]Request, len(requests))}
+	for i := range requests {
+		res.Requests[i] = Request{Entered: None, Tokens: make([]Token, len(requests[i].TokenUnixNS))}
+		for j := range res.Requests[i].Tokens {
+			res.Requests[i].Tokens[j].Step = None
+		}
+	}
+	var of []int
+	for i := range steps {
+		of = append(of, i)
+	}
+	if len(of) > 0 {
+		join(newTimeline(steps, of), requests, &res)
+	}
+	res.count()
+	return res
+}
+
+func (res *Result) count() {
+	for i := range res.Requests {
+		for _, x := range res.Requests[i].Tokens {
+			switch x.Why {
+			case Joined:
+				res.Joined++
+			case Outside:
+				res.Outside++
+			default:
+				res.Unmatched++
+			}
+		}
+	}
 }

@@ -1,0 +1,197 @@
+package match
+
+import (
+	"math"
+	"math/bits"
+	"slices"
+)
+
+// option is one way to fill the context requests of a step.
+type option struct {
+	rows  []int32
+	cost  float64
+	open  int64
+	known bool
+}
+
+const (
+	costChunk   = 0.8 // a part of a prompt that ends in a later step
+	costUnknown = 2.0 // a context request of nobody's
+	costCached  = 0.7 // fewer tokens than the prompts have: prefix cache
+	costExtra   = 3.0 // more tokens than the prompts have
+	costExact   = -2.0
+)
+
+// lateness is what it costs that a first token came so long after its step.
+func (m *search) lateness(k int, r *row) float64 {
+	behind := m.t.ended(r.units[0].at) - 1 - k
+	cost := 0.0
+	if behind > 0 {
+		cost = 0.3 + 0.5*float64(bits.Len(uint(behind))-1)
+	}
+	return cost + float64(max(0, r.units[0].at-m.t.end[k]))/200e6
+}
+
+// candidates are the rows that step k can take, by their first token, and how
+// many at the head of them no later step can.
+func (m *search) candidates(h *reading, k int) (rows []int32, must int) {
+	next := m.t.ctxAt[k+1]
+	var may []int32
+	for _, w := range h.wait {
+		r := m.rows[w]
+		if r.due < int32(k) || r.from > int32(k) {
+			continue
+		}
+		if next > r.due && r.units[0].at < m.t.last()-slack {
+			rows = append(rows, w)
+		} else {
+			may = append(may, w)
+		}
+	}
+	return append(rows, may...), len(rows)
+}
+
+// options are the ways to fill the context requests of step k that are worth
+// following.
+func (m *search) options(h *reading, k int) []option {
+	s := &m.t.steps[k]
+	slots := int(s.ContextRequests)
+	if m.t.whole(k) {
+		slots = int(s.Requests) - m.served
+	}
+	rows, must := m.candidates(h, k)
+	most := min(slots, len(rows))
+	var out []option
+	add := func(x []int32) {
+		if !slices.ContainsFunc(out, func(o option) bool { return slices.Equal(o.rows, x) }) {
+			out = append(out, m.weigh(h, k, slots, slices.Clone(x)))
+		}
+	}
+	want := m.wanted(h, k)
+	for _, n := range []int{most, must, want, want - 1, want + 1, 0} {
+		if n = min(max(n, 0), most); n <= most {
+			add(rows[:n])
+		}
+	}
+	if len(rows) > 1 {
+		bySent := slices.Clone(rows)
+		slices.SortStableFunc(bySent, func(a, b int32) int {
+			return int(min(max(m.rows[a].q.SentUnixNS-m.rows[b].q.SentUnixNS, -1), 1))
+		})
+		add(sorted(bySent[:most]))
+		if w := min(max(want, 0), most); w < most {
+			add(sorted(bySent[:w]))
+		}
+		if x := m.exact(h, k, rows, slots); x != nil {
+			add(x)
+		}
+	}
+	return out
+}
+
+func sorted(x []int32) []int32 {
+	x = slices.Clone(x)
+	slices.Sort(x)
+	return x
+}
+
+// wanted is how many requests must start at step k for the next step's count of
+// generation requests to come out.
+func (m *search) wanted(h *reading, k int) int {
+	t := m.t
+	g := int(t.genAt[k+1])
+	if g == len(t.gens) {
+		return math.MaxInt32
+	}
+	return t.slots(int(t.gens[g])) - len(h.run) + h.level
+}
+
+// exact looks for as many rows as the step has context requests whose prompts
+// add up to its context tokens, among the first few.
+func (m *search) exact(h *reading, k int, rows []int32, slots int) []int32 {
+	s := &m.t.steps[k]
+	target := s.ContextTokens + h.open
+	if m.t.whole(k) {
+		target = s.Tokens - int64(m.served) + h.open
+	}
+	if slots == 0 || target <= 0 || len(rows) <= slots {
+		return nil
+	}
+	rows = rows[:min(len(rows), slots+8)]
+	pick := make([]int32, 0, slots)
+	tries := 0
+	var find func(i int, left int64) bool
+	find = func(i int, left int64) bool {
+		if len(pick) == slots {
+			return left == 0
+		}
+		if tries++; tries > 2000 || left <= 0 || len(rows)-i < slots-len(pick) {
+			return false
+		}
+		pick = append(pick, rows[i])
+		if find(i+1, left-m.rows[rows[i]].need) {
+			return true
+		}
+		pick = pick[:len(pick)-1]
+		return find(i+1, left)
+	}
+	if find(0, target) {
+		return sorted(pick)
+	}
+	return nil
+}
+
+// weigh says what it costs that step k completed the prompts of x.
+func (m *search) weigh(h *reading, k, slots int, x []int32) option {
+	t := m.t
+	s := &t.steps[k]
+	o := option{rows: x, open: h.open, known: h.known}
+	sum := int64(0)
+	for _, w := range x {
+		o.cost += m.lateness(k, m.rows[w])
+		sum += m.rows[w].need
+	}
+	if t.whole(k) {
+		return o
+	}
+	empty := slots - len(x)
+	rest := h.open + s.ContextTokens - sum
+	if empty > 0 {
+		o.cost += m.unnamed(h, k, empty, x)
+	}
+	switch {
+	case s.ContextTokens == 0: // the annotation does not say
+	case rest < 0:
+		o.open, o.known = 0, empty == 0
+		if h.known {
+			o.cost += costCached
+			if rest%16 != 0 {
+				o.cost += costCached
+			}
+		}
+	case empty > 0:
+		o.open = rest
+	default:
+		o.open, o.known = 0, true
+		switch {
+		case rest > 0:
+			o.cost += costExtra
+		case h.known:
+			o.cost += costExact
+		}
+	}
+	return o
+}
+
+// unnamed says what context requests cost that complete nobody's prompt: one can
+// be a part of a waiting request's.
+func (m *search) unnamed(h *reading, k, empty int, x []int32) float64 {
+	waiting := slices.ContainsFunc(h.wait, func(w int32) bool {
+		r := m.rows[w]
+		return r.from <= int32(k) && m.t.ctxAt[k+1] <= r.due && !slices.Contains(x, w)
+	})
+	if waiting {
+		return costChunk + costUnknown*float64(empty-1)
+	}
+	return costUnknown * float64(empty)
+}

@@ -1,0 +1,211 @@
+package match
+
+import (
+	"cmp"
+	"slices"
+)
+
+// What a reading of the counts costs, as the negative logarithm of how rare the
+// thing is: only the order of magnitude matters.
+const (
+	costChange  = 3.0 // one more or fewer request than the rows explain, from a step to the next
+	costBefore  = 1.0 // the same at the first step
+	costOut     = 1.0 // a running request left out of a step
+	costLate    = 3.0 // that cannot afford it
+	costMissed  = 0.5 // a token without a step
+	costLost    = 4.0 // a request that never got in
+	costTrail   = 0.1 // a step that a request ran past its end of sequence
+	costOverrun = 0.8 // the same past its last token
+)
+
+// running is a request in generation and the unit that it gets next.
+type running struct {
+	row, unit int32
+	out       bool // left out of the last step
+}
+
+// choice is what a reading decided at one step: everything else follows.
+type choice struct {
+	prev *choice
+	step int32   // None: before the first
+	rows []int32 // whose prompts the step completed, or that it resumed
+	lag  int32   // before the first: tokens on their way
+}
+
+// reading is one way to read the steps up to some point.
+type reading struct {
+	cost  float64
+	run   []running
+	wait  []int32 // rows whose prompts are not done, by their first token
+	open  int64   // prompt tokens computed of a request that is still waiting
+	known bool    // open is what it says: nothing from before the first step
+	level int     // running requests more than the last step's count
+	begun bool    // level is what it says
+	ended [2]int  // requests that just got their last token: by length, by end of sequence
+	last  *choice
+}
+
+func (h *reading) clone() *reading {
+	c := *h
+	c.run, c.wait = slices.Clone(h.run), slices.Clone(h.wait)
+	return &c
+}
+
+// emitted is told of each unit that a step gave.
+type emitted func(k int, row, unit int32)
+
+// serve gives the running requests their units of step k.
+func (m *search) serve(h *reading, k int, tell emitted) {
+	t := m.t
+	m.skipMissed(h, k)
+	slots := t.slots(k)
+	if slots == 0 && (t.apart || t.steps[k].ContextRequests == 0) {
+		return // others are in prefill, or nothing ran at all
+	}
+	n := len(h.run)
+	if n > slots {
+		m.leaveOut(h, k, n-slots)
+	}
+	trailing := 0
+	for why, cost := range [2]float64{costOverrun, costTrail} {
+		if use := min(slots-n-trailing, h.ended[why]); use > 0 {
+			trailing += use
+			h.cost += cost * float64(use)
+		}
+	}
+	if m.log != nil {
+		m.log.trailing[k] = trailing
+	}
+	if !t.whole(k) {
+		m.setLevel(h, n+trailing-slots, costChange)
+	}
+	h.ended = [2]int{}
+	keep := h.run[:0]
+	for _, r := range h.run {
+		if n > slots && r.out {
+			keep = append(keep, r)
+			continue
+		}
+		if tell != nil {
+			tell(k, r.row, r.unit)
+		}
+		r.out = false
+		if r.unit++; m.unfinished(h, r) {
+			keep = append(keep, r)
+		}
+	}
+	h.run = keep
+}
+
+// unfinished says whether a request has units left, and notes it as ended if not.
+func (m *search) unfinished(h *reading, r running) bool {
+	row := m.rows[r.row]
+	if int(r.unit) < len(row.units) {
+		return true
+	}
+	if row.ends {
+		h.ended[1]++
+	} else {
+		h.ended[0]++
+	}
+	return false
+}
+
+// setLevel charges a change of what the rows do not explain.
+func (m *search) setLevel(h *reading, level int, cost float64) {
+	h.cost += h.levelCost(level, cost)
+	h.level, h.begun = level, true
+}
+
+// levelCost of a first step is low: others may have been running before it.
+func (h *reading) levelCost(level int, cost float64) float64 {
+	if !h.begun {
+		cost = costBefore
+	}
+	return cost * float64(max(level-h.level, h.level-level))
+}
+
+// skipMissed drops units that came before step k ended: a step that was not
+// recorded gave them.
+func (m *search) skipMissed(h *reading, k int) {
+	lost := false
+	for i := range h.run {
+		r := &h.run[i]
+		units := m.rows[r.row].units
+		for int(r.unit) < len(units) && units[r.unit].at < m.t.end[k]-slack {
+			r.unit++
+			h.cost += costMissed
+		}
+		lost = lost || int(r.unit) == len(units)
+	}
+	if lost {
+		h.run = slices.DeleteFunc(h.run, func(r running) bool { return int(r.unit) == len(m.rows[r.row].units) })
+	}
+}
+
+// leaveOut marks those of the running requests that step k cannot have served:
+// the ones that can wait longest, and of equals those already out and those sent
+// last, which engines preempt first.
+func (m *search) leaveOut(h *reading, k, n int) {
+	t := m.t
+	s := &t.steps[k]
+	recompute := s.GenerationTokens - s.GenerationRequests
+	// Who was preempted comes back with a recomputation, and so shows in the
+	// tokens of its step; where many take turns (pipeline stages), nobody was.
+	preempted := !t.drafts && !t.whole(k) && n <= t.slots(k)/4+1
+	g := t.genAt[k]
+	type candidate struct {
+		i      int
+		wait   int32
+		must   bool
+		resume int // -1: comes back here, 1: stays out
+	}
+	order := make([]candidate, 0, len(h.run))
+	for i, r := range h.run {
+		row := m.rows[r.row]
+		x := candidate{i: i, wait: row.late[r.unit] - g}
+		x.must = x.wait <= 0
+		if preempted && r.out {
+			over := row.need + int64(row.units[r.unit].first) - (recompute + 1)
+			switch {
+			case recompute > 0 && over >= 0 && (over == 0 || over%16 == 0):
+				x.resume = -1
+			case recompute == 0:
+				x.resume = 1
+			}
+		}
+		order = append(order, x)
+	}
+	slices.SortFunc(order, func(a, b candidate) int {
+		if a.must != b.must {
+			if a.must {
+				return -1
+			}
+			return 1
+		}
+		ra, rb := h.run[a.i], h.run[b.i]
+		return cmp.Or(cmp.Compare(a.resume, b.resume), cmp.Compare(a.wait, b.wait), compareBool(ra.out, rb.out),
+			cmp.Compare(m.rows[ra.row].q.SentUnixNS, m.rows[rb.row].q.SentUnixNS), cmp.Compare(ra.row, rb.row))
+	})
+	for j, x := range order {
+		r := &h.run[x.i]
+		out := j >= len(order)-n
+		if out && !r.out {
+			h.cost += costOut
+		}
+		if out && x.must {
+			h.cost += costLate
+		}
+		r.out = out
+	}
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}

@@ -1,0 +1,221 @@
+package match
+
+import (
+	"cmp"
+	"slices"
+)
+
+// breadth is how many readings are followed side by side.
+const breadth = 32
+
+// search reads one engine's steps.
+type search struct {
+	t      *timeline
+	rows   []*row // by first token
+	byFrom []int32
+	served int // requests served by the step in hand
+	log    *log
+}
+
+func newSearch(t *timeline, rows []*row) *search {
+	m := &search{t: t, rows: rows}
+	slices.SortFunc(rows, func(a, b *row) int {
+		return cmp.Or(cmp.Compare(a.units[0].at, b.units[0].at), cmp.Compare(a.req, b.req))
+	})
+	for i, r := range rows {
+		if t.ctxAt[min(int(r.from), len(t.steps))] <= r.due {
+			m.byFrom = append(m.byFrom, int32(i))
+		}
+	}
+	slices.SortStableFunc(m.byFrom, func(a, b int32) int { return cmp.Compare(rows[a].from, rows[b].from) })
+	return m
+}
+
+// child is a reading that was not made yet.
+type child struct {
+	of      *reading
+	o       option
+	cost    float64 // with what the next step's count will say
+	state   uint64
+	waiting int
+}
+
+// run follows the readings through all steps and returns the likeliest.
+func (m *search) run() *reading {
+	hs := m.begin()
+	next := 0
+	for k := range m.t.steps {
+		from := next
+		for next < len(m.byFrom) && int(m.rows[m.byFrom[next]].from) <= k {
+			next++
+		}
+		arrived := sorted(m.byFrom[from:next])
+		takes := int(m.t.ctxAt[k]) == k
+		var children []child
+		for _, h := range hs {
+			m.arrive(h, arrived)
+			before := len(h.run)
+			m.serve(h, k, nil)
+			if takes {
+				m.served = min(before, m.t.slots(k))
+				m.expire(h, k)
+				children = m.branch(h, k, children)
+			}
+		}
+		if takes {
+			hs = m.choose(k, children)
+		}
+	}
+	return slices.MinFunc(hs, func(a, b *reading) int { return cmp.Compare(a.cost, b.cost) })
+}
+
+// arrive puts rows into the waiting list.
+func (m *search) arrive(h *reading, rows []int32) {
+	for _, w := range rows {
+		if h.last.step == None && slices.Contains(h.last.rows, w) {
+			continue // was running before the first step
+		}
+		i, _ := slices.BinarySearch(h.wait, w)
+		h.wait = slices.Insert(h.wait, i, w)
+	}
+}
+
+// expire drops the rows that no step can take any more.
+func (m *search) expire(h *reading, k int) {
+	h.wait = slices.DeleteFunc(h.wait, func(w int32) bool {
+		if m.rows[w].due >= int32(k) {
+			return false
+		}
+		h.cost += costLost
+		return true
+	})
+}
+
+func (m *search) branch(h *reading, k int, children []child) []child {
+	t := m.t
+	state := uint64(h.open)*0x9e3779b97f4a7c15 + uint64(h.level)*0xbf58476d1ce4e5b9
+	for _, r := range h.run {
+		state += mix(r.row, r.unit, r.out)
+	}
+	for _, w := range h.wait {
+		state += mix(w, -1, false)
+	}
+	for _, o := range m.options(h, k) {
+		c := child{of: h, o: o, cost: h.cost + o.cost, state: state + uint64(o.open)*0x94d049bb133111eb}
+		grown := len(h.run)
+		for _, w := range o.rows {
+			c.state += mix(w, 1, false) - mix(w, -1, false)
+			if len(m.rows[w].units) > 1 {
+				grown++
+			}
+		}
+		if g := int(t.genAt[k+1]); g < len(t.gens) && t.gens[g] <= t.ctxAt[k+1] && !t.whole(k) {
+			level := grown - t.slots(int(t.gens[g]))
+			if level < 0 {
+				level = min(0, level+h.ended[0]+h.ended[1])
+			}
+			c.cost += h.levelCost(level, costChange)
+		}
+		children = append(children, c)
+	}
+	return children
+}
+
+func mix(row, unit int32, out bool) uint64 {
+	x := uint64(uint32(row))<<32 | uint64(uint32(unit))<<1
+	if out {
+		x |= 1
+	}
+	x ^= x >> 30
+	x *= 0xbf58476d1ce4e5b9
+	x ^= x >> 27
+	x *= 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// choose makes the best of the children, one of each state.
+func (m *search) choose(k int, children []child) []*reading {
+	slices.SortStableFunc(children, func(a, b child) int { return cmp.Compare(a.cost, b.cost) })
+	seen := make(map[uint64]bool, breadth)
+	var out []*reading
+	for _, c := range children {
+		if seen[c.state] {
+			continue
+		}
+		seen[c.state] = true
+		h := c.of.clone()
+		m.enter(h, k, c.o, nil)
+		if out = append(out, h); len(out) == breadth {
+			break
+		}
+	}
+	return out
+}
+
+// enter lets the rows of an option start at step k.
+func (m *search) enter(h *reading, k int, o option, tell emitted) {
+	h.cost += o.cost
+	h.open, h.known = o.open, o.known
+	if len(o.rows) > 0 {
+		h.last = &choice{prev: h.last, step: int32(k), rows: o.rows}
+		h.wait = slices.DeleteFunc(h.wait, func(w int32) bool { return slices.Contains(o.rows, w) })
+	}
+	for _, w := range o.rows {
+		if tell != nil {
+			tell(k, w, 0)
+		}
+		if r := (running{row: w, unit: 1}); m.unfinished(h, r) {
+			h.run = append(h.run, r)
+		}
+	}
+	if m.t.whole(k) {
+		m.setLevel(h, m.served+len(o.rows)-int(m.t.steps[k].Requests), costChange/2)
+	}
+}
+
+// begin makes the readings of what ran before the first step: who was running,
+// and how many tokens of each were on their way.
+func (m *search) begin() []*reading {
+	var sure, may []int32
+	for i, r := range m.rows {
+		switch {
+		case r.before:
+			sure = append(sure, int32(i))
+		case r.q.SentUnixNS < m.t.steps[0].Start && len(may) < 4:
+			may = append(may, int32(i))
+		}
+	}
+	var out []*reading
+	for lag, cost := range []float64{0, 0.7, 3} {
+		for n := range len(may) + 1 {
+			h := &reading{cost: cost + 1.5*float64(n)}
+			h.last = &choice{step: None, rows: sorted(append(slices.Clone(sure), may[:n]...)), lag: int32(lag)}
+			m.resume(h)
+			out = append(out, h)
+		}
+		if len(sure) == 0 {
+			break
+		}
+	}
+	return out
+}
+
+// resume sets the requests running that were so before the first step.
+func (m *search) resume(h *reading) {
+	for _, w := range h.last.rows {
+		units := m.rows[w].units
+		p := 0
+		for p < len(units) && units[p].at < m.t.first()-slack {
+			p++
+		}
+		for q := p; q < len(units); q++ {
+			if m.rows[w].late[q] >= 0 {
+				p = q
+				break
+			}
+		}
+		if p = max(1, p+int(h.last.lag)); p < len(units) {
+			h.run = append(h.run, running{row: w, unit: int32(p)})
+		}
+	}
+}

@@ -1,0 +1,149 @@
+package match
+
+import (
+	"cmp"
+	"slices"
+	"sort"
+)
+
+// slack is how much earlier than the end of its step a token may arrive: GPU
+// and host clocks are aligned to some tens of microseconds, and the last GPU
+// event of a step is not always the one its tokens wait for.
+const slack = 500_000
+
+// timeline is the steps of one engine in order.
+type timeline struct {
+	steps []Step
+	index []int   // of each in the caller's steps
+	end   []int64 // no later than any later step's
+
+	gens  []int32 // steps that serve running requests
+	genAt []int32 // how many of gens come before each step; one more at the end
+	ctxAt []int32 // the next step at or after each that may take in requests; len(steps) for none
+
+	// apart says that prefills run in steps of their own (SGLang), so that
+	// running requests wait meanwhile.
+	apart bool
+	// drafts says that steps check drafted tokens, so that a request may get
+	// several in a step.
+	drafts bool
+}
+
+func newTimeline(steps []Step, of []int) *timeline {
+	t := &timeline{index: slices.Clone(of)}
+	var last Step
+	times := make(map[int]Step, len(of))
+	for _, i := range of {
+		s := steps[i]
+		if s.Start == 0 && s.End == 0 { // launched nothing: stands behind the one before
+			s.Start, s.End = last.End, last.End
+		}
+		s.End = max(s.Start, s.End)
+		times[i], last = s, s
+	}
+	slices.SortStableFunc(t.index, func(a, b int) int { return cmp.Compare(times[a].Start, times[b].Start) })
+	for _, i := range t.index {
+		t.steps = append(t.steps, clean(times[i]))
+	}
+	n := len(t.steps)
+	t.end = make([]int64, n)
+	for k := n - 1; k >= 0; k-- {
+		t.end[k] = t.steps[k].End
+		if k+1 < n {
+			t.end[k] = min(t.end[k], t.end[k+1])
+		}
+	}
+	t.genAt, t.ctxAt = make([]int32, n+1), make([]int32, n+1)
+	for k := range t.steps {
+		t.genAt[k] = int32(len(t.gens))
+		if t.slots(k) > 0 {
+			t.gens = append(t.gens, int32(k))
+		}
+	}
+	t.genAt[n], t.ctxAt[n] = int32(len(t.gens)), int32(n)
+	for k := n - 1; k >= 0; k-- {
+		t.ctxAt[k] = t.ctxAt[k+1]
+		if t.steps[k].ContextRequests > 0 || t.whole(k) {
+			t.ctxAt[k] = int32(k)
+		}
+	}
+	t.habits()
+	return t
+}
+
+// clean drops what no annotation says.
+func clean(s Step) Step {
+	for _, p := range []*int64{&s.ContextRequests, &s.ContextTokens, &s.GenerationRequests, &s.GenerationTokens, &s.Requests, &s.Tokens} {
+		*p = min(max(*p, 0), 1<<30)
+	}
+	return s
+}
+
+// whole says that a step's counts do not tell context and generation apart.
+func (t *timeline) whole(k int) bool {
+	s := &t.steps[k]
+	return s.ContextRequests == 0 && s.GenerationRequests == 0 && s.Requests > 0
+}
+
+// slots is how many running requests a step can serve.
+func (t *timeline) slots(k int) int {
+	if t.whole(k) {
+		return int(t.steps[k].Requests)
+	}
+	return int(t.steps[k].GenerationRequests)
+}
+
+// room is how many tokens a step can emit to requests that it serves for
+// generation.
+func (t *timeline) room(k int) int {
+	s := &t.steps[k]
+	switch {
+	case t.whole(k) && s.Tokens > 0:
+		return int(s.Tokens)
+	case t.drafts && s.GenerationTokens == 0:
+		return 1 << 30
+	case t.drafts:
+		return int(s.GenerationTokens)
+	}
+	return t.slots(k)
+}
+
+// habits learns how the engine schedules.
+func (t *timeline) habits() {
+	alone, mixed, drafting, gens := 0, 0, 0, 0
+	for k := range t.steps {
+		s := &t.steps[k]
+		switch {
+		case s.ContextRequests > 0 && s.GenerationRequests > 0:
+			mixed++
+		case s.ContextRequests > 0:
+			alone++
+		}
+		if s.GenerationRequests > 0 {
+			gens++
+			if s.GenerationTokens > s.GenerationRequests {
+				drafting++
+			}
+		}
+	}
+	t.apart = mixed == 0 && alone > 1
+	// A resumed request computes several tokens too, but in few steps.
+	t.drafts = gens > 0 && drafting*3 > gens
+}
+
+// ended is how many steps had ended at a moment.
+func (t *timeline) ended(at int64) int {
+	return sort.Search(len(t.end), func(k int) bool { return t.end[k]-slack > at })
+}
+
+// first and last are the bounds of the recorded time: the end of the first step
+// and of the last.
+func (t *timeline) first() int64 { return t.end[0] }
+func (t *timeline) last() int64  { return t.end[len(t.end)-1] }
+
+// started is the first step that began at or after one moment and ended at or
+// after another.
+func (t *timeline) started(sent, ended int64) int {
+	k := sort.Search(len(t.steps), func(k int) bool { return t.steps[k].Start+slack >= sent })
+	return max(k, sort.Search(len(t.end), func(k int) bool { return t.end[k] >= ended }))
+}
