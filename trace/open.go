@@ -11,20 +11,32 @@ import (
 	"strings"
 
 	"tokprof/trace/internal/kineto"
+	"tokprof/trace/internal/nsys"
 )
 
 // Options say how to read.
 type Options struct {
 	Workers int // parse goroutines, 0 for one per CPU
 	Hash    bool
+	// NsysPath is the program that exports Nsight Systems reports, "" for the
+	// nsys on PATH.
+	NsysPath string
 	// Progress is told the compressed bytes read so far of the file's size
 	// (-1 when unknown), about every MiB.
 	Progress func(read, size int64)
 }
 
-// Trace is one opened trace file. It is read-only and safe for concurrent use.
+// Trace is one opened trace file, or one process of an Nsight Systems export.
+// It is read-only and safe for concurrent use.
 type Trace struct {
 	Info Info
+
+	// GraphRuns are executions of CUDA graphs that were recorded as a whole, by
+	// start: their time is in no GPU event. Torch traces have none.
+	GraphRuns []GraphRun
+	// Series are values that the profiler sampled over time. Torch traces have
+	// none.
+	Series []Series
 
 	file   *kineto.File
 	base   Time
@@ -59,13 +71,42 @@ func (e *Error) Reason() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // Open reads a trace file whole into columns; "-" is standard input. The
-// error is an *Error, or the context's.
+// error is an *Error, or the context's. An export of several processes is
+// refused: OpenAll reads it.
 func Open(ctx context.Context, path string, o Options) (*Trace, error) {
+	all, err := OpenAll(ctx, path, o)
+	if err != nil {
+		return nil, err
+	}
+	if len(all) > 1 {
+		return nil, &Error{Path: path, Offset: -1, What: "holds the traces of " + strconv.Itoa(len(all)) + " ranks", Hint: "take one of them"}
+	}
+	return all[0], nil
+}
+
+// OpenAll is Open for files that hold several traces: an Nsight Systems export
+// of several processes is one trace for each that used a GPU, in the order of
+// their GPUs, which is taken for their rank.
+func OpenAll(ctx context.Context, path string, o Options) ([]*Trace, error) {
+	if isReport(path) {
+		return openReport(ctx, path, o)
+	}
 	src, closeFile, err := source(path)
 	if err != nil {
 		return nil, err
 	}
 	defer closeFile()
+	if form := formOf(&src); form != nsys.NoExport {
+		return openExport(ctx, path, src, o)
+	}
+	t, err := openTorch(ctx, path, src, o)
+	if err != nil {
+		return nil, err
+	}
+	return []*Trace{t}, nil
+}
+
+func openTorch(ctx context.Context, path string, src kineto.Source, o Options) (*Trace, error) {
 	opt := kineto.Options{Workers: o.Workers, Hash: o.Hash, Args: shapeArgs}
 	if o.Progress != nil {
 		opt.Progress = func(n int64) { o.Progress(n, src.Size) }

@@ -26,6 +26,14 @@ func (s *shared) open(ctx context.Context, path string, hash bool) (*trace.Trace
 	return t, err
 }
 
+// openAll reads every trace in one file with a progress line.
+func (s *shared) openAll(ctx context.Context, path string, hash bool) ([]*trace.Trace, error) {
+	p := newProgress(s.std.err, path, s.quiet)
+	all, err := trace.OpenAll(ctx, path, trace.Options{Hash: hash, Progress: p.update})
+	p.done()
+	return all, err
+}
+
 // warn tells on standard error what reading a trace lost, where the answer
 // itself has no place for it.
 func (s *shared) warn(t *trace.Trace) {
@@ -68,19 +76,11 @@ func (s *shared) reduceAll(ctx context.Context, paths []string, o breakdown.Opti
 			// The last trace's columns must go before the next one's come.
 			runtime.GC()
 		}
-		r, err := s.reduce(ctx, path, c, o)
+		found, err := s.reduce(ctx, path, c, &o, slices.Contains(named, path))
+		ranks = append(ranks, found...)
 		var bad *trace.Error
 		switch {
-		case err == nil && r.Role != breakdown.GraphCapture && !slices.Contains(named, path):
-			// Found beside, not asked for: evidence at most, never time.
 		case err == nil:
-			ranks = append(ranks, r)
-			switch r.Role {
-			case breakdown.GPURank:
-				o.Like = append(o.Like, r.Excerpts...)
-			case breakdown.GraphCapture:
-				o.Evidence.Captures = append(o.Evidence.Captures, r.Captured)
-			}
 		case len(files) > 1 && errors.As(err, &bad):
 			unread = append(unread, document.Unread{Name: trace.BaseName(path), Why: bad.Reason(), Frontend: trace.ParseFileName(trace.BaseName(path)).Frontend})
 			if !unread[len(unread)-1].Frontend {
@@ -117,13 +117,33 @@ func capturesFirst(files []string) {
 	slices.SortStableFunc(files, func(a, b string) int { return capture(a) - capture(b) })
 }
 
-func (s *shared) reduce(ctx context.Context, path string, c *kernels.Classifier, o breakdown.Options) (*breakdown.Rank, error) {
-	t, err := s.open(ctx, path, true)
+// reduce reduces the traces in one file, and adds to the options what the next
+// ones can use of them. A file found beside, not asked for, is evidence at
+// most, never time.
+func (s *shared) reduce(ctx context.Context, path string, c *kernels.Classifier, o *breakdown.Options, asked bool) ([]*breakdown.Rank, error) {
+	all, err := s.openAll(ctx, path, true)
 	if err != nil {
 		return nil, err
 	}
-	r := breakdown.Reduce(t, c, o)
-	return r, ctx.Err()
+	var ranks []*breakdown.Rank
+	for i, t := range all {
+		all[i] = nil // its columns may go once it is reduced
+		r := breakdown.Reduce(t, c, *o)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if !asked && r.Role != breakdown.GraphCapture {
+			continue
+		}
+		ranks = append(ranks, r)
+		switch r.Role {
+		case breakdown.GPURank:
+			o.Like = append(o.Like, r.Excerpts...)
+		case breakdown.GraphCapture:
+			o.Evidence.Captures = append(o.Evidence.Captures, r.Captured)
+		}
+	}
+	return ranks, nil
 }
 
 // enough refuses inputs without any GPU work, and says what the named files

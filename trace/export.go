@@ -1,0 +1,206 @@
+package trace
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"maps"
+	"slices"
+
+	"tokprof/trace/internal/kineto"
+	"tokprof/trace/internal/nsys"
+)
+
+// formOf looks at the first bytes of a file, and leaves it to be read from its
+// start.
+func formOf(src *kineto.Source) nsys.Form {
+	const enough = 4096
+	if src.At != nil {
+		head, err := kineto.Head(io.NewSectionReader(src.At, 0, 1<<16), enough)
+		if err != nil {
+			return nsys.NoExport
+		}
+		return nsys.Detect(head)
+	}
+	raw := make([]byte, 1<<16)
+	n, _ := src.R.Read(raw)
+	src.R = io.MultiReader(bytes.NewReader(raw[:n]), src.R)
+	head, err := kineto.Head(bytes.NewReader(raw[:n]), enough)
+	if err != nil {
+		return nsys.NoExport
+	}
+	return nsys.Detect(head)
+}
+
+// openExport reads an Nsight Systems export: one trace for each process that
+// used a GPU.
+func openExport(ctx context.Context, path string, src kineto.Source, o Options) ([]*Trace, error) {
+	opt := nsys.Options{Hash: o.Hash}
+	if o.Progress != nil {
+		opt.Progress = func(n int64) { o.Progress(n, src.Size) }
+	}
+	in := nsys.Source{R: src.R}
+	if src.At != nil {
+		in.Path = path
+	}
+	r := newRows()
+	x, err := nsys.Read(ctx, in, opt, r.add)
+	if err != nil {
+		return nil, exportError(ctx, path, err)
+	}
+	return r.traces(path, x), nil
+}
+
+func exportError(ctx context.Context, path string, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if path == "-" {
+		path = BaseName(path)
+	}
+	var fe *nsys.FormatError
+	if errors.As(err, &fe) {
+		return &Error{Path: path, Offset: -1, What: fe.What, Hint: fe.Hint, Err: err}
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return openError(path, err)
+	}
+	return &Error{Path: path, Offset: -1, What: "cannot be read: " + cause(err), Err: err}
+}
+
+// traces makes a trace of each process with GPU rows, or of all rows together
+// where none has any. Processes are ranks in the order of their GPUs.
+func (r *rows) traces(path string, x *nsys.Export) []*Trace {
+	list := r.ranks(x)
+	out := make([]*Trace, len(list))
+	for i, p := range list {
+		p.finish(x)
+		t := buildExport(path, x, p)
+		if len(list) > 1 {
+			t.Info.Rank, t.Info.WorldSize = i, len(list)
+			if i > 0 {
+				t.Info.SHA256 = ""
+			}
+		}
+		out[i] = t
+	}
+	return out
+}
+
+// ranks lists the processes that become traces.
+func (r *rows) ranks(x *nsys.Export) []*process {
+	var list []*process
+	for _, id := range slices.Sorted(maps.Keys(r.by)) {
+		if p := r.by[id]; p.gpu > 0 {
+			list = append(list, p)
+		}
+	}
+	if len(list) == 0 {
+		// No GPU work: the file's counts must be told all the same.
+		return []*process{r.process(0)}
+	}
+	slices.SortStableFunc(list, func(a, b *process) int { return cmp.Compare(a.firstGPU(x), b.firstGPU(x)) })
+	return list
+}
+
+// firstGPU is the lowest number, among the machine's, of the GPUs a process
+// used.
+func (p *process) firstGPU(x *nsys.Export) int64 {
+	first := int64(1 << 62)
+	for l := range p.tracks {
+		if l.gpu {
+			first = min(first, p.machineGPU(x, l.a))
+		}
+	}
+	for _, g := range p.runs {
+		first = min(first, p.machineGPU(x, int64(g.Device)))
+	}
+	return first
+}
+
+// machineGPU is the machine's number of the GPU that the process calls device.
+func (p *process) machineGPU(x *nsys.Export, device int64) int64 {
+	if g, ok := x.Devices[nsys.DeviceID{Pid: p.id >> 24 & 0xffffff, Cuda: device}]; ok {
+		return g
+	}
+	return device
+}
+
+func buildExport(path string, x *nsys.Export, p *process) *Trace {
+	t := &Trace{file: p.file, base: Time(x.Epoch)}
+	t.tracks = tracks(p.file)
+	t.gpu = gpuOrder(t)
+	t.joins = join(t)
+	t.Info = exportInfo(path, x, p, t)
+	t.GraphRuns = graphRuns(t, p)
+	t.Series = series(x, p, t)
+	return t
+}
+
+func exportInfo(path string, x *nsys.Export, p *process, t *Trace) Info {
+	in := Info{
+		Path: path, Name: BaseName(path), Format: x.Format, SHA256: x.SHA256,
+		FileBytes: x.FileBytes, RawBytes: x.RawBytes, Events: x.Events, Skipped: x.Skipped,
+		Truncated: x.Truncated, TruncatedAt: x.TruncatedAt, TruncatedBy: x.TruncatedBy,
+		Epoch: x.HasEpoch, Rank: -1, Replica: -1, Counts: maps.Clone(x.Counts),
+		GPUNames: map[int]string{},
+	}
+	for _, d := range x.Damage {
+		in.Damage = append(in.Damage, Damage(d))
+	}
+	if x.Early > 0 {
+		in.Counts["before the session"] = x.Early
+	}
+	for _, tr := range t.tracks {
+		if name := x.GPUs[p.machineGPU(x, int64(tr.Device))]; tr.GPU && name != "" {
+			in.GPUNames[tr.Device] = name
+		}
+	}
+	in.Engine = engine(t)
+	return in
+}
+
+// graphRuns joins graph runs to their launches and sorts them by start.
+func graphRuns(t *Trace, p *process) []GraphRun {
+	if len(p.runs) == 0 {
+		return nil
+	}
+	calls := newCorrIndex(t)
+	out := make([]GraphRun, len(p.runs))
+	for i, r := range p.runs {
+		out[i] = r.GraphRun
+		out[i].Start += t.base
+		out[i].Launch = calls.find(r.corr)
+	}
+	slices.SortStableFunc(out, func(a, b GraphRun) int {
+		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Device, b.Device), cmp.Compare(a.Stream, b.Stream))
+	})
+	return out
+}
+
+// series gives the export's series the trace's clock and device numbers. The
+// samples are shared by all traces of the file.
+func series(x *nsys.Export, p *process, t *Trace) []Series {
+	device := map[int64]int{}
+	for _, tr := range t.tracks {
+		if tr.GPU {
+			device[p.machineGPU(x, int64(tr.Device))] = tr.Device
+		}
+	}
+	var out []Series
+	for _, s := range x.Series {
+		d, ok := device[s.GPU]
+		if !ok || s.GPU < 0 {
+			d = -1
+		}
+		times := make([]Time, len(s.Times))
+		for i, at := range s.Times {
+			times[i] = Time(at) + t.base
+		}
+		out = append(out, Series{Source: s.Source, Device: d, Name: s.Name, Times: times, Values: s.Values})
+	}
+	return out
+}

@@ -1,0 +1,104 @@
+package nsys
+
+import (
+	"fmt"
+
+	"zombiezen.com/go/sqlite"
+)
+
+// maxSamples bounds the values kept of all series together (1 GiB).
+const maxSamples = 64 << 20
+
+// seriesSet gathers samples by series.
+type seriesSet struct {
+	x    *Export
+	at   map[seriesID]int
+	n    int64
+	over bool
+}
+
+type seriesID struct {
+	source, metric int64
+	port           int64
+}
+
+// add books a sample; make names a series that is new.
+func (s *seriesSet) add(id seriesID, t int64, v float64, make func() Series) {
+	if s.n == maxSamples {
+		if !s.over {
+			s.over = true
+			s.x.note(0, fmt.Sprintf("more than %d samples of GPU and network metrics: later ones are left out", int64(maxSamples)))
+		}
+		return
+	}
+	i, ok := s.at[id]
+	if !ok {
+		i = len(s.x.Series)
+		s.at[id] = i
+		s.x.Series = append(s.x.Series, make())
+	}
+	s.n++
+	x := &s.x.Series[i]
+	x.Times, x.Values = append(x.Times, t), append(x.Values, v)
+}
+
+// gpuMetrics reads what the GPUs' own counters said over time. The number of a
+// metric is not stable over versions, so it is known by its name.
+func (r *reader) gpuMetrics() error {
+	const t, info = "GPU_METRICS", "TARGET_INFO_GPU_METRICS"
+	type metric struct{ source, id int64 }
+	names := map[metric]string{}
+	if r.has(info, "typeId", "metricId", "metricName") {
+		_ = r.each("SELECT typeId, metricId, substr(metricName, 1, 256) FROM "+info, func(s *sqlite.Stmt) error {
+			names[metric{s.ColumnInt64(0), s.ColumnInt64(1)}] = s.ColumnText(2)
+			return nil
+		})
+	}
+	set := &seriesSet{x: r.x, at: map[seriesID]int{}}
+	return r.each(r.query(t, "timestamp", "typeId", "metricId", "value"), func(s *sqlite.Stmt) error {
+		r.tick()
+		r.x.Counts[t]++
+		source, id := s.ColumnInt64(1), s.ColumnInt64(2)
+		set.add(seriesID{source: source, metric: id}, s.ColumnInt64(0), s.ColumnFloat(3), func() Series {
+			// The lowest byte of the type is the machine's number of the GPU.
+			gpu := source & 0xff
+			name := names[metric{source, id}]
+			if name == "" {
+				name = fmt.Sprintf("metric %d", id)
+			}
+			return Series{Source: fmt.Sprintf("GPU %d", gpu), GPU: gpu, Name: name}
+		})
+		return nil
+	})
+}
+
+// nicMetrics reads what the network adapters said over time.
+func (r *reader) nicMetrics() error {
+	const t, info = "NET_NIC_METRIC", "TARGET_INFO_NETWORK_METRICS"
+	type metric struct{ list, id int64 }
+	names := map[metric]string{}
+	if r.has(info, "metricsListId", "metricsIdx") {
+		_ = r.each(r.query(info, "metricsListId", "metricsIdx", "name|metricName", "unit"), func(s *sqlite.Stmt) error {
+			name := string(read(s, 2, nil))
+			if unit := string(read(s, 3, nil)); unit != "" {
+				name += " [" + unit + "]"
+			}
+			names[metric{s.ColumnInt64(0), s.ColumnInt64(1)}] = name
+			return nil
+		})
+	}
+	set := &seriesSet{x: r.x, at: map[seriesID]int{}}
+	return r.each(r.query(t, "end|start", "globalId|globalGuid", "portId|portNumber", "metricsListId", "metricsIdx", "value"), func(s *sqlite.Stmt) error {
+		r.tick()
+		r.x.Counts[t]++
+		nic, port, list, id := s.ColumnInt64(1), s.ColumnInt64(2), s.ColumnInt64(3), s.ColumnInt64(4)
+		set.add(seriesID{source: nic, metric: list<<32 | id, port: port}, s.ColumnInt64(0), s.ColumnFloat(5), func() Series {
+			name := names[metric{list, id}]
+			if name == "" {
+				name = fmt.Sprintf("metric %d of list %d", id, list)
+			}
+			return Series{Source: fmt.Sprintf("NIC %d port %d", nic&0xff, port), GPU: -1, Name: name}
+		})
+		return nil
+	})
+}

@@ -1,0 +1,257 @@
+package nsys
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"zombiezen.com/go/sqlite"
+)
+
+// reader reads the tables of one database.
+type reader struct {
+	*database
+	names    *names
+	sink     Sink
+	progress func(int64)
+	row      Row
+	total    int64 // rows of all tables wanted, as far as their keys tell
+	done     int64
+	domains  domains
+}
+
+// read reads every table that is wanted: GPU rows first, so that whoever takes
+// the rows knows which processes count before host rows come.
+func (r *reader) read() error {
+	r.x.Format = "nsys.sqlite"
+	r.domains = domains{names: r.names}
+	r.session()
+	tables := []struct {
+		name string
+		read func() error
+	}{
+		{"CUPTI_ACTIVITY_KIND_KERNEL", r.kernels},
+		{"CUPTI_ACTIVITY_KIND_MEMCPY", r.copies},
+		{"CUPTI_ACTIVITY_KIND_MEMSET", r.sets},
+		{"CUPTI_ACTIVITY_KIND_GRAPH_TRACE", r.graphs},
+		{"CUPTI_ACTIVITY_KIND_RUNTIME", r.calls},
+		{"NVTX_EVENTS", r.ranges},
+		{"CUPTI_ACTIVITY_KIND_OVERHEAD", r.driverWork},
+		{"PROFILER_OVERHEAD", r.profilerWork},
+		{"CUDA_GRAPH_NODE_EVENTS", r.nodes},
+		{"GPU_METRICS", r.gpuMetrics},
+		{"NET_NIC_METRIC", r.nicMetrics},
+	}
+	for _, t := range tables {
+		if d := r.columns(t.name); d != nil {
+			r.total += r.lastKey(t.name)
+		}
+	}
+	for _, t := range tables {
+		if r.columns(t.name) == nil {
+			continue
+		}
+		if err := r.table(t.name, t.read); err != nil {
+			return err
+		}
+	}
+	r.owners()
+	r.lookUp()
+	r.x.Names = r.names.list
+	if r.names.full {
+		r.x.note(0, fmt.Sprintf("the names take more than %d MiB: later ones are left out", maxNames>>20))
+	}
+	if r.progress != nil {
+		r.progress(r.size)
+	}
+	return r.ctx.Err()
+}
+
+// table reads one table; what breaks in it costs the rows behind.
+func (r *reader) table(name string, read func() error) error {
+	before := r.x.Counts[name]
+	err := read()
+	if r.ctx.Err() != nil {
+		return r.ctx.Err()
+	}
+	if err == nil {
+		return nil
+	}
+	why := "the database is damaged"
+	if errors.Is(err, errTooMany) {
+		why = err.Error()
+	} else if m := reason(err); m != "" {
+		why = m
+	}
+	got := r.x.Counts[name] - before
+	lost := max(r.lastKey(name)-got, 0)
+	r.x.note(0, fmt.Sprintf("%s breaks off after %d rows (%s)", name, got, why))
+	if lost > 0 {
+		r.x.Skipped += lost
+	}
+	if !r.x.Truncated {
+		r.lost(fmt.Sprintf("%s breaks off after %d rows: %s", name, got, why))
+	}
+	return nil
+}
+
+// lastKey is the largest row number of a table, which is its number of rows in
+// a table that nothing was deleted from; 0 when it cannot be read.
+func (r *reader) lastKey(table string) (n int64) {
+	_ = r.each("SELECT max(rowid) FROM "+quote(table), func(s *sqlite.Stmt) error {
+		n = s.ColumnInt64(0)
+		return nil
+	})
+	return min(max(n, 0), r.size/minRow)
+}
+
+// scan reads a table whose first two columns are start and end, and calls fill
+// for the others. It counts and hands out the rows that are sound.
+func (r *reader) scan(table string, fill func(*sqlite.Stmt, *Row), cols ...string) error {
+	if !r.has(table, "start", "end") {
+		r.x.note(0, table+" has no start or end: its rows are left out")
+		return nil
+	}
+	first := int64(-1)
+	n := int64(0)
+	err := r.each(r.query(table, append([]string{"start", "end"}, cols...)...), func(s *sqlite.Stmt) error {
+		row := &r.row
+		*row = Row{Start: s.ColumnInt64(0), End: s.ColumnInt64(1), Bytes: -1}
+		fill(s, row)
+		n++
+		r.tick()
+		if !row.sound() {
+			if first < 0 {
+				first = n
+			}
+			r.x.Skipped++
+			return nil
+		}
+		r.x.Counts[table]++
+		r.hand(row)
+		return nil
+	})
+	if first >= 0 {
+		r.x.note(0, fmt.Sprintf("row %d of %s ends before it starts", first, table))
+	}
+	return err
+}
+
+// tick tells progress about every 16 Ki rows.
+func (r *reader) tick() {
+	r.done++
+	if r.done&(1<<14-1) == 0 && r.progress != nil && r.total > 0 {
+		r.progress(int64(float64(r.size) * min(float64(r.done)/float64(r.total), 1)))
+	}
+}
+
+// hand gives a row to whoever takes them. Rows from before the session are
+// left out: the clock of a session starts at 0, and what ended before is of
+// another recording.
+func (r *reader) hand(row *Row) { r.x.hand(row, r.sink) }
+
+func (x *Export) hand(row *Row, sink Sink) {
+	if row.End < 0 {
+		x.Early++
+		return
+	}
+	if x.OneProcess {
+		row.Process = 0
+	}
+	x.Events++
+	sink(row)
+}
+
+// maxTime keeps times and sums of two of them within an int64.
+const maxTime = 1 << 61
+
+func (r *Row) sound() bool {
+	return r.Start <= r.End && r.Start > -maxTime && r.End < maxTime
+}
+
+// session reads what the export says of itself and of its clock.
+func (r *reader) session() {
+	meta := r.first("META_DATA_EXPORT", "EXPORT_META_DATA")
+	r.x.Product, _ = r.value(meta, "EXPORT_PRODUCT_VERSION")
+	r.x.Schema, _ = r.value(meta, "EXPORT_SCHEMA_VERSION")
+	var utc int64
+	if t := "TARGET_INFO_SESSION_START_TIME"; r.has(t, "utcEpochNs") {
+		_ = r.each(r.query(t, "utcEpochNs"), func(s *sqlite.Stmt) error {
+			utc = max(utc, s.ColumnInt64(0))
+			return nil
+		})
+	}
+	shift, _ := r.value(meta, "EXPORT_PARAM_TIME_SHIFT")
+	moved, err := strconv.ParseInt(strings.TrimSpace(shift), 10, 64)
+	if err != nil {
+		moved = 0
+	}
+	normal, _ := r.value(meta, "EXPORT_PARAM_TIME_NORMALIZE")
+	switch {
+	case strings.EqualFold(strings.TrimSpace(normal), "true"):
+		r.x.Epoch, r.x.HasEpoch = -moved, true
+	case utc > 0:
+		r.x.Epoch, r.x.HasEpoch = utc-moved, true
+	}
+	if t := r.first("META_DATA_CAPTURE", "CAPTURE_META_DATA"); r.has(t, "name", "value") {
+		_ = r.each("SELECT substr(value, 1, 32) FROM "+quote(t)+" WHERE name LIKE '%CUDA_GRAPH_TRACE_OPTIONS:MODE'", func(s *sqlite.Stmt) error {
+			r.x.GraphMode = strings.ToLower(s.ColumnText(0))
+			return nil
+		})
+	}
+}
+
+// lookUp reads the strings that rows use, and no others.
+func (r *reader) lookUp() {
+	ids := r.names.wanted()
+	text := make(map[int64]string, len(ids))
+	defer func() { r.names.resolve(text) }()
+	if !r.has("StringIds", "id", "value") {
+		if len(ids) > 0 {
+			r.x.note(0, "the table of names (StringIds) is missing: kernels have no names")
+		}
+		return
+	}
+	if !r.columns("StringIds")["id"].key {
+		r.lookUpAll(ids, text)
+		return
+	}
+	s, _, err := r.conn.PrepareTransient(fmt.Sprintf("SELECT substr(value, 1, %d) FROM StringIds WHERE id = ?", maxName))
+	if err != nil {
+		r.x.note(0, "the table of names (StringIds) cannot be read: "+reason(err))
+		return
+	}
+	defer func() { _ = s.Finalize() }()
+	lost := 0
+	for _, id := range ids {
+		s.BindInt64(1, id)
+		more, err := s.Step()
+		if err == nil && more {
+			text[id] = s.ColumnText(0)
+		} else {
+			lost++
+		}
+		_ = s.Reset()
+	}
+	if lost > 0 {
+		r.x.note(0, fmt.Sprintf("%d of %d names cannot be found in StringIds", lost, len(ids)))
+	}
+}
+
+// lookUpAll is lookUp for a table that has no key to find an id by.
+func (r *reader) lookUpAll(ids []int64, text map[int64]string) {
+	want := make(map[int64]bool, len(ids))
+	for _, id := range ids {
+		want[id] = true
+	}
+	_ = r.each(r.query("StringIds", "id", "value"), func(s *sqlite.Stmt) error {
+		if id := s.ColumnInt64(0); want[id] {
+			text[id] = s.ColumnText(1)
+		}
+		return nil
+	})
+	if len(text) < len(ids) {
+		r.x.note(0, fmt.Sprintf("%d of %d names cannot be found in StringIds", len(ids)-len(text), len(ids)))
+	}
+}

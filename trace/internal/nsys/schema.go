@@ -1,0 +1,150 @@
+package nsys
+
+import (
+	"fmt"
+	"strings"
+
+	"zombiezen.com/go/sqlite"
+)
+
+// schema lists the ordinary tables. Exports of different versions have
+// different tables and columns, and a table without rows may be absent, so
+// what is there is looked up, never assumed.
+func (d *database) schema() error {
+	d.tables = map[string]map[string]column{}
+	err := d.each("SELECT name FROM sqlite_master WHERE type = 'table' AND lower(substr(sql, 1, 13)) = 'create table '", func(s *sqlite.Stmt) error {
+		if len(d.tables) < maxTables {
+			d.tables[s.ColumnText(0)] = nil
+		}
+		return nil
+	})
+	if err != nil && len(d.tables) == 0 {
+		return d.refusal(err)
+	}
+	for _, name := range []string{"StringIds", "META_DATA_EXPORT", "EXPORT_META_DATA", "TARGET_INFO_SESSION_START_TIME", "CUPTI_ACTIVITY_KIND_KERNEL", "NVTX_EVENTS"} {
+		if _, ok := d.tables[name]; ok {
+			return nil
+		}
+	}
+	if d.x.Truncated {
+		return &FormatError{"is cut off: " + d.x.TruncatedBy + ", and no table of an Nsight Systems export is left", "copy it again"}
+	}
+	if len(d.tables) == 0 {
+		return &FormatError{"is an SQLite database without tables", "nsys export was interrupted; " + hintExport}
+	}
+	return &FormatError{"is an SQLite database, but no Nsight Systems export", hintExport}
+}
+
+// maxTables bounds the tables listed; exports have about a hundred.
+const maxTables = 4096
+
+// columns are a table's columns that hold stored values; nil when there is no
+// such table.
+func (d *database) columns(table string) map[string]column {
+	cols, ok := d.tables[table]
+	if !ok || cols != nil {
+		return cols
+	}
+	cols = map[string]column{}
+	// A table whose columns cannot be listed is read as one without columns.
+	_ = d.each("PRAGMA table_xinfo("+quote(table)+")", func(s *sqlite.Stmt) error {
+		if s.ColumnInt(6) == 0 { // neither generated nor hidden
+			cols[s.ColumnText(1)] = column{notNull: s.ColumnInt(3) != 0, key: s.ColumnInt(5) == 1 && strings.EqualFold(s.ColumnText(2), "INTEGER")}
+		}
+		return nil
+	})
+	d.tables[table] = cols
+	return cols
+}
+
+// first is the first of several names that is a table: tables were renamed
+// over the years.
+func (d *database) first(tables ...string) string {
+	for _, t := range tables {
+		if _, ok := d.tables[t]; ok {
+			return t
+		}
+	}
+	return ""
+}
+
+func (d *database) has(table string, cols ...string) bool {
+	have := d.columns(table)
+	for _, c := range cols {
+		if _, ok := have[c]; !ok {
+			return false
+		}
+	}
+	return have != nil
+}
+
+// query selects columns of a table in the order of its rows; a column that is
+// not there is NULL, and one with alternatives ("a|b") is the first that is.
+func (d *database) query(table string, cols ...string) string {
+	have := d.columns(table)
+	list := make([]string, len(cols))
+	for i, c := range cols {
+		var terms []string
+		for _, name := range strings.Split(c, "|") {
+			col, ok := have[name]
+			if !ok {
+				continue
+			}
+			terms = append(terms, quote(name))
+			if col.notNull {
+				break
+			}
+		}
+		switch len(terms) {
+		case 0:
+			list[i] = "NULL"
+		case 1:
+			list[i] = terms[0]
+		default:
+			list[i] = "coalesce(" + strings.Join(terms, ", ") + ")"
+		}
+	}
+	return "SELECT " + strings.Join(list, ", ") + " FROM " + quote(table) + " NOT INDEXED"
+}
+
+func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
+// each runs a query and hands out its rows.
+func (d *database) each(sql string, row func(*sqlite.Stmt) error) error {
+	s, _, err := d.conn.PrepareTransient(sql)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Finalize() }()
+	for n := int64(0); ; n++ {
+		more, err := s.Step()
+		if err != nil || !more {
+			return err
+		}
+		if n > d.size/minRow {
+			return errTooMany
+		}
+		if err := row(s); err != nil {
+			return err
+		}
+	}
+}
+
+// minRow is the least bytes that a row takes in a database. Pages that point
+// to each other in circles or over and over can promise more rows than that
+// without end.
+const minRow = 4
+
+var errTooMany = fmt.Errorf("it promises more rows than fit into the file")
+
+// value is the text that a name-value table gives a name.
+func (d *database) value(table, name string) (out string, ok bool) {
+	if !d.has(table, "name", "value") {
+		return "", false
+	}
+	_ = d.each("SELECT substr(value, 1, 256) FROM "+quote(table)+" WHERE name = '"+name+"'", func(s *sqlite.Stmt) error {
+		out, ok = s.ColumnText(0), true
+		return nil
+	})
+	return out, ok
+}

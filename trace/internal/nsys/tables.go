@@ -1,0 +1,183 @@
+package nsys
+
+import (
+	"strconv"
+	"strings"
+
+	"zombiezen.com/go/sqlite"
+)
+
+func (r *reader) kernels() error {
+	const t = "CUPTI_ACTIVITY_KIND_KERNEL"
+	r.x.OneProcess = !r.has(t, "globalPid")
+	return r.scan(t, func(s *sqlite.Stmt, row *Row) {
+		row.Kind = Kernel
+		r.place(s, row)
+		row.Name = r.names.id(s.ColumnInt64(6))
+		row.Node = uint64(s.ColumnInt64(7))
+	}, "deviceId", "streamId", "correlationId", "globalPid", "demangledName|shortName|mangledName", "graphNodeId")
+}
+
+// place reads the columns 2 to 5 that GPU rows have in common.
+func (r *reader) place(s *sqlite.Stmt, row *Row) {
+	row.Device, row.Stream = s.ColumnInt64(2), s.ColumnInt64(3)
+	row.Corr, row.Process = uint64(s.ColumnInt64(4)), uint64(s.ColumnInt64(5))
+}
+
+func (r *reader) copies() error {
+	return r.scan("CUPTI_ACTIVITY_KIND_MEMCPY", func(s *sqlite.Stmt, row *Row) {
+		row.Kind = Memcpy
+		r.place(s, row)
+		row.Node = uint64(s.ColumnInt64(6))
+		row.Bytes = number(s, 7)
+		row.Name = r.names.text(copyName(s.ColumnInt64(8), number(s, 9), number(s, 10)))
+	}, "deviceId", "streamId", "correlationId", "globalPid", "graphNodeId", "bytes", "copyKind", "srcKind", "dstKind")
+}
+
+func (r *reader) sets() error {
+	return r.scan("CUPTI_ACTIVITY_KIND_MEMSET", func(s *sqlite.Stmt, row *Row) {
+		row.Kind = Memset
+		r.place(s, row)
+		row.Node = uint64(s.ColumnInt64(6))
+		row.Bytes = number(s, 7)
+		row.Name = r.names.text(setName(number(s, 8)))
+	}, "deviceId", "streamId", "correlationId", "globalPid", "graphNodeId", "bytes", "memKind")
+}
+
+// number is an integer column, -1 when it is NULL.
+func number(s *sqlite.Stmt, col int) int64 {
+	if s.ColumnType(col) == sqlite.TypeNull {
+		return -1
+	}
+	return s.ColumnInt64(col)
+}
+
+func (r *reader) graphs() error {
+	return r.scan("CUPTI_ACTIVITY_KIND_GRAPH_TRACE", func(s *sqlite.Stmt, row *Row) {
+		row.Kind = GraphRun
+		r.place(s, row)
+		row.Graph, row.Exec = uint64(s.ColumnInt64(6)), uint64(s.ColumnInt64(7))
+	}, "deviceId", "streamId", "correlationId", "globalPid", "graphId", "graphExecId")
+}
+
+func (r *reader) calls() error {
+	return r.scan("CUPTI_ACTIVITY_KIND_RUNTIME", func(s *sqlite.Stmt, row *Row) {
+		row.Kind = Runtime
+		if s.ColumnInt64(2) == driverClass {
+			row.Kind = Driver
+		}
+		row.onThread(uint64(s.ColumnInt64(3)))
+		row.Corr = uint64(s.ColumnInt64(4))
+		row.Name = r.names.callID(s.ColumnInt64(5))
+	}, "eventClass", "globalTid", "correlationId", "nameId")
+}
+
+// driverClass is the eventClass of calls of the CUDA driver
+// (ENUM_NSYS_EVENT_CLASS).
+const driverClass = 1
+
+func (row *Row) onThread(global uint64) {
+	row.Process, row.Pid, row.Thread = processOf(global), pidOf(global), threadOf(global)
+}
+
+// driverWork is what CUPTI calls overhead: the driver's own work (loading,
+// compiling) and the profiler's.
+func (r *reader) driverWork() error {
+	const t = "CUPTI_ACTIVITY_KIND_OVERHEAD"
+	types := r.labels("ENUM_CUPTI_OVERHEAD_TYPE", "name")
+	labels := r.labels("ENUM_CUPTI_OVERHEAD_TYPE", "label")
+	return r.scan(t, func(s *sqlite.Stmt, row *Row) {
+		row.Kind = Overhead
+		row.onThread(uint64(s.ColumnInt64(2)))
+		switch what := s.ColumnInt64(3); {
+		case strings.Contains(types[what], "CUPTI"):
+			row.Name = r.names.text(profilerName)
+		case s.ColumnInt64(4) != 0:
+			row.Name = r.names.id(s.ColumnInt64(4))
+		default:
+			row.Name = r.names.text(labels[what])
+		}
+	}, "globalTid", "overheadType|overheadKind", "nameId")
+}
+
+func (r *reader) profilerWork() error {
+	return r.scan("PROFILER_OVERHEAD", func(s *sqlite.Stmt, row *Row) {
+		row.Kind = Overhead
+		row.onThread(uint64(s.ColumnInt64(2)))
+		row.Name = r.names.text(profilerName)
+	}, "globalTid")
+}
+
+// profilerName is the name of the profiler's own work, in the torch profiler's
+// words.
+const profilerName = "Instrumentation"
+
+// labels reads one text of an enumeration's values.
+func (r *reader) labels(table, col string) map[int64]string {
+	out := map[int64]string{}
+	if r.has(table, "id", col) {
+		_ = r.each("SELECT id, substr("+quote(col)+", 1, 256) FROM "+quote(table), func(s *sqlite.Stmt) error {
+			out[s.ColumnInt64(0)] = s.ColumnText(1)
+			return nil
+		})
+	}
+	return out
+}
+
+// nodes reads which node of a captured graph each node of an executable graph
+// was made from.
+func (r *reader) nodes() error {
+	const t = "CUDA_GRAPH_NODE_EVENTS"
+	r.x.Nodes = map[NodeID]uint64{}
+	return r.each(r.query(t, "graphNodeId", "originalGraphNodeId", "globalTid"), func(s *sqlite.Stmt) error {
+		r.tick()
+		r.x.Counts[t]++
+		if of := s.ColumnInt64(1); of != 0 {
+			r.x.Nodes[NodeID{processOf(uint64(s.ColumnInt64(2))), uint64(s.ColumnInt64(0))}] = uint64(of)
+		}
+		return nil
+	})
+}
+
+// owners reads the names of processes, threads and GPUs.
+func (r *reader) owners() {
+	x := r.x
+	x.Processes, x.Threads = map[uint64]string{}, map[ThreadID]string{}
+	x.GPUs, x.Devices = map[int64]string{}, map[DeviceID]int64{}
+	if r.has("PROCESSES", "globalPid", "name") {
+		_ = r.each("SELECT globalPid, substr(name, 1, 256) FROM PROCESSES", func(s *sqlite.Stmt) error {
+			x.Processes[uint64(s.ColumnInt64(0))] = s.ColumnText(1)
+			return nil
+		})
+	}
+	threads := map[int64][]ThreadID{}
+	if r.has("ThreadNames", "globalTid", "nameId") {
+		_ = r.each(r.query("ThreadNames", "globalTid", "nameId"), func(s *sqlite.Stmt) error {
+			id, t := s.ColumnInt64(1), uint64(s.ColumnInt64(0))
+			threads[id] = append(threads[id], ThreadID{pidOf(t), threadOf(t)})
+			return nil
+		})
+	}
+	if r.has("StringIds", "id", "value") {
+		for id, of := range threads {
+			_ = r.each("SELECT substr(value, 1, 256) FROM StringIds WHERE id = "+strconv.FormatInt(id, 10), func(s *sqlite.Stmt) error {
+				for _, t := range of {
+					x.Threads[t] = s.ColumnText(0)
+				}
+				return nil
+			})
+		}
+	}
+	if t := r.first("TARGET_INFO_GPU", "TARGET_INFO_CUDA_GPU"); r.has(t, "id", "name") {
+		_ = r.each("SELECT id, substr(name, 1, 256) FROM "+quote(t), func(s *sqlite.Stmt) error {
+			x.GPUs[s.ColumnInt64(0)] = s.ColumnText(1)
+			return nil
+		})
+	}
+	if t := "TARGET_INFO_CUDA_DEVICE"; r.has(t, "gpuId", "cudaId", "pid") {
+		_ = r.each(r.query(t, "pid", "cudaId", "gpuId"), func(s *sqlite.Stmt) error {
+			x.Devices[DeviceID{uint64(s.ColumnInt64(0)), s.ColumnInt64(1)}] = s.ColumnInt64(2)
+			return nil
+		})
+	}
+}

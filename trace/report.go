@@ -1,0 +1,67 @@
+package trace
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// isReport says whether a name is that of an Nsight Systems report, whose
+// bytes only nsys reads.
+func isReport(path string) bool {
+	return strings.HasSuffix(path, ".nsys-rep") || strings.HasSuffix(path, ".qdrep")
+}
+
+// openReport has nsys export a report, and reads what it wrote.
+func openReport(ctx context.Context, path string, o Options) ([]*Trace, error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, openError(path, err)
+	}
+	command := "nsys export --type sqlite " + BaseName(path)
+	tool := o.NsysPath
+	if tool == "" {
+		var err error
+		if tool, err = exec.LookPath("nsys"); err != nil {
+			return nil, &Error{Path: path, Offset: -1, What: "is an Nsight Systems report, which only nsys can read, and nsys is not on PATH", Hint: "run `" + command + "` where it is installed and give the .sqlite", Err: err}
+		}
+	}
+	dir, err := os.MkdirTemp("", "tokprof-")
+	if err != nil {
+		return nil, &Error{Path: path, Offset: -1, What: "must be exported, and no temporary directory can be made", Hint: "set TMPDIR to a directory that can be written", Err: err}
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	to := filepath.Join(dir, strings.TrimSuffix(strings.TrimSuffix(BaseName(path), ".nsys-rep"), ".qdrep")+".sqlite")
+	cmd := exec.CommandContext(ctx, tool, "export", "--type", "sqlite", "--force-overwrite", "true", "--output", to, path)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err = cmd.Run()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err == nil {
+		_, err = os.Stat(to)
+	}
+	if err != nil {
+		// What nsys says may hold the report's private texts: it stays unsaid.
+		var exit *exec.ExitError
+		what := "could not be exported by " + tool
+		if errors.As(err, &exit) {
+			what += " (" + exit.ProcessState.String() + ")"
+		}
+		return nil, &Error{Path: path, Offset: -1, What: what, Hint: "see what `" + command + "` says; a newer nsys reads older reports", Err: err}
+	}
+	all, err := OpenAll(ctx, to, Options{Hash: o.Hash})
+	for _, t := range all {
+		t.Info.Path, t.Info.Name = path, BaseName(path)
+		t.Info.Format = "nsys-rep"
+	}
+	var bad *Error
+	if errors.As(err, &bad) {
+		bad.Path = path
+	}
+	return all, err
+}
