@@ -1,0 +1,159 @@
+package capture
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"tokprof/trace"
+)
+
+// folders notes what lies in each server's profiler folder before a window.
+// Servers that share one folder share its watch.
+func (s *session) folders() ([]*folder, error) {
+	var out []*folder
+	for _, t := range s.Targets {
+		if t.TraceDir == "" || slices.ContainsFunc(out, func(f *folder) bool { return f.dir == t.TraceDir }) {
+			continue
+		}
+		f, err := watchFolder(t.TraceDir)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+// collect waits for the files of a window and brings them into the bundle. whole
+// is true when every expected rank's trace came and is whole.
+func (s *session) collect(ctx context.Context, folders []*folder, w *Window, flushed bool) (whole bool, err error) {
+	if report := w.Name + ".nsys-rep"; len(folders) == 0 && exists(filepath.Join(s.Dir, report)) {
+		w.Files = append(w.Files, report)
+		return true, nil
+	}
+	if len(folders) == 0 {
+		s.note("window %s: the profiler's folder cannot be reached from here; copy its traces into the bundle and run tokprof analyze on it", w.Name)
+		return false, nil
+	}
+	s.bytes = 0
+	whole = true
+	for i, f := range folders {
+		ranks := s.Ranks
+		if len(folders) > 1 {
+			ranks = s.Targets[i].About.WorldSize
+		}
+		a, err := f.wait(ctx, awaited{
+			ranks: ranks, replica: max(s.Replicas, 1), stopped: flushed,
+			patience: s.Patience, settle: s.Settle, poll: s.Poll,
+			progress: func(p string) { s.Progress(w.Name + ": waiting for traces: " + p) },
+		})
+		if e := s.bring(f, a, w, i, len(folders) > 1); e != nil {
+			return false, e
+		}
+		if err != nil {
+			return false, err
+		}
+		whole = whole && len(a.files) > 0 && len(a.damaged) == 0 && len(a.missing) == 0 && a.short == 0
+	}
+	return whole, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// bring copies a window's files into the bundle, or notes them where they are,
+// and says what is missing.
+func (s *session) bring(f *folder, a arrived, w *Window, server int, several bool) error {
+	for _, p := range a.files {
+		to := filepath.Base(p)
+		if several {
+			to = path.Join(fmt.Sprintf("server%d", server), to)
+		}
+		kind := kindOf(p)
+		if st, err := os.Stat(filepath.Join(f.dir, p)); err == nil && kind == TraceFile {
+			s.bytes += st.Size()
+		}
+		if err := s.bringOne(filepath.Join(f.dir, p), to, kind); err != nil {
+			return err
+		}
+		if kind != ProfilerTable {
+			w.Files = append(w.Files, to)
+		}
+		if slices.Contains(a.damaged, p) {
+			s.note("window %s: %s is not whole (the server may still be writing it): its numbers are partial", w.Name, to)
+		}
+	}
+	for _, c := range s.captures(f, a.files) {
+		if err := s.bringOne(c, filepath.Base(c), TraceFile); err != nil {
+			return err
+		}
+	}
+	w.MissingRanks = append(w.MissingRanks, a.missing...)
+	switch {
+	case len(a.files) == 0:
+		s.note("window %s: no trace came into the profiler's folder", w.Name)
+	case len(a.missing) > 0:
+		s.note("window %s: no trace of rank %s", w.Name, strings.Trim(fmt.Sprint(a.missing), "[]"))
+	case a.short > 0:
+		s.note("window %s: %d of %d ranks left no trace", w.Name, a.short, s.Ranks)
+	}
+	return nil
+}
+
+// captures are graph-capture traces of the ranks: written when the server
+// started, they say what the kernels of a graph's replays are.
+func (s *session) captures(f *folder, files []string) []string {
+	var out []string
+	for _, p := range files {
+		for _, c := range trace.CapturesBeside(filepath.Join(f.dir, p)) {
+			if !exists(filepath.Join(s.Dir, filepath.Base(c))) && !slices.Contains(out, c) {
+				out = append(out, c)
+			}
+		}
+	}
+	return out
+}
+
+func (s *session) bringOne(from, to string, kind Kind) error {
+	if s.Leave && kind == TraceFile {
+		n, sum, err := hashFile(from)
+		if err != nil {
+			return err
+		}
+		s.b.Files = append(s.b.Files, File{Path: to, Kind: kind, Bytes: n, SHA256: sum, Elsewhere: true})
+		return nil
+	}
+	dst := filepath.Join(s.Dir, filepath.FromSlash(to))
+	if err := os.MkdirAll(filepath.Dir(dst), 0o755); err != nil {
+		return err
+	}
+	return copyFile(from, dst)
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	if e := out.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return fmt.Errorf("%s cannot be copied into the bundle: %w", filepath.Base(from), err)
+	}
+	return nil
+}
