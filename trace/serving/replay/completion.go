@@ -39,6 +39,9 @@ var errPrompt = errors.New("prompt must be a text, a list of token ids, or a lis
 // one before: the recording's tokenizer is not at hand, and nothing depends on it.
 func (p *prompt) tokens(chat bool) ([]int, error) {
 	if chat {
+		if len(p.Messages) == 0 {
+			return nil, errors.New("messages must not be empty")
+		}
 		ids := []int{1}
 		for _, m := range p.Messages {
 			// The template: role, two marks, and a newline.
@@ -111,21 +114,12 @@ func (s *Server) complete(w http.ResponseWriter, r *http.Request, chat bool) {
 	}
 	ids, err := q.tokens(chat)
 	n := q.length(chat, s.rec.MaxModelLen-len(ids))
-	switch {
-	case err != nil:
-	case len(ids) == 0 || chat && len(q.Messages) == 0:
-		err = errors.New("the prompt is empty")
-	case n < 1:
-		err = fmt.Errorf("max_tokens must be at least 1, got %d.", n) //nolint:staticcheck // vLLM's words
-	case len(ids)+n > s.rec.MaxModelLen:
-		err = fmt.Errorf("This model's maximum context length is %d tokens. However, you requested %d tokens (%d in the prompt, %d for the completion).", s.rec.MaxModelLen, len(ids)+n, len(ids), n) //nolint:staticcheck // vLLM's words
-	}
 	if err != nil {
 		s.fail(w, 400, "BadRequestError", err.Error())
 		return
 	}
-	if err := s.checkModel(q.Model); err != nil {
-		s.fail(w, 404, "NotFoundError", err.Error())
+	if code, kind, message := s.refuse(&q, len(ids), n); code != 0 {
+		s.fail(w, code, kind, message)
 		return
 	}
 	a := &answer{s: s, w: w, r: r, chat: chat, model: s.rec.Model, prompt: len(ids), usage: q.StreamOptions.IncludeUsage, every: q.StreamOptions.ContinuousUsageStats}
@@ -137,11 +131,30 @@ func (s *Server) complete(w http.ResponseWriter, r *http.Request, chat bool) {
 	} else {
 		err = a.whole()
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		finish = "length"
-	} else if errors.Is(err, errBroken) {
+	case errors.Is(err, errBroken):
 		finish = "error"
+	default:
+		panic(http.ErrAbortHandler) // what is cut short must not look whole
 	}
+}
+
+// refuse says in vLLM's words why a request is not answered; code 0 when it is.
+func (s *Server) refuse(q *request, prompt, n int) (code int, kind, message string) {
+	room := s.rec.MaxModelLen - prompt
+	switch {
+	case q.Model != "" && q.Model != s.rec.Model:
+		return 404, "NotFoundError", fmt.Sprintf("The model `%s` does not exist.", q.Model)
+	case prompt == 0:
+		return 400, "BadRequestError", "The prompt is empty."
+	case n < 1:
+		return 400, "BadRequestError", fmt.Sprintf("max_tokens must be at least 1, got %d.", n)
+	case n > room:
+		return 400, "BadRequestError", fmt.Sprintf("This model's maximum context length is %d tokens. However, you requested %d output tokens and your prompt contains %d input tokens.", s.rec.MaxModelLen, n, prompt)
+	}
+	return 0, "", ""
 }
 
 // begin gives the request its name, its engine and the times of its tokens.
@@ -150,10 +163,10 @@ func (a *answer) begin(tokens int) {
 	now := s.clock.Now()
 	a.arrived, a.created = now.UnixNano(), now.Unix()
 	s.mu.Lock()
-	s.lastRqst++
+	s.requests++
 	name := a.r.Header.Get("X-Request-Id")
 	if name == "" {
-		name = fmt.Sprintf("%016x", uint64(a.arrived)^uint64(s.lastRqst)<<48)
+		name = fmt.Sprintf("%016x", uint64(a.arrived)^uint64(s.requests)<<48)
 	}
 	a.due = s.schedule(a.prompt, tokens, a.arrived)
 	f := s.faults
@@ -187,10 +200,10 @@ func (a *answer) next() (first, n int, err error) {
 // that is furthest, and faults by tokens.
 func (s *Server) counted(n, ofRequest int) {
 	s.mu.Lock()
-	die := false
+	die := s.dead
 	if s.session != nil {
 		s.sent += n
-		die = s.faults.DieMidCapture > 0 && s.sent >= s.faults.DieMidCapture
+		die = die || s.faults.DieMidCapture > 0 && s.sent >= s.faults.DieMidCapture
 		s.steps(ofRequest)
 	}
 	s.mu.Unlock()

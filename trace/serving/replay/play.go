@@ -17,7 +17,14 @@ type play struct {
 	speed     float64
 }
 
+// kept is how many plays readings are given for: the oldest are forgotten, so
+// that a server may run for long.
+const kept = 1024
+
 func (s *Server) newPlay(w *Window) *play {
+	if len(s.plays) >= 2*kept {
+		s.plays = slices.Delete(s.plays, 0, kept)
+	}
 	p := &play{window: w, taken: make([]bool, len(w.Requests)), speed: s.speed}
 	s.plays = append(s.plays, p)
 	return p
@@ -37,23 +44,15 @@ func (p *play) anchor(recorded, real int64) { p.rec, p.real, p.anchored = record
 // shift is what traces and readings are moved by.
 func (p *play) shift() int64 { return p.real - p.rec }
 
-// over says whether all that the window sent lies behind.
-func (p *play) over(now int64) bool {
-	_, end := p.window.Span()
-	for _, q := range p.window.Requests {
-		end = max(end, q.EndUnixNS)
-	}
-	return p.anchored && p.at(end) < now
-}
-
-// take finds the next row of a shape that can still be played, −1 for none.
-func (p *play) take(prompt, tokens int, now int64) int {
+// take finds the next row of a shape that can still be played, −1 for none: its
+// token late, at most, must not lie behind.
+func (p *play) take(prompt, tokens, late int, now int64) int {
 	for i, q := range p.window.Requests {
 		if p.taken[i] || q.PromptTokens != prompt || q.MaxTokens != tokens {
 			continue
 		}
-		if p.anchored && p.at(q.TokenUnixNS[len(q.TokenUnixNS)-1]) < now {
-			continue // too late: all its tokens would come at once
+		if p.anchored && p.at(q.TokenUnixNS[min(late, len(q.TokenUnixNS)-1)]) < now {
+			continue
 		}
 		p.taken[i] = true
 		return i
@@ -71,28 +70,31 @@ func (s *Server) schedule(prompt, tokens int, now int64) []int64 {
 	}
 	for _, w := range s.plainWindows() {
 		p := s.plain[w]
-		if p == nil || p.over(now) {
-			// A round that nothing fits must not end the one before.
+		i := -1
+		if p != nil {
+			i = p.take(prompt, tokens, 0, now)
+		}
+		if i < 0 {
+			// Another round of the window; one that the request does not fit is not begun.
 			if !slices.ContainsFunc(w.Requests, func(q serving.Request) bool { return q.PromptTokens == prompt && q.MaxTokens == tokens }) {
 				continue
 			}
 			p = s.newPlay(w)
 			s.plain[w] = p
+			i = p.take(prompt, tokens, 0, now)
+			p.anchor(w.Requests[i].SentUnixNS, now)
 		}
-		if i := p.take(prompt, tokens, now); i >= 0 {
-			if q := &w.Requests[i]; !p.anchored {
-				p.anchor(q.SentUnixNS, now)
-			}
-			return p.times(i)
-		}
+		return p.times(i)
 	}
 	return s.rec.usual(nil).times(tokens, now, s.speed)
 }
 
 // request is schedule while profiling. The first request fixes the shift of the
-// session's window, whatever its shape.
+// session's window, whatever its shape. Late requests are played too, as long as
+// a token of theirs is still to come: the tokens that are due come at once, and
+// the others agree with the steps of the traces.
 func (n *session) request(prompt, tokens int, now int64) []int64 {
-	i := n.play.take(prompt, tokens, now)
+	i := n.play.take(prompt, tokens, tokens, now)
 	if !n.asked {
 		n.asked = true
 		sent := n.play.window.Requests[max(i, 0)].SentUnixNS

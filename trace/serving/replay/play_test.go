@@ -272,7 +272,7 @@ func TestOneShift(t *testing.T) {
 			const base = 1790857026000000000 // of all the recording's traces
 			text := c.trace(f)
 			shifts = append(shifts, baseTime(t, text)-base, ns-recorded)
-			if !json.Valid(text) {
+			if rank == 0 && !json.Valid(text) {
 				t.Errorf("%s is no JSON", f)
 			}
 		}

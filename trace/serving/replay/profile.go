@@ -254,6 +254,9 @@ func (x file) appendPart(from, to int) error {
 
 // files prepares a profile's traces, their clocks moved by its shift.
 func (s *Server) files(n *session, f Faults) ([]file, error) {
+	if n.dir == "" {
+		return nil, errors.New("Options.TraceDir is empty: the engine has nowhere to write its traces")
+	}
 	shift := n.play.shift()
 	var out []file
 	add := func(name string, data []byte) {

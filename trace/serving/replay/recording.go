@@ -165,6 +165,9 @@ func (rec *Recording) windows(m *manifest, rows []serving.Request) {
 
 // check says what a recording lacks to be played.
 func (rec *Recording) check() error {
+	if rec.Version == "" || rec.Model == "" {
+		return errors.New("manifest.json of the recording names no server version or no model")
+	}
 	profiled := 0
 	for _, w := range rec.Windows {
 		if !w.Profiled {

@@ -81,7 +81,7 @@ type Server struct {
 	speed    float64
 	profiled []*Window
 	release  release
-	made     int64
+	made     int64 // Unix ns
 	metrics  *metrics
 
 	ctx    context.Context // ends with Close
@@ -103,7 +103,7 @@ type Server struct {
 	stops    int
 	failed   error // of writing files
 	sent     int   // tokens sent while profiling
-	lastRqst int
+	requests int   // ever
 }
 
 // New makes a server of a recording. Wrong options come to light in Start.

@@ -5,7 +5,6 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -94,7 +93,7 @@ func (s *Server) Handler() http.Handler {
 	})
 }
 
-// authorized checks the key as vLLM does. DieMidCapture and others come later.
+// authorized checks the key of a request to /v1.
 func (s *Server) authorized(r *http.Request) bool {
 	if s.fault().Unauthorized {
 		return false
@@ -210,12 +209,4 @@ func (s *Server) serveTokenize(w http.ResponseWriter, r *http.Request) {
 		Tokens      []int    `json:"tokens"`
 		TokenStrs   []string `json:"token_strs"`
 	}{len(ids), s.rec.MaxModelLen, ids, nil})
-}
-
-// checkModel refuses a model that is not served.
-func (s *Server) checkModel(name string) error {
-	if name != "" && name != s.rec.Model {
-		return fmt.Errorf("The model `%s` does not exist.", name) //nolint:staticcheck // vLLM's words
-	}
-	return nil
 }

@@ -152,11 +152,6 @@ func moveClock(text []byte, shift int64, name string) ([]byte, error) {
 	return slices.Concat(text[:i+m[2]], strconv.AppendInt(nil, base+shift, 10), text[i+m[3]:]), nil
 }
 
-var (
-	eventTime = regexp.MustCompile(`"ts": ([0-9.]+)`)
-	eventCat  = regexp.MustCompile(`"ph": "(.)", "cat": "(\w+)", "name": "(execute_)?`)
-)
-
 // cutSteps keeps what began before the step after the first limit ones, as a
 // profiler leaves it that stops there. It knows torch's own layout; a trace laid
 // out otherwise, or with no more steps, stays whole.
@@ -172,34 +167,59 @@ func cutSteps(text []byte, limit int) []byte {
 		return text
 	}
 	events := bytes.Split(text[i:j], []byte(between))
-	type event struct {
-		ts      float64
-		gpu, ok bool
-	}
 	read := make([]event, len(events))
-	var host, device []float64 // begins of steps
+	var begins [2][]float64 // of steps, on the host and on the device
 	for k, e := range events {
-		t, c := eventTime.FindSubmatch(e), eventCat.FindSubmatch(e)
-		if t == nil || c == nil {
-			continue
-		}
-		ts, err := strconv.ParseFloat(string(t[1]), 64)
-		cat := string(c[2])
-		read[k] = event{ts, strings.HasPrefix(cat, "gpu_") || cat == "kernel" || cat == "ac2g" && c[1][0] == 'f', err == nil}
-		if len(c[3]) > 0 && cat == "user_annotation" {
-			host = append(host, ts)
-		} else if len(c[3]) > 0 && cat == "gpu_user_annotation" {
-			device = append(device, ts)
+		read[k] = readEvent(e)
+		if read[k].step {
+			begins[read[k].side] = append(begins[read[k].side], read[k].ts)
 		}
 	}
-	hostEnd, deviceEnd := nth(host, limit), nth(device, limit)
+	ends := [2]float64{nth(begins[host], limit), nth(begins[device], limit)}
 	kept := events[:0:0]
 	for k, e := range events {
-		if end := map[bool]float64{false: hostEnd, true: deviceEnd}[read[k].gpu]; !read[k].ok || read[k].ts < end {
+		if !read[k].timed || read[k].ts < ends[read[k].side] {
 			kept = append(kept, e)
 		}
 	}
 	return slices.Concat(text[:i], bytes.Join(kept, []byte(between)), text[j:])
+}
+
+// Where an event happened.
+const (
+	host = iota
+	device
+)
+
+// event is what cutSteps needs of one event.
+type event struct {
+	ts          float64 // microseconds
+	side        int
+	timed, step bool
+}
+
+// readEvent reads an event in torch's layout; what it cannot read is not timed.
+func readEvent(text []byte) (e event) {
+	cat, ts := field(text, `"cat": "`), field(text, `"ts": `)
+	if cat == "" {
+		return e
+	}
+	v, err := strconv.ParseFloat(ts, 64)
+	e.ts, e.timed = v, err == nil
+	if strings.HasPrefix(cat, "gpu_") || cat == "kernel" || cat == "ac2g" && field(text, `"ph": "`) == "f" {
+		e.side = device
+	}
+	e.step = e.timed && (cat == "user_annotation" || cat == "gpu_user_annotation") && strings.HasPrefix(field(text, `"name": "`), "execute_")
+	return e
+}
+
+// field is what follows a key, up to the next quote or comma.
+func field(text []byte, key string) string {
+	_, after, ok := bytes.Cut(text, []byte(key))
+	if !ok {
+		return ""
+	}
+	return string(after[:max(0, bytes.IndexAny(after, "\",\n"))])
 }
 
 func nth(v []float64, n int) float64 {
