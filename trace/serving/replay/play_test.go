@@ -221,21 +221,11 @@ func (c *client) trace(name string) []byte {
 // eventually waits for something that the server does on its own.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("never came: " + what)
 		}
 	}
-}
-
-// usageOf reads a chunk's usage.
-func usageOf(t *testing.T, data string) *usageInfo {
-	t.Helper()
-	var v struct{ Usage *usageInfo }
-	if err := json.Unmarshal([]byte(data), &v); err != nil {
-		t.Fatalf("%v in %s", err, data)
-	}
-	return v.Usage
 }
 
 func baseTime(t *testing.T, trace []byte) int64 {

@@ -155,7 +155,7 @@ func TestFileNames(t *testing.T) {
 		c.want("POST", "/stop_profile", "", 200, "")
 		eventually(t, x.want, func() bool { return c.shapes() == x.want && c.allComplete(strings.Count(x.want, ".gz"))() })
 		for _, f := range c.files() {
-			if !strings.HasSuffix(f, ".gz") {
+			if !strings.HasSuffix(f, ".gz") || !x.o.Faults.FrontendTrace {
 				continue
 			}
 			text := c.trace(f)
@@ -179,6 +179,23 @@ func TestDataParallelMetrics(t *testing.T) {
 		if got := c.sample(series); got != want {
 			t.Errorf("%s is %g, want %g", series, got, want)
 		}
+	}
+}
+
+// A server that bounds its profiles itself ends them so too.
+func TestConfiguredLimit(t *testing.T) {
+	c := start(t, Options{MaxIterations: 2})
+	c.want("POST", "/start_profile", `{"max_iterations":5000}`, 200, "") // not read before 0.33
+	c.play(window(t, "prefill"))
+	eventually(t, "files before the stop", func() bool { return !c.Profiling() && c.allComplete(2)() })
+	c.want("POST", "/start_profile", "", 200, "")
+	if c.Profiling() {
+		t.Error("a second start profiles before the stop")
+	}
+	c.want("POST", "/stop_profile", "", 200, "")
+	c.want("POST", "/start_profile", "", 200, "")
+	if !c.Profiling() {
+		t.Error("a start after the stop does not profile")
 	}
 }
 
@@ -263,11 +280,12 @@ func TestSGLang(t *testing.T) {
 		}
 	}
 	// num_steps ends a profile; the next start needs no stop between.
-	c.want("POST", "/start_profile", `{"num_steps":"5"}`, 200, "Start profiling.\n")
-	c.play(window(t, "decode"))
+	c = start(t, Options{Engine: SGLang})
+	c.want("POST", "/start_profile", `{"num_steps":"2"}`, 200, "Start profiling.\n")
+	c.play(window(t, "prefill"))
 	if c.Profiling() {
 		t.Error("still profiling after num_steps")
 	}
-	c.want("POST", "/start_profile", `{"num_steps":5}`, 200, "Start profiling.\n")
+	c.want("POST", "/start_profile", "{}", 200, "Start profiling.\n")
 	c.want("POST", "/stop_profile", "", 200, "Stop profiling. This will take some time.\n")
 }

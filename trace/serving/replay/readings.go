@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"regexp"
 	"slices"
 	"strconv"
 	"time"
@@ -17,6 +18,8 @@ type reading struct {
 	t             int64
 	before, after string
 }
+
+var readingTime = regexp.MustCompile(`"t"\s*:\s*(-?\d+)`)
 
 // loadReadings reads nvml.jsonl, which a recording may lack.
 func (rec *Recording) loadReadings() error {
@@ -41,11 +44,11 @@ func (rec *Recording) loadReadings() error {
 			rec.headers = append(rec.headers, string(line))
 			continue
 		}
-		before, after, ok := bytes.Cut(line, strconv.AppendInt(nil, v.T, 10))
-		if !ok {
-			return fmt.Errorf("nvml.jsonl of the recording, line %d: its time is not written as a whole number", n+1)
+		at := readingTime.FindSubmatchIndex(line)
+		if at == nil {
+			return fmt.Errorf("nvml.jsonl of the recording, line %d: its time is not written as \"t\"", n+1)
 		}
-		rec.readings = append(rec.readings, reading{v.T, string(before), string(after)})
+		rec.readings = append(rec.readings, reading{v.T, string(line[:at[2]]), string(line[at[3]:])})
 	}
 	slices.SortStableFunc(rec.readings, func(a, b reading) int { return int(min(1, max(-1, a.t-b.t))) })
 	return nil

@@ -71,7 +71,9 @@ var embedded embed.FS
 // Embedded is the recording that comes with tokprof: vLLM 0.20.2 with a 16-layer
 // Llama shape on two H200, an unprofiled decode window and profiled prefill and
 // decode windows (recording/README.md).
-var Embedded = sync.OnceValue(func() *Recording {
+func Embedded() *Recording { return loadEmbedded() }
+
+var loadEmbedded = sync.OnceValue(func() *Recording {
 	sub, err := fs.Sub(embedded, "recording")
 	if err == nil {
 		var rec *Recording
@@ -79,7 +81,7 @@ var Embedded = sync.OnceValue(func() *Recording {
 			return rec
 		}
 	}
-	panic("the embedded recording does not load: " + err.Error()) // a test loads it
+	panic("the embedded recording does not load: " + err.Error()) // it is part of the build, and tests load it
 })
 
 // manifest is what manifest.json says that a replay needs.
