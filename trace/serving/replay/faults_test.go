@@ -83,16 +83,23 @@ func TestSlowStop(t *testing.T) {
 	c := start(t, Options{Faults: Faults{SlowStop: 500 * time.Millisecond}})
 	c.want("POST", "/start_profile", "", 200, "")
 	sizes := map[int64]bool{}
+	stopped := make(chan bool)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		eventually(t, "two complete files", func() bool {
-			for _, f := range c.traces() {
-				if i, err := os.Stat(filepath.Join(c.dir, f)); err == nil {
-					sizes[i.Size()] = true
+		for {
+			select {
+			case <-stopped:
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+			if names, err := filepath.Glob(filepath.Join(c.dir, "*.gz")); err == nil {
+				for _, f := range names {
+					if i, err := os.Stat(f); err == nil {
+						sizes[i.Size()] = true
+					}
 				}
 			}
-			return c.allComplete(2)()
-		})
+		}
 	})
 	began := time.Now()
 	c.want("POST", "/stop_profile", "", 200, "")
@@ -102,6 +109,7 @@ func TestSlowStop(t *testing.T) {
 	if !c.allComplete(2)() {
 		t.Error("files are not complete when the stop answers")
 	}
+	close(stopped)
 	wg.Wait()
 	if len(sizes) < 3 {
 		t.Errorf("files were seen in %d sizes: they came in one piece", len(sizes))
