@@ -94,11 +94,13 @@ func (s *Server) schedule(prompt, tokens int, now int64) []int64 {
 // a token of theirs is still to come: the tokens that are due come at once, and
 // the others agree with the steps of the traces.
 func (n *session) request(prompt, tokens int, now int64) []int64 {
+	first := !n.asked
+	if first {
+		n.asked, n.play.anchored = true, false // whenever it comes, it is not late
+	}
 	i := n.play.take(prompt, tokens, tokens, now)
-	if !n.asked {
-		n.asked = true
-		sent := n.play.window.Requests[max(i, 0)].SentUnixNS
-		n.play.anchor(sent, now)
+	if first {
+		n.play.anchor(n.play.window.Requests[max(i, 0)].SentUnixNS, now)
 	}
 	if i >= 0 {
 		return n.play.times(i)

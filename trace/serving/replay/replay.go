@@ -50,8 +50,8 @@ type Options struct {
 	Clock Clock
 }
 
-// Faults are the ways in which a server and its profiler go wrong, each seen on
-// real ones. They combine; the zero value is a server that works.
+// Faults are ways in which a server and its profiler go wrong. They combine; the
+// zero value is a server that works.
 type Faults struct {
 	// NoProfiler: the server was started without its profiler, so the routes are 404.
 	NoProfiler bool
