@@ -32,6 +32,16 @@ func (m *search) lateness(k int, r *row) float64 {
 	return cost + float64(max(0, r.units[0].at-m.t.end[k]))/200e6
 }
 
+// context is how many requests step k can have had in prefill and how many
+// tokens it computed for them, 0 when it does not say.
+func (m *search) context(k int) (slots int, tokens int64) {
+	s := &m.t.steps[k]
+	if m.t.whole(k) {
+		return int(s.Requests) - m.served, max(0, s.Tokens-int64(m.served))
+	}
+	return int(s.ContextRequests), s.ContextTokens
+}
+
 // candidates are the rows that step k can take, by their first token, and how
 // many at the head of them no later step can.
 func (m *search) candidates(h *reading, k int) (rows []int32, must int) {
@@ -54,17 +64,13 @@ func (m *search) candidates(h *reading, k int) (rows []int32, must int) {
 // options are the ways to fill the context requests of step k that are worth
 // following.
 func (m *search) options(h *reading, k int) []option {
-	s := &m.t.steps[k]
-	slots := int(s.ContextRequests)
-	if m.t.whole(k) {
-		slots = int(s.Requests) - m.served
-	}
+	slots, tokens := m.context(k)
 	rows, must := m.candidates(h, k)
 	most := min(slots, len(rows))
 	var out []option
 	add := func(x []int32) {
 		if !slices.ContainsFunc(out, func(o option) bool { return slices.Equal(o.rows, x) }) {
-			out = append(out, m.weigh(h, k, slots, slices.Clone(x)))
+			out = append(out, m.weigh(h, k, slots, tokens, slices.Clone(x)))
 		}
 	}
 	want := m.wanted(h, k)
@@ -82,7 +88,7 @@ func (m *search) options(h *reading, k int) []option {
 		if w := min(max(want, 0), most); w < most {
 			add(sorted(bySent[:w]))
 		}
-		if x := m.exact(h, k, rows, slots); x != nil {
+		if x := m.exact(rows, slots, tokens+h.open); x != nil {
 			add(x)
 		}
 	}
@@ -108,12 +114,7 @@ func (m *search) wanted(h *reading, k int) int {
 
 // exact looks for as many rows as the step has context requests whose prompts
 // add up to its context tokens, among the first few.
-func (m *search) exact(h *reading, k int, rows []int32, slots int) []int32 {
-	s := &m.t.steps[k]
-	target := s.ContextTokens + h.open
-	if m.t.whole(k) {
-		target = s.Tokens - int64(m.served) + h.open
-	}
+func (m *search) exact(rows []int32, slots int, target int64) []int32 {
 	if slots == 0 || target <= 0 || len(rows) <= slots {
 		return nil
 	}
@@ -142,25 +143,23 @@ func (m *search) exact(h *reading, k int, rows []int32, slots int) []int32 {
 }
 
 // weigh says what it costs that step k completed the prompts of x.
-func (m *search) weigh(h *reading, k, slots int, x []int32) option {
-	t := m.t
-	s := &t.steps[k]
+func (m *search) weigh(h *reading, k, slots int, tokens int64, x []int32) option {
 	o := option{rows: x, open: h.open, known: h.known}
 	sum := int64(0)
 	for _, w := range x {
 		o.cost += m.lateness(k, m.rows[w])
 		sum += m.rows[w].need
 	}
-	if t.whole(k) {
-		return o
-	}
 	empty := slots - len(x)
-	rest := h.open + s.ContextTokens - sum
+	if m.t.whole(k) {
+		empty = max(0, empty-h.gone[0]-h.gone[1])
+	}
+	rest := h.open + tokens - sum
 	if empty > 0 {
 		o.cost += m.unnamed(h, k, empty, x)
 	}
 	switch {
-	case s.ContextTokens == 0: // the annotation does not say
+	case tokens == 0: // the annotation does not say, or none was
 	case rest < 0:
 		o.open, o.known = 0, empty == 0
 		if h.known {

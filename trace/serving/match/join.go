@@ -2,27 +2,27 @@ package match
 
 import "tokprof/trace/serving"
 
-// join reads one engine's steps and writes what it finds into the result.
-func join(t *timeline, requests []serving.Request, res *Result) {
+// read finds the likeliest reading of one engine's steps with those requests
+// that can be its own.
+func read(t *timeline, requests []serving.Request, mine []bool) (*search, *reading) {
+	t.takeTurns(requests)
 	var rows []*row
 	for i := range requests {
+		if !mine[i] {
+			continue
+		}
 		if r, ok := newRow(t, i, &requests[i]); ok {
 			rows = append(rows, r)
-		} else {
-			for j := range res.Requests[i].Tokens {
-				res.Requests[i].Tokens[j].Why = Outside
-			}
 		}
 	}
 	m := newSearch(t, rows)
-	l := m.replay(m.run())
-	m.write(l, res)
+	return m, m.run()
 }
 
-// write puts the tokens of the log into the result.
-func (m *search) write(l *log, res *Result) {
+// write puts the tokens of the log into the result and returns how long the
+// latest of them took.
+func (m *search) write(l *log, res *Result) (latest int64) {
 	t := m.t
-	latest := int64(0)
 	for k := range t.steps {
 		room := t.room(k)
 		continuing := len(l.given[k]) - l.entered[k]
@@ -44,31 +44,28 @@ func (m *search) write(l *log, res *Result) {
 			res.Explained++
 		}
 	}
-	for _, r := range m.rows {
-		m.rest(r, res.Requests[r.req].Tokens, latest)
-	}
 	res.Emitted += m.emitted(l)
+	return latest
 }
+
+// bounds of the recorded time: the ends of its first step and of its last, and
+// the longest way of a token from its step to the client.
+type bounds struct{ first, last, latest int64 }
 
 // rest tells the tokens without a step apart: those that came before the
 // recorded steps or after them, and those that nothing decides.
-func (m *search) rest(r *row, tokens []Token, latest int64) {
-	first, last := -1, -1
+func (b bounds) rest(q *serving.Request, tokens []Token) {
+	from, to := len(tokens), len(tokens) // of the joined ones
 	for j, x := range tokens {
 		if x.Why == Joined {
-			if first < 0 {
-				first = j
-			}
-			last = j
+			from, to = min(from, j), j
 		}
 	}
-	for j := range tokens {
-		at := r.q.TokenUnixNS[j]
+	for j, at := range q.TokenUnixNS {
 		switch {
 		case tokens[j].Why == Joined:
-		case at < m.t.first()-slack, first >= 0 && j < first,
-			first >= 0 && j > last && at >= m.t.last()-slack,
-			at > m.t.last()+latest:
+		case at < b.first-slack, at > b.last+b.latest, q.SentUnixNS > b.last,
+			from < len(tokens) && j < from, j > to && at >= b.last-slack:
 			tokens[j].Why = Outside
 		}
 	}

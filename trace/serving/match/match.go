@@ -102,12 +102,25 @@ func Steps(steps []Step, requests []serving.Request) Result {
 			res.Requests[i].Tokens[j].Step = None
 		}
 	}
-	var of []int
-	for i := range steps {
-		of = append(of, i)
+	var all bounds
+	of := make([]bounds, len(requests)) // of the engine that has it
+	for i, l := range lanes(steps, requests) {
+		b := bounds{l.m.t.first(), l.m.t.last(), l.m.write(l.log, &res)}
+		for j, f := range l.fits(len(requests)) {
+			if f.units > 0 {
+				of[j] = b
+			}
+		}
+		if i == 0 {
+			all = b
+		}
+		all = bounds{min(all.first, b.first), max(all.last, b.last), max(all.latest, b.latest)}
 	}
-	if len(of) > 0 {
-		join(newTimeline(steps, of), requests, &res)
+	for i := range requests {
+		if of[i] == (bounds{}) {
+			of[i] = all
+		}
+		of[i].rest(&requests[i], res.Requests[i].Tokens)
 	}
 	res.count()
 	return res

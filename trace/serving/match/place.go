@@ -26,7 +26,6 @@ func (m *search) replay(kept *reading) *log {
 	tell := func(k int, row, unit int32) { l.given[k] = append(l.given[k], given{row, unit}) }
 	choices = choices[1:]
 	for k := range n {
-		m.served = min(len(h.run), m.t.slots(k))
 		m.serve(h, k, tell)
 		if len(choices) > 0 && int(choices[0].step) == k {
 			l.entered[k] = len(choices[0].rows)

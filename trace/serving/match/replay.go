@@ -21,7 +21,8 @@ const (
 // running is a request in generation and the unit that it gets next.
 type running struct {
 	row, unit int32
-	out       bool // left out of the last step
+	ran       int32 // the step that served it last
+	out       bool  // left out of the last step
 }
 
 // choice is what a reading decided at one step: everything else follows.
@@ -41,7 +42,8 @@ type reading struct {
 	known bool    // open is what it says: nothing from before the first step
 	level int     // running requests more than the last step's count
 	begun bool    // level is what it says
-	ended [2]int  // requests that just got their last token: by length, by end of sequence
+	gone  [2]int  // requests that got their last token in the step before: by length, by end of sequence
+	ended [2]int  // those that did in this step
 	last  *choice
 }
 
@@ -59,16 +61,41 @@ func (m *search) serve(h *reading, k int, tell emitted) {
 	t := m.t
 	m.skipMissed(h, k)
 	slots := t.slots(k)
+	m.served = min(len(h.run), slots)
 	if slots == 0 && (t.apart || t.steps[k].ContextRequests == 0) {
 		return // others are in prefill, or nothing ran at all
 	}
 	n := len(h.run)
-	if n > slots {
-		m.leaveOut(h, k, n-slots)
+	if n > slots || t.turns > 1 {
+		m.leaveOut(h, k, max(n-slots, m.elsewhere(h, k)))
 	}
+	h.gone, h.ended = h.ended, [2]int{}
+	if !t.whole(k) {
+		m.setLevel(h, n+m.trail(h, k, slots-n)-slots, costChange)
+	}
+	keep := h.run[:0]
+	for _, r := range h.run {
+		if r.out && (n > slots || t.turns > 1) {
+			keep = append(keep, r)
+			continue
+		}
+		if tell != nil {
+			tell(k, r.row, r.unit)
+		}
+		r.out, r.ran = false, int32(k)
+		if r.unit++; m.unfinished(h, r) {
+			keep = append(keep, r)
+		}
+	}
+	h.run = keep
+}
+
+// trail fills slots that nobody explains with requests that had just ended: an
+// asynchronous engine learns so a step late.
+func (m *search) trail(h *reading, k, empty int) int {
 	trailing := 0
 	for why, cost := range [2]float64{costOverrun, costTrail} {
-		if use := min(slots-n-trailing, h.ended[why]); use > 0 {
+		if use := min(empty-trailing, h.gone[why]); use > 0 {
 			trailing += use
 			h.cost += cost * float64(use)
 		}
@@ -76,25 +103,7 @@ func (m *search) serve(h *reading, k int, tell emitted) {
 	if m.log != nil {
 		m.log.trailing[k] = trailing
 	}
-	if !t.whole(k) {
-		m.setLevel(h, n+trailing-slots, costChange)
-	}
-	h.ended = [2]int{}
-	keep := h.run[:0]
-	for _, r := range h.run {
-		if n > slots && r.out {
-			keep = append(keep, r)
-			continue
-		}
-		if tell != nil {
-			tell(k, r.row, r.unit)
-		}
-		r.out = false
-		if r.unit++; m.unfinished(h, r) {
-			keep = append(keep, r)
-		}
-	}
-	h.run = keep
+	return trailing
 }
 
 // unfinished says whether a request has units left, and notes it as ended if not.
@@ -113,6 +122,9 @@ func (m *search) unfinished(h *reading, r running) bool {
 
 // setLevel charges a change of what the rows do not explain.
 func (m *search) setLevel(h *reading, level int, cost float64) {
+	if m.t.turns > 1 {
+		return // how many belong to which batch is not known
+	}
 	h.cost += h.levelCost(level, cost)
 	h.level, h.begun = level, true
 }
@@ -143,6 +155,17 @@ func (m *search) skipMissed(h *reading, k int) {
 	}
 }
 
+// elsewhere is how many running requests are in the batch of another stage.
+func (m *search) elsewhere(h *reading, k int) int {
+	n := 0
+	for _, r := range h.run {
+		if int32(k)-r.ran < m.t.turns {
+			n++
+		}
+	}
+	return n
+}
+
 // leaveOut marks those of the running requests that step k cannot have served:
 // the ones that can wait longest, and of equals those already out and those sent
 // last, which engines preempt first.
@@ -165,6 +188,9 @@ func (m *search) leaveOut(h *reading, k, n int) {
 		row := m.rows[r.row]
 		x := candidate{i: i, wait: row.late[r.unit] - g}
 		x.must = x.wait <= 0
+		if int32(k)-r.ran < t.turns {
+			x.resume, x.must = 1, false
+		}
 		if preempted && r.out {
 			over := row.need + int64(row.units[r.unit].first) - (recompute + 1)
 			switch {
@@ -190,7 +216,7 @@ func (m *search) leaveOut(h *reading, k, n int) {
 	for j, x := range order {
 		r := &h.run[x.i]
 		out := j >= len(order)-n
-		if out && !r.out {
+		if out && !r.out && t.turns == 1 {
 			h.cost += costOut
 		}
 		if out && x.must {

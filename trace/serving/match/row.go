@@ -82,7 +82,7 @@ func (r *row) bound(t *timeline) {
 			own = t.genAt[t.ended(u.at)] - 1
 		}
 		if next != never {
-			own = min(own, next-1)
+			own = min(own, next-t.turns)
 		}
 		r.late[j], next = own, own
 	}

@@ -54,10 +54,8 @@ func (m *search) run() *reading {
 		var children []child
 		for _, h := range hs {
 			m.arrive(h, arrived)
-			before := len(h.run)
 			m.serve(h, k, nil)
 			if takes {
-				m.served = min(before, m.t.slots(k))
 				m.expire(h, k)
 				children = m.branch(h, k, children)
 			}
@@ -109,7 +107,7 @@ func (m *search) branch(h *reading, k int, children []child) []child {
 				grown++
 			}
 		}
-		if g := int(t.genAt[k+1]); g < len(t.gens) && t.gens[g] <= t.ctxAt[k+1] && !t.whole(k) {
+		if g := int(t.genAt[k+1]); g < len(t.gens) && t.gens[g] <= t.ctxAt[k+1] && !t.whole(k) && t.turns == 1 {
 			level := grown - t.slots(int(t.gens[g]))
 			if level < 0 {
 				level = min(0, level+h.ended[0]+h.ended[1])
@@ -160,16 +158,16 @@ func (m *search) enter(h *reading, k int, o option, tell emitted) {
 		h.last = &choice{prev: h.last, step: int32(k), rows: o.rows}
 		h.wait = slices.DeleteFunc(h.wait, func(w int32) bool { return slices.Contains(o.rows, w) })
 	}
+	if m.t.whole(k) {
+		m.trail(h, k, int(m.t.steps[k].Requests)-m.served-len(o.rows))
+	}
 	for _, w := range o.rows {
 		if tell != nil {
 			tell(k, w, 0)
 		}
-		if r := (running{row: w, unit: 1}); m.unfinished(h, r) {
+		if r := (running{row: w, unit: 1, ran: int32(k)}); m.unfinished(h, r) {
 			h.run = append(h.run, r)
 		}
-	}
-	if m.t.whole(k) {
-		m.setLevel(h, m.served+len(o.rows)-int(m.t.steps[k].Requests), costChange/2)
 	}
 }
 
@@ -215,7 +213,7 @@ func (m *search) resume(h *reading) {
 			}
 		}
 		if p = max(1, p+int(h.last.lag)); p < len(units) {
-			h.run = append(h.run, running{row: w, unit: int32(p)})
+			h.run = append(h.run, running{row: w, unit: int32(p), ran: -m.t.turns})
 		}
 	}
 }

@@ -2,8 +2,11 @@ package match
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"sort"
+
+	"tokprof/trace/serving"
 )
 
 // slack is how much earlier than the end of its step a token may arrive: GPU
@@ -24,6 +27,9 @@ type timeline struct {
 	// apart says that prefills run in steps of their own (SGLang), so that
 	// running requests wait meanwhile.
 	apart bool
+	// turns is how many steps apart a request is served: batches take turns in
+	// the stages of a pipeline. 1 where every step serves all.
+	turns int32
 	// drafts says that steps check drafted tokens, so that a request may get
 	// several in a step.
 	drafts bool
@@ -45,6 +51,7 @@ func newTimeline(steps []Step, of []int) *timeline {
 	for _, i := range t.index {
 		t.steps = append(t.steps, clean(times[i]))
 	}
+	t.tellApart()
 	n := len(t.steps)
 	t.end = make([]int64, n)
 	for k := n - 1; k >= 0; k-- {
@@ -68,6 +75,7 @@ func newTimeline(steps []Step, of []int) *timeline {
 		}
 	}
 	t.habits()
+	t.turns = 1
 	return t
 }
 
@@ -77,6 +85,34 @@ func clean(s Step) Step {
 		*p = min(max(*p, 0), 1<<30)
 	}
 	return s
+}
+
+// tellApart splits the counts of steps whose annotations do not: as many tokens
+// as requests is a step of generation alone, and where steps with more tokens
+// have fewer requests than the generation beside them, prefills run alone.
+func (t *timeline) tellApart() {
+	one, alone, beside := 0, 0, 0
+	for k := range t.steps {
+		if s := &t.steps[k]; t.whole(k) && s.Tokens == s.Requests {
+			s.GenerationRequests, s.GenerationTokens = s.Requests, s.Tokens
+			one++
+		}
+	}
+	for k := 1; k+1 < len(t.steps) && one > 0; k++ {
+		if s := &t.steps[k]; t.whole(k) && s.Tokens > s.Requests && t.steps[k-1].GenerationRequests > 0 {
+			// Those that go on do so in the step itself, or only after it.
+			if s.Requests < t.steps[k-1].GenerationRequests && t.steps[k+1].Requests > s.Requests {
+				alone++
+			} else {
+				beside++
+			}
+		}
+	}
+	for k := range t.steps {
+		if s := &t.steps[k]; t.whole(k) && s.Tokens > s.Requests && alone > beside {
+			s.ContextRequests, s.ContextTokens = s.Requests, s.Tokens
+		}
+	}
 }
 
 // whole says that a step's counts do not tell context and generation apart.
@@ -129,6 +165,30 @@ func (t *timeline) habits() {
 	t.apart = mixed == 0 && alone > 1
 	// A resumed request computes several tokens too, but in few steps.
 	t.drafts = gens > 0 && drafting*3 > gens
+}
+
+// takeTurns learns from tokens whether batches take turns.
+func (t *timeline) takeTurns(requests []serving.Request) {
+	var every []float64
+	for i := range requests {
+		var first, last, n int
+		for _, at := range requests[i].TokenUnixNS {
+			if at < t.first() || at > t.last() {
+				continue
+			}
+			last = int(t.genAt[t.ended(at)])
+			if n++; n == 1 {
+				first = last
+			}
+		}
+		if n > 4 {
+			every = append(every, float64(last-first)/float64(n-1))
+		}
+	}
+	if len(every) > 0 && !t.drafts {
+		slices.Sort(every)
+		t.turns = max(1, int32(math.Round(every[len(every)/2])))
+	}
 }
 
 // ended is how many steps had ended at a moment.
