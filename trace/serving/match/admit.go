@@ -12,6 +12,7 @@ type option struct {
 	cost  float64
 	open  int64
 	known bool
+	exact bool // the prompts add up to the step's context tokens
 }
 
 const (
@@ -177,6 +178,7 @@ func (m *search) weigh(h *reading, k, slots int, tokens int64, x []int32) option
 			o.cost += costExtra
 		case h.known:
 			o.cost += costExact
+			o.exact = true
 		}
 	}
 	return o

@@ -23,6 +23,7 @@ func read(t *timeline, requests []serving.Request, mine []bool) (*search, *readi
 // latest of them took.
 func (m *search) write(l *log, res *Result) (latest int64) {
 	t := m.t
+	from, head := m.uncertain(l)
 	for k := range t.steps {
 		room := t.room(k)
 		continuing := len(l.given[k]) - l.entered[k]
@@ -34,12 +35,18 @@ func (m *search) write(l *log, res *Result) (latest int64) {
 				n = min(n, room-(continuing-1-i)) // the others get one at least
 				room -= n
 			}
+			sure := g.unit < from[g.row] && !(g.unit == 0 && head[g.row])
 			latest = max(latest, u.at-t.end[k])
 			for j := range n {
-				res.Requests[r.req].Tokens[int(u.first)+j] = Token{Step: t.index[k], Why: Joined}
+				res.Requests[r.req].Tokens[int(u.first)+j] = Token{Step: t.index[k], Why: Joined, Sure: sure}
 			}
 			if i >= continuing {
 				res.Requests[r.req].Entered = t.index[k]
+				if b, early := l.began[g.row]; early && b == None {
+					res.Requests[r.req].Entered = None
+				} else if early {
+					res.Requests[r.req].Entered = t.index[b]
+				}
 			}
 			res.Explained++
 		}

@@ -127,16 +127,23 @@ func Steps(steps []Step, requests []serving.Request) Result {
 }
 
 func (res *Result) count() {
+	sure := 0
 	for i := range res.Requests {
 		for _, x := range res.Requests[i].Tokens {
 			switch x.Why {
 			case Joined:
 				res.Joined++
+				if x.Sure {
+					sure++
+				}
 			case Outside:
 				res.Outside++
 			default:
 				res.Unmatched++
 			}
 		}
+	}
+	if res.Joined > 0 {
+		res.Sure = float64(sure) / float64(res.Joined)
 	}
 }

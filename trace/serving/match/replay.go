@@ -216,6 +216,11 @@ func (m *search) leaveOut(h *reading, k, n int) {
 	for j, x := range order {
 		r := &h.run[x.i]
 		out := j >= len(order)-n
+		if m.log != nil && (out || x.wait > 0) {
+			if _, known := m.log.swayed[r.row]; !known {
+				m.log.swayed[r.row] = r.unit
+			}
+		}
 		if out && !r.out && t.turns == 1 {
 			h.cost += costOut
 		}
