@@ -78,13 +78,13 @@ type PCIe struct {
 
 // Health is what the driver knows of a GPU's memory. A nil number was not told.
 type Health struct {
-	ECC               *bool   `json:"ecc,omitempty"`
-	Corrected         *uint64 `json:"ecc_corrected,omitempty"`   // since the driver was loaded
-	Uncorrected       *uint64 `json:"ecc_uncorrected,omitempty"` // since the driver was loaded
-	RemappedCorrected *uint64 `json:"remapped_corrected,omitempty"`
-	RemappedUncorrect *uint64 `json:"remapped_uncorrected,omitempty"`
-	RemapPending      *bool   `json:"remap_pending,omitempty"` // waits for a reset of the GPU
-	RemapFailed       *bool   `json:"remap_failed,omitempty"`  // the GPU should be replaced
+	ECC                 *bool   `json:"ecc,omitempty"`
+	Corrected           *uint64 `json:"ecc_corrected,omitempty"`   // since the driver was loaded
+	Uncorrected         *uint64 `json:"ecc_uncorrected,omitempty"` // since the driver was loaded
+	RemappedCorrected   *uint64 `json:"remapped_corrected,omitempty"`
+	RemappedUncorrected *uint64 `json:"remapped_uncorrected,omitempty"`
+	RemapPending        *bool   `json:"remap_pending,omitempty"` // waits for a reset of the GPU
+	RemapFailed         *bool   `json:"remap_failed,omitempty"`  // the GPU should be replaced
 }
 
 // Fabric is the state of the NVSwitch fabric as a GPU sees it.
