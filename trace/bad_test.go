@@ -86,7 +86,7 @@ var badFiles = []struct{ name, text, want string }{
 	{"error.json", `<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>`,
 		"refused: is XML or HTML, not a trace: the download may have returned an error page; download the file itself again"},
 	{"report.sqlite", "SQLite format 3\x00\x10\x00\x01\x01",
-		"refused: is an SQLite database, as `nsys export` writes: this version of tokprof cannot read it yet; give the torch-profiler trace instead"},
+		"refused: is an SQLite database cut off after 20 bytes: it is still being written, or the copy was cut off"},
 	{"prog.json", "\x7fELF\x02\x01\x01\x00\x00",
 		"refused: is an ELF program or library: give a torch-profiler trace, .pt.trace.json or .pt.trace.json.gz"},
 	{"noise.json", "\x00\x01\x02\x03\x04",

@@ -13,7 +13,7 @@ import (
 // Graph is one captured CUDA graph, known by the kernels of its replays.
 type Graph struct {
 	Signature string // hash of the kernels' names in stream order
-	Events    int64  // GPU events of one replay
+	Events    int64  // GPU events of one replay; 0 when replays were recorded as a whole
 	Replays   int64
 	Time      trace.Time
 	// Short says that another graph goes on where this one ends: its replays
@@ -56,6 +56,7 @@ func findGraphs(ev *attribution.Events) []Graph {
 		}
 		out = append(out, *g)
 	}
+	out = append(out, wholeRuns(t)...)
 	slices.SortFunc(out, func(a, b Graph) int {
 		return cmp.Or(cmp.Compare(b.Time, a.Time), cmp.Compare(a.Signature, b.Signature))
 	})

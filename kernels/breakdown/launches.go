@@ -93,6 +93,10 @@ func depth(starts, ends []trace.Time) (sum, deepest int64) {
 func unanswered(ev *attribution.Events) (n int64, last trace.Time) {
 	t := ev.Trace
 	submit := attribution.NewNameTest(t, attribution.IsSubmit)
+	whole := map[trace.EventID]bool{} // graph launches whose runs are known
+	for _, g := range t.GraphRuns {
+		whole[g.Launch] = true
+	}
 	next := 0
 	t.Each(func(id trace.EventID, k trace.Kind) {
 		if k != trace.Launch {
@@ -103,7 +107,7 @@ func unanswered(ev *attribution.Events) (n int64, last trace.Time) {
 		}
 		if submit.Holds(id) {
 			last = max(last, t.Start(id))
-			if next == len(ev.Calls) || ev.Calls[next].Launch != id {
+			if (next == len(ev.Calls) || ev.Calls[next].Launch != id) && !whole[id] {
 				n++
 			}
 		}

@@ -61,6 +61,7 @@ type Rank struct {
 type Device struct {
 	Device    int
 	Busy, Sum trace.Time
+	Graph     trace.Time // covered by graph runs recorded as a whole, and by no event
 	Events    int64
 	First     trace.Time
 	Last      trace.Time
@@ -180,6 +181,9 @@ func devices(t *trace.Trace) []deviceEvents {
 			counts[t.Track(trace.TrackID(tr)).Device] += n
 		}
 	}
+	for _, g := range t.GraphRuns {
+		counts[g.Device] += 0 // known, if only by its graph runs
+	}
 	var out []deviceEvents
 	for _, d := range slices.Sorted(maps.Keys(counts)) {
 		out = append(out, deviceEvents{device: d, events: make([]int32, 0, counts[d])})
@@ -196,10 +200,14 @@ func devices(t *trace.Trace) []deviceEvents {
 		d := of[t.TrackOf(id)]
 		d.events = append(d.events, int32(i))
 	}
+	for i := range out {
+		out[i].runs = runsOf(t, out[i].device)
+	}
 	return out
 }
 
 type deviceEvents struct {
 	device int
 	events []int32
+	runs   []trace.GraphRun // by start
 }

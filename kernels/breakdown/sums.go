@@ -108,23 +108,28 @@ func newSums(ev *attribution.Events, r *Rank, s *attribution.Stacks) *sums {
 func (u *sums) device(de deviceEvents, host *hostTimes) {
 	t := u.ev.Trace
 	d := Device{Device: de.device, Events: int64(len(de.events))}
-	idle := &idler{ev: u.ev, host: host}
+	w := &walk{idler: idler{ev: u.ev, host: host}, runs: de.runs}
 	sw := &sweep{ev: u.ev, done: u.add}
-	d.First = t.Start(t.GPU()[de.events[0]])
-	d.Last = d.First
+	d.First = de.first(t)
+	last := d.First
+	w.last = d.First
 	for _, i := range de.events {
 		id := t.GPU()[i]
 		start := t.Start(id)
 		end := start + t.Dur(id)
-		idle.gap(d.Last, start, i)
-		idle.phase = u.ev.Phase(int(i))
-		d.Busy += max(0, end-max(start, d.Last))
-		d.Last = max(d.Last, end)
+		w.until(start)
+		w.gap(w.last, start, i)
+		w.reach(start, end)
+		w.phase = u.ev.Phase(int(i))
+		d.Busy += max(0, end-max(start, last))
+		last = max(last, end)
 		d.Sum += end - start
 		sw.add(i)
 	}
+	w.until(1<<63 - 1)
 	sw.finish()
-	d.Idle, d.PhaseIdle = idle.idle, idle.byPhase
+	d.Last, d.Graph = w.last, w.covered-d.Busy
+	d.Idle, d.PhaseIdle = w.idle, w.byPhase
 	d.Launches = launches(u.ev, de)
 	if len(u.r.Devices) == 0 || d.First < u.r.Start {
 		u.r.Start = d.First

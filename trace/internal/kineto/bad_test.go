@@ -33,7 +33,7 @@ func TestUseless(t *testing.T) {
 		{"HTML", "\n<!DOCTYPE html><html>404</html>", "is HTML, not a trace (at byte 1): the download returned a web page; download the file itself again"},
 		{"XML", "<Error><Code>AccessDenied</Code></Error>", "is XML or HTML, not a trace: the download may have returned an error page; download the file itself again"},
 		{"ELF", "\x7fELF\x02\x01\x01", "is an ELF program or library: " + trace},
-		{"SQLite", "SQLite format 3\x00rest", "is an SQLite database, as `nsys export` writes: this version of tokprof cannot read it yet; give the torch-profiler trace instead"},
+		{"SQLite", "SQLite format 3\x00rest", "is an SQLite database, as `nsys export` writes: give the database itself, not packed into anything but gzip"},
 		{"zip", "PK\x03\x04abc", "is a zip archive: unpack it and give the trace inside"},
 		{"zip in gzip", zipped("PK\x03\x04abc"), "is a zip archive: unpack it and give the trace inside"},
 		{"twice", zipped(some), "is gzip-compressed twice: unpack it once with gzip -d"},

@@ -33,7 +33,7 @@ const (
 
 // magics are the first bytes of files that people hand over by mistake.
 var magics = []struct{ magic, what, hint string }{
-	{"SQLite format 3\x00", "is an SQLite database, as `nsys export` writes", "this version of tokprof cannot read it yet; give the torch-profiler trace instead"},
+	{"SQLite format 3\x00", "is an SQLite database, as `nsys export` writes", "give the database itself, not packed into anything but gzip"},
 	{"PK\x03\x04", "is a zip archive", "unpack it and give the trace inside"},
 	{"\x7fELF", "is an ELF program or library", hintTrace},
 	{"7z\xbc\xaf\x27\x1c", "is a 7-Zip archive", "unpack it and give the trace inside"},

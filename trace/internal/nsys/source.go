@@ -94,12 +94,14 @@ func (in *input) Read(p []byte) (int, error) {
 // open unpacks gzip.
 func (in *input) open() (text *bufio.Reader, zipped bool, err error) {
 	raw := bufio.NewReaderSize(in, 1<<18)
-	head, err := raw.Peek(2)
+	head, err := raw.Peek(4)
 	switch {
 	case len(head) == 0 && (err == nil || errors.Is(err, io.EOF)):
 		return nil, false, &FormatError{"is empty (0 bytes)", "nsys has not written it yet, or the copy failed"}
 	case len(head) == 0:
 		return nil, false, err
+	case string(head) == "\x28\xb5\x2f\xfd":
+		return nil, false, &FormatError{"is an Nsight Systems export under zstd", "unpack it with zstd -d; exports are read plain or under gzip"}
 	case !bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
 		return raw, false, nil
 	}

@@ -6,9 +6,6 @@ import (
 )
 
 func tableForm(head []byte) Form { return NoExport }
-func readLines(ctx context.Context, in *input, text *bufio.Reader, sink Sink) (*Export, error) {
-	return nil, nil
-}
 func readStats(ctx context.Context, in *input, text *bufio.Reader, form Form, sink Sink) (*Export, error) {
 	return nil, nil
 }

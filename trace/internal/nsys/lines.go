@@ -1,0 +1,403 @@
+package nsys
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// maxLine is the longest line of an event; longer ones are lost.
+const maxLine = 1 << 20
+
+// lines reads a JSON-lines export: a table of strings, events, a table of
+// threads, one JSON object a line and the tables in any place.
+type lines struct {
+	x       *Export
+	in      *bufio.Reader
+	sink    Sink
+	names   *names
+	domains domains
+	text    map[int64]string
+	kept    int64 // bytes of text
+	threads []threadName
+	off     int64 // of the line, in the decompressed text
+	buf     []byte
+	ev      lineEvent
+}
+
+type threadName struct {
+	id   ThreadID
+	name int64
+}
+
+func readLines(ctx context.Context, in *input, text *bufio.Reader, sink Sink) (*Export, error) {
+	names := newNames()
+	l := &lines{
+		x:  &Export{Format: "nsys.jsonl", Counts: map[string]int64{}, Processes: map[uint64]string{}, Threads: map[ThreadID]string{}, Nodes: map[NodeID]uint64{}},
+		in: text, sink: sink, names: names, domains: domains{names: names}, text: map[int64]string{},
+	}
+	for n := 0; ; n++ {
+		if n&(1<<12-1) == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		err := l.line()
+		if err == nil {
+			continue
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if !errors.Is(err, io.EOF) {
+			l.cut(broken(err))
+		}
+		break
+	}
+	for _, t := range l.threads {
+		l.x.Threads[t.id] = l.text[t.name]
+	}
+	names.resolve(l.text)
+	l.x.Names, l.x.RawBytes, l.x.FileBytes = names.list, l.off, l.off
+	if l.x.Events == 0 && len(l.x.Counts) == 0 {
+		return nil, &FormatError{"is cut off before its first event", "it is still being written, or the copy was cut off"}
+	}
+	return l.x, nil
+}
+
+func (l *lines) cut(why string) {
+	if !l.x.Truncated {
+		l.x.Truncated, l.x.TruncatedAt, l.x.TruncatedBy = true, l.off, why
+	}
+}
+
+// line reads one line; io.EOF is the text's proper end.
+func (l *lines) line() error {
+	if head, _ := l.in.Peek(len(tableStart)); string(head) == tableStart {
+		return l.table()
+	}
+	b, err := l.in.ReadSlice('\n')
+	l.buf = append(l.buf[:0], b...)
+	for errors.Is(err, bufio.ErrBufferFull) && len(l.buf) < maxLine {
+		b, err = l.in.ReadSlice('\n')
+		l.buf = append(l.buf, b...)
+	}
+	n := int64(len(l.buf))
+	if errors.Is(err, bufio.ErrBufferFull) {
+		l.lose(fmt.Sprintf("a line is longer than %d bytes", maxLine))
+		var rest int64
+		rest, err = l.skipLine()
+		l.off += n + rest
+		return err
+	}
+	whole := len(bytes.TrimSpace(l.buf)) == 0 || l.event(bytes.TrimSpace(l.buf))
+	switch {
+	case whole:
+	case err != nil:
+		l.off += n
+		l.cut("the text ends inside a line")
+		return io.EOF
+	default:
+		l.lose("a line is no JSON object")
+	}
+	l.off += n
+	return err
+}
+
+func (l *lines) lose(what string) {
+	l.x.Skipped++
+	l.x.note(l.off, what)
+}
+
+// skipLine passes over the rest of a line.
+func (l *lines) skipLine() (n int64, err error) {
+	for {
+		b, err := l.in.ReadSlice('\n')
+		n += int64(len(b))
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return n, err
+		}
+	}
+}
+
+// lineEvent is what the fields of one line say.
+type lineEvent struct {
+	kind, payload, record       string // "type" of a table's row; object below CudaEvent; outermost object
+	typ, start, end, class      int64
+	corr, device, stream        int64
+	pid, tid                    uint64
+	name, demangled, short      int64
+	node, original, graph, exec int64
+	bytes, copyKind, from, to   int64
+	text, comm, data            []byte
+	textID, domain              int64
+	hasEnd, hasText             bool
+	id                          int64
+}
+
+// event reads one line that is an object; false when it is none.
+func (l *lines) event(b []byte) bool {
+	e := &l.ev
+	*e = lineEvent{typ: -1, name: -1, demangled: -1, short: -1, bytes: -1, from: -1, to: -1, textID: -1}
+	end, ok := fields(b, 0, e.set)
+	if !ok || space(b, end) != len(b) {
+		return false
+	}
+	switch {
+	case e.kind == "String":
+		l.keep(e.id, unescaped(e.data))
+	case e.kind == "ThreadName":
+		l.threads = append(l.threads, threadName{ThreadID{pidOf(e.tid), threadOf(e.tid)}, e.name})
+	case e.record == "CudaEvent":
+		l.gpu(e)
+	case e.record == "TraceProcessEvent":
+		l.call(e)
+	case e.record == "NvtxEvent":
+		l.nvtx(e)
+	case e.record == "CommEvent":
+		if e.pid != 0 && len(l.x.Processes) < 1<<20 {
+			l.x.Processes[e.pid] = unescaped(e.comm[:min(len(e.comm), 256)])
+		}
+	case e.record != "":
+		l.x.Counts[bounded(e.record)]++
+	}
+	return true
+}
+
+// bounded keeps a key of a map of counts short.
+func bounded(s string) string { return strings.ToValidUTF8(s[:min(len(s), 64)], "?") }
+
+// set takes one field. Nothing of what belongs to a process but its name is
+// ever taken: not its command line, its directory or its environment.
+func (e *lineEvent) set(object, key, v []byte) {
+	n, isInt := integer(v)
+	if object == nil {
+		e.top(string(key), v, n)
+		return
+	}
+	for _, known := range payloads {
+		if string(object) == known {
+			e.payload = known
+		}
+	}
+	if e.record == "" {
+		e.record = recordName(object)
+	}
+	switch string(key) {
+	case "Text":
+		e.text, e.hasText = v, true
+		return
+	case "Commname":
+		e.comm = v
+		return
+	case "Data":
+		e.data = v
+		return
+	case "copyKind":
+		e.copyKind = copyKindOf(v, n, isInt)
+		return
+	}
+	if isInt {
+		e.number(key, n)
+	}
+}
+
+// payloads are the objects below CudaEvent.
+var payloads = []string{"kernel", "memcpy", "memset", "graph", "sync", "cudaEventRecord"}
+
+// recordName is the outermost object's key.
+func recordName(key []byte) string {
+	for _, known := range []string{"CudaEvent", "TraceProcessEvent", "NvtxEvent", "CommEvent"} {
+		if string(key) == known {
+			return known
+		}
+	}
+	return string(key)
+}
+
+// top takes a field that stands in no object: one of a row of a table.
+func (e *lineEvent) top(key string, v []byte, n int64) {
+	switch key {
+	case "type":
+		e.kind = string(v)
+	case "id":
+		e.id = n
+	case "value":
+		e.data = v
+	case "globalTid":
+		e.tid = uint64(n)
+	case "nameId", "nameIdx":
+		e.name = n
+	}
+}
+
+func (e *lineEvent) number(key []byte, n int64) {
+	switch string(key) {
+	case "Type":
+		e.typ = n
+	case "startNs", "Timestamp":
+		e.start = n
+	case "endNs", "EndTimestamp":
+		e.end, e.hasEnd = n, true
+	case "eventClass":
+		e.class = n
+	case "correlationId":
+		e.corr = n
+	case "deviceId":
+		e.device = n
+	case "streamId":
+		e.stream = n
+	case "globalPid", "GlobalPid":
+		e.pid = uint64(n)
+	case "globalTid", "GlobalTid":
+		e.tid = uint64(n)
+	case "name":
+		e.name = n
+	case "demangledName":
+		e.demangled = n
+	case "shortName":
+		e.short = n
+	case "graphNodeId":
+		e.node = n
+	case "originalGraphNodeId":
+		e.original = n
+	case "graphId":
+		e.graph = n
+	case "graphExecId":
+		e.exec = n
+	case "sizebytes":
+		e.bytes = n
+	case "srcKind", "memKind":
+		e.from = n
+	case "dstKind":
+		e.to = n
+	case "TextId":
+		e.textID = n
+	case "DomainId":
+		e.domain = n
+	}
+}
+
+// copyKindOf reads a copy kind by its number or by the end of its symbol
+// (CUDA_MEMCPY_KIND_HTOD).
+func copyKindOf(v []byte, n int64, isInt bool) int64 {
+	if isInt {
+		return n
+	}
+	for kind, name := range copyKinds {
+		if bytes.HasSuffix(v, []byte("_"+strings.ToUpper(name))) && kind <= 10 {
+			return kind
+		}
+	}
+	return 0
+}
+
+// gpu hands out what ran on a GPU.
+func (l *lines) gpu(e *lineEvent) {
+	row := Row{
+		Start: e.start, End: e.end, Process: e.pid, Device: e.device, Stream: e.stream,
+		Corr: uint64(e.corr), Bytes: -1, Node: uint64(e.node),
+	}
+	switch e.payload {
+	case "kernel":
+		row.Kind = Kernel
+		if e.demangled < 0 {
+			e.demangled = e.short
+		}
+		row.Name = l.names.id(e.demangled)
+	case "memcpy":
+		row.Kind, row.Bytes = Memcpy, max(e.bytes, 0)
+		row.Name = l.names.text(copyName(e.copyKind, e.from, e.to))
+	case "memset":
+		row.Kind, row.Bytes = Memset, max(e.bytes, 0)
+		row.Name = l.names.text(setName(e.from))
+	case "graph":
+		row.Kind, row.Graph, row.Exec, row.Node = GraphRun, uint64(e.graph), uint64(e.exec), 0
+	default: // synchronisations and event records
+		l.x.Counts["CudaEvent "+e.payload]++
+		return
+	}
+	l.hand("CudaEvent "+e.payload, &row)
+}
+
+// hand counts a row and hands it out.
+func (l *lines) hand(what string, row *Row) {
+	if !row.sound() {
+		l.lose("an event ends before it starts")
+		return
+	}
+	l.x.Counts[what]++
+	l.x.hand(row, l.sink)
+}
+
+// Types of events beside their payloads (ENUM_NSYS_EVENT_TYPE).
+const (
+	typeMark         = 34
+	typePushPop      = 59
+	typeStartEnd     = 60
+	typeDomainCreate = 75
+)
+
+// call hands out a call of the runtime or the driver, and books graph nodes.
+func (l *lines) call(e *lineEvent) {
+	if e.original != 0 {
+		l.x.Nodes[NodeID{processOf(e.tid), uint64(e.node)}] = uint64(e.original)
+	}
+	if e.class != 0 && e.class != driverClass {
+		l.x.Counts["TraceProcessEvent of other classes"]++
+		return
+	}
+	row := Row{Kind: Runtime, Start: e.start, End: e.end, Corr: uint64(e.corr), Bytes: -1}
+	if e.class == driverClass {
+		row.Kind = Driver
+	}
+	row.onThread(e.tid)
+	row.Name = l.names.callID(e.name)
+	l.hand("TraceProcessEvent", &row)
+}
+
+func (l *lines) nvtx(e *lineEvent) {
+	row := Row{Start: e.start, End: e.end, Bytes: -1}
+	row.onThread(e.tid)
+	switch e.typ {
+	case typeDomainCreate:
+		l.domains.named(row.Process, e.domain, unescaped(e.text[:min(len(e.text), 256)]))
+		return
+	case typeMark:
+		row.Kind, row.End = Mark, row.Start
+	case typePushPop, typeStartEnd, 70, 71: // the last two are of NVTX in text form
+		row.Kind = Range
+		if row.Open = !e.hasEnd; row.Open {
+			row.End = row.Start
+		}
+	default:
+		l.x.Counts["NvtxEvent of other types"]++
+		return
+	}
+	row.Domain = l.domains.name(row.Process, e.domain)
+	if e.hasText || e.textID < 0 {
+		row.Name = l.names.text(unescaped(e.text))
+	} else {
+		row.Name = l.names.id(e.textID)
+	}
+	if row.Domain != 0 && len(e.data) > 0 {
+		row.Bytes = messageBytes(e.data)
+	}
+	l.hand("NvtxEvent", &row)
+}
+
+// keep stores a string of the table, within bounds.
+func (l *lines) keep(id int64, s string) {
+	if len(s) > maxName {
+		s = strings.Clone(s[:maxName])
+	}
+	if l.kept += int64(len(s)); l.kept > maxNames {
+		if l.kept-int64(len(s)) <= maxNames {
+			l.x.note(l.off, fmt.Sprintf("the strings take more than %d MiB: names behind are left out", maxNames>>20))
+		}
+		return
+	}
+	l.text[id] = s
+}

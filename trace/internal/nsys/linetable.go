@@ -1,0 +1,107 @@
+package nsys
+
+import (
+	"errors"
+	"io"
+)
+
+// tableStart is how the line of a table begins; the table of strings is the
+// first line of today's exports and the last but two of 2019's.
+const tableStart = `{"data":[`
+
+// table reads a line that holds a table, element by element: the table of
+// strings holds what processes printed and may be longer than memory should
+// be.
+func (l *lines) table() error {
+	_, _ = l.in.Discard(len(tableStart))
+	l.off += int64(len(tableStart))
+	for id := int64(0); ; id++ {
+		c, err := l.byte()
+		for err == nil && (c == ',' || c == ' ' || c == '\r' || c == '\n') {
+			c, err = l.byte()
+		}
+		switch {
+		case err != nil:
+		case c == ']':
+			n, err := l.skipLine()
+			l.off += n
+			return err
+		case c == '"':
+			err = l.element(c)
+			if err == nil {
+				l.keep(id, unescaped(l.buf))
+			}
+		case c == '{':
+			if err = l.element(c); err == nil {
+				l.thread()
+			}
+		default:
+			l.lose("a table holds what is neither text nor an object")
+			n, err := l.skipLine()
+			l.off += n
+			return err
+		}
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				l.cut("the text ends inside a table")
+			}
+			return err
+		}
+	}
+}
+
+func (l *lines) byte() (byte, error) {
+	c, err := l.in.ReadByte()
+	if err == nil {
+		l.off++
+	}
+	return c, err
+}
+
+// element reads a string or an object that begins with c into the buffer, as
+// much of it as a name may be long: a string without its quotes.
+func (l *lines) element(c byte) error {
+	l.buf = l.buf[:0]
+	object := c == '{'
+	quoted, depth := !object, 0
+	if object {
+		l.buf, depth = append(l.buf, c), 1
+	}
+	for escaped := false; ; {
+		c, err := l.byte()
+		if err != nil {
+			return err
+		}
+		switch {
+		case escaped:
+			escaped = false
+		case c == '\\':
+			escaped = true
+		case c == '"':
+			if !object {
+				return nil
+			}
+			quoted = !quoted
+		case quoted:
+		case c == '{':
+			depth++
+		case c == '}':
+			depth--
+		}
+		if len(l.buf) < 4*maxName {
+			l.buf = append(l.buf, c)
+		}
+		if object && depth == 0 {
+			return nil
+		}
+	}
+}
+
+// thread takes one row of the table of threads.
+func (l *lines) thread() {
+	e := &l.ev
+	*e = lineEvent{name: -1}
+	if _, ok := fields(l.buf, 0, e.set); ok && e.tid != 0 && len(l.threads) < 1<<20 {
+		l.threads = append(l.threads, threadName{ThreadID{pidOf(e.tid), threadOf(e.tid)}, e.name})
+	}
+}
