@@ -38,6 +38,18 @@ func formOf(src *kineto.Source) nsys.Form {
 // openExport reads an Nsight Systems export: one trace for each process that
 // used a GPU.
 func openExport(ctx context.Context, path string, src kineto.Source, o Options) ([]*Trace, error) {
+	r := newRows()
+	x, err := readExport(ctx, path, src, o, r.add)
+	if err != nil {
+		return nil, err
+	}
+	if x.Events == 0 && len(x.Summary) > 0 {
+		return nil, &Error{Path: path, Offset: -1, What: "sums kernels up by name, without the times of single ones", Hint: "give the report's events: nsys stats --report cuda_gpu_trace --format csv"}
+	}
+	return r.traces(path, x), nil
+}
+
+func readExport(ctx context.Context, path string, src kineto.Source, o Options, sink nsys.Sink) (*nsys.Export, error) {
 	opt := nsys.Options{Hash: o.Hash}
 	if o.Progress != nil {
 		opt.Progress = func(n int64) { o.Progress(n, src.Size) }
@@ -46,12 +58,11 @@ func openExport(ctx context.Context, path string, src kineto.Source, o Options) 
 	if src.At != nil {
 		in.Path = path
 	}
-	r := newRows()
-	x, err := nsys.Read(ctx, in, opt, r.add)
+	x, err := nsys.Read(ctx, in, opt, sink)
 	if err != nil {
 		return nil, exportError(ctx, path, err)
 	}
-	return r.traces(path, x), nil
+	return x, nil
 }
 
 func exportError(ctx context.Context, path string, err error) error {
@@ -81,9 +92,11 @@ func (r *rows) traces(path string, x *nsys.Export) []*Trace {
 		t := buildExport(path, x, p)
 		if len(list) > 1 {
 			t.Info.Rank, t.Info.WorldSize = i, len(list)
-			if i > 0 {
-				t.Info.SHA256 = ""
-			}
+			t.Info.Events = int64(p.n) + int64(len(p.runs))
+		}
+		if i > 0 {
+			// What is the file's, not the process's, is told once.
+			t.Info.SHA256, t.Info.Skipped, t.Info.Damage = "", 0, nil
 		}
 		out[i] = t
 	}
@@ -140,7 +153,8 @@ func buildExport(path string, x *nsys.Export, p *process) *Trace {
 	return t
 }
 
-func exportInfo(path string, x *nsys.Export, p *process, t *Trace) Info {
+// fileInfo is what an export says that is no single process's.
+func fileInfo(path string, x *nsys.Export) Info {
 	in := Info{
 		Path: path, Name: BaseName(path), Format: x.Format, SHA256: x.SHA256,
 		FileBytes: x.FileBytes, RawBytes: x.RawBytes, Events: x.Events, Skipped: x.Skipped,
@@ -154,6 +168,12 @@ func exportInfo(path string, x *nsys.Export, p *process, t *Trace) Info {
 	if x.Early > 0 {
 		in.Counts["before the session"] = x.Early
 	}
+	return in
+}
+
+func exportInfo(path string, x *nsys.Export, p *process, t *Trace) Info {
+	in := fileInfo(path, x)
+	in.Epoch = in.Epoch || epochClock(t)
 	for _, tr := range t.tracks {
 		if name := x.GPUs[p.machineGPU(x, int64(tr.Device))]; tr.GPU && name != "" {
 			in.GPUNames[tr.Device] = name

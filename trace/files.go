@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"tokprof/trace/internal/kineto"
+	"tokprof/trace/internal/nsys"
 )
 
 // levels is how deep below a directory traces are looked for. Profilers nest
@@ -71,7 +72,7 @@ func findIn(dir string) ([]string, error) {
 	if len(s.found) > 0 {
 		return s.found, nil
 	}
-	e := &Error{Path: dir, Offset: -1, What: "holds no torch-profiler trace", Hint: "a trace is a .json, .json.gz or .json.zst file with traceEvents"}
+	e := &Error{Path: dir, Offset: -1, What: "holds no torch-profiler trace and no Nsight Systems export", Hint: "a trace is a .json, .json.gz or .json.zst file with traceEvents, an export a .sqlite"}
 	if s.passed == 0 {
 		e.What, e.Hint = "is an empty directory", "the server writes its traces when /stop_profile returns"
 	}
@@ -89,6 +90,7 @@ func (s *search) walk(dir string, below int) error {
 	if err != nil {
 		return openError(dir, err)
 	}
+	exports := exportsIn(dir, entries)
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
 		switch {
@@ -99,7 +101,7 @@ func (s *search) walk(dir string, below int) error {
 			if err := s.walk(path, below-1); err != nil {
 				return err
 			}
-		case isTrace(path, e.Name()):
+		case exports[e.Name()], isTrace(path, e.Name()):
 			s.found = append(s.found, path)
 		default:
 			s.passed++
@@ -131,9 +133,12 @@ func isTrace(path, name string) bool {
 		return false
 	}
 	defer func() { _ = f.Close() }()
-	head, err := kineto.Head(f, 64<<10)
-	return err == nil && traceKey.Match(head) && !bytes.Contains(head, ownMark)
+	head, err := kineto.Head(f, headBytes)
+	return err == nil && nsys.Detect(head) == nsys.NoExport && traceKey.Match(head) && !bytes.Contains(head, ownMark)
 }
+
+// headBytes is how much of a file's text says what it is.
+const headBytes = 64 << 10
 
 // ownMark stands at the top of our own timeline excerpts, which repeat events.
 var ownMark = []byte(`"tokprof_version"`)

@@ -155,8 +155,8 @@ func TestFindRefuses(t *testing.T) {
 		"empty":   "empty is an empty directory: the server writes its traces when /stop_profile returns",
 		"hidden":  "hidden is an empty directory: the server writes its traces when /stop_profile returns",
 		"only":    "only is an empty directory: the server writes its traces when /stop_profile returns",
-		"texts":   "texts holds no torch-profiler trace: a trace is a .json, .json.gz or .json.zst file with traceEvents",
-		"deep":    "deep holds no torch-profiler trace: a trace is a .json, .json.gz or .json.zst file with traceEvents",
+		"texts":   "texts holds no torch-profiler trace and no Nsight Systems export: a trace is a .json, .json.gz or .json.zst file with traceEvents, an export a .sqlite",
+		"deep":    "deep holds no torch-profiler trace and no Nsight Systems export: a trace is a .json, .json.gz or .json.zst file with traceEvents, an export a .sqlite",
 		"missing": "missing does not exist: check the path; vLLM writes its traces into the server's torch_profiler_dir",
 	} {
 		got, err := Find([]string{path})

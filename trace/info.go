@@ -13,8 +13,8 @@ import (
 type Info struct {
 	Path   string // as opened
 	Name   string // its base name: directories stay on the machine
-	Format string // "json", "json.gz", "json.zst"
-	SHA256 string // of the bytes as stored; "" when not asked for
+	Format string // "json", "json.gz", "json.zst"; "nsys.sqlite", "nsys.jsonl", "nsys.stats.csv", "nsys.stats.json", each with .gz; "nsys-rep"
+	SHA256 string // of the bytes as stored; "" when not asked for, and in all but the first trace of a file
 
 	FileBytes, RawBytes int64
 	Events              int64 // rows read well

@@ -71,12 +71,21 @@ func (s *shared) reduceAll(ctx context.Context, paths []string, o breakdown.Opti
 	capturesFirst(files)
 	var ranks []*breakdown.Rank
 	var unread []document.Unread
+	exports := map[string]bool{} // by hash, of those with several ranks
 	for i, path := range files {
 		if i > 0 {
 			// The last trace's columns must go before the next one's come.
 			runtime.GC()
 		}
 		found, err := s.reduce(ctx, path, c, &o, slices.Contains(named, path))
+		if len(found) > 1 {
+			h := found[0].Info.SHA256
+			if exports[h] {
+				fmt.Fprintf(s.std.err, "tokprof: %s has the same bytes as another input: counted once\n", trace.BaseName(path))
+				continue
+			}
+			exports[h] = true
+		}
 		ranks = append(ranks, found...)
 		var bad *trace.Error
 		switch {

@@ -2,6 +2,8 @@ package nsys
 
 import (
 	"bytes"
+	"slices"
+	"strings"
 )
 
 // Form is a form of export.
@@ -9,11 +11,10 @@ type Form uint8
 
 // The forms. A report itself is no form: nsys must export it first.
 const (
-	NoExport     Form = iota
-	SQLite            // nsys export --type sqlite
-	JSONLines         // nsys export --type json
-	TraceTable        // nsys stats --report cuda_gpu_trace, CSV or JSON
-	SummaryTable      // nsys stats --report cuda_gpu_kern_sum or cuda_gpu_sum, CSV or JSON; the GUI's copy of it
+	NoExport  Form = iota
+	SQLite         // nsys export --type sqlite
+	JSONLines      // nsys export --type json
+	Tables         // nsys stats, CSV or JSON, and what the GUI copies of its tables
 )
 
 // Detect tells the form of an export from the start of its text.
@@ -21,18 +22,64 @@ func Detect(head []byte) Form {
 	switch {
 	case bytes.HasPrefix(head, []byte(sqliteMagic)):
 		return SQLite
-	case linesStart(head):
+	case startsLines(head):
 		return JSONLines
+	case startsTables(head):
+		return Tables
 	}
-	return tableForm(head)
+	return NoExport
 }
 
-// linesStart recognises the first line of a JSON-lines export: the table of
+// startsLines recognises the first line of a JSON-lines export: the table of
 // strings, or one event.
-func linesStart(head []byte) bool {
-	for _, s := range []string{`{"data":[`, `{"data": [`, `{"Type":`, `{"Type": `, `{"type":"String"`, `{"type": "String"`, `{"type":"ThreadName"`} {
+func startsLines(head []byte) bool {
+	for _, s := range []string{`{"data":[`, `{"Type":`, `{"type":"String"`, `{"type":"ThreadName"`} {
 		if bytes.HasPrefix(head, []byte(s)) {
 			return true
+		}
+	}
+	return false
+}
+
+// preambles are how the lines begin that nsys stats says before its tables.
+var preambles = []string{"Processing [", "Generating SQLite file", "NOTICE: ", "SKIPPED: ", "WARNING: Existing SQLite", " ** "}
+
+// startsTables recognises a table with a header that is known, or what nsys
+// says before one.
+func startsTables(head []byte) bool {
+	for line := range bytes.Lines(head) {
+		text := strings.TrimRight(strings.TrimPrefix(string(line), "\ufeff"), "\r\n")
+		switch {
+		case slices.ContainsFunc(preambles, func(p string) bool { return strings.HasPrefix(text, p) }):
+			return true
+		case strings.TrimSpace(text) == "", strings.TrimSpace(text) == "[", strings.TrimSpace(text) == "{", strings.TrimSpace(text) == "[{":
+			continue
+		case strings.HasPrefix(strings.TrimSpace(text), `"Start (`), strings.HasPrefix(strings.TrimSpace(text), `"Time (%)"`), strings.HasPrefix(strings.TrimSpace(text), `"Time(%)"`):
+			return true
+		}
+		return headerOf(text) != nil
+	}
+	return false
+}
+
+// IsDatabase says whether the start of a text is that of an export as a
+// database, and not of any other database.
+func IsDatabase(head []byte) bool {
+	return Detect(head) == SQLite && (bytes.Contains(head, []byte("StringIds")) || bytes.Contains(head, []byte("CUPTI_ACTIVITY_KIND")))
+}
+
+// HasEvents says whether the start of a text is that of a table of single GPU
+// events, and not of sums.
+func HasEvents(head []byte) bool {
+	if Detect(head) != Tables {
+		return false
+	}
+	if bytes.Contains(head, []byte(`"Start (`)) && bytes.Contains(head, []byte(`"Duration (`)) {
+		return true
+	}
+	for line := range bytes.Lines(head) {
+		if h := headerOf(strings.TrimRight(strings.TrimPrefix(string(line), "\ufeff"), "\r\n")); h != nil {
+			return h.timeline()
 		}
 	}
 	return false

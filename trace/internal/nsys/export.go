@@ -128,11 +128,10 @@ type Series struct {
 // summary lacks is negative.
 type SummaryRow struct {
 	Name                         string
+	Kind                         Kind // Kernel, Memcpy or Memset
 	Launches                     int64
 	TotalNS, MinNS, MedNS, MaxNS int64
-	Rounded                      bool // times were printed with fewer digits than nanoseconds
-	Copy                         bool // a copy or memset, not a kernel
-	AvgNS, StdDevNS              float64
+	Rounded                      bool // the total was printed with fewer digits than nanoseconds
 }
 
 const maxDamage = 32

@@ -34,7 +34,7 @@ type threadName struct {
 	name int64
 }
 
-func readLines(ctx context.Context, in *input, text *bufio.Reader, sink Sink) (*Export, error) {
+func readLines(ctx context.Context, text *bufio.Reader, sink Sink) (*Export, error) {
 	names := newNames()
 	l := &lines{
 		x:  &Export{Format: "nsys.jsonl", Counts: map[string]int64{}, Processes: map[uint64]string{}, Threads: map[ThreadID]string{}, Nodes: map[NodeID]uint64{}},

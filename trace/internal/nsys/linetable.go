@@ -1,6 +1,7 @@
 package nsys
 
 import (
+	"bufio"
 	"errors"
 	"io"
 )
@@ -58,43 +59,11 @@ func (l *lines) byte() (byte, error) {
 	return c, err
 }
 
-// element reads a string or an object that begins with c into the buffer, as
-// much of it as a name may be long: a string without its quotes.
-func (l *lines) element(c byte) error {
-	l.buf = l.buf[:0]
-	object := c == '{'
-	quoted, depth := !object, 0
-	if object {
-		l.buf, depth = append(l.buf, c), 1
-	}
-	for escaped := false; ; {
-		c, err := l.byte()
-		if err != nil {
-			return err
-		}
-		switch {
-		case escaped:
-			escaped = false
-		case c == '\\':
-			escaped = true
-		case c == '"':
-			if !object {
-				return nil
-			}
-			quoted = !quoted
-		case quoted:
-		case c == '{':
-			depth++
-		case c == '}':
-			depth--
-		}
-		if len(l.buf) < 4*maxName {
-			l.buf = append(l.buf, c)
-		}
-		if object && depth == 0 {
-			return nil
-		}
-	}
+func (l *lines) element(c byte) (err error) {
+	var n int64
+	l.buf, n, err = element(l.in, c, l.buf[:0])
+	l.off += n
+	return err
 }
 
 // thread takes one row of the table of threads.
@@ -103,5 +72,43 @@ func (l *lines) thread() {
 	*e = lineEvent{name: -1}
 	if _, ok := fields(l.buf, 0, e.set); ok && e.tid != 0 && len(l.threads) < 1<<20 {
 		l.threads = append(l.threads, threadName{ThreadID{pidOf(e.tid), threadOf(e.tid)}, e.name})
+	}
+}
+
+// element reads the string or object that c began into buf, as much of it as a
+// line may have: a string without its quotes. n is how many bytes it took.
+func element(in *bufio.Reader, c byte, buf []byte) (out []byte, n int64, err error) {
+	object, depth := c == '{', 0
+	quoted := !object
+	if object {
+		buf, depth = append(buf, c), 1
+	}
+	for escaped := false; ; {
+		c, err := in.ReadByte()
+		if err != nil {
+			return buf, n, err
+		}
+		n++
+		switch {
+		case escaped:
+			escaped = false
+		case c == '\\':
+			escaped = true
+		case c == '"' && !object:
+			return buf, n, nil
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{':
+			depth++
+		case c == '}':
+			depth--
+		}
+		if len(buf) < maxLine {
+			buf = append(buf, c)
+		}
+		if object && depth == 0 {
+			return buf, n, nil
+		}
 	}
 }

@@ -40,9 +40,9 @@ func Read(ctx context.Context, src Source, o Options, sink Sink) (*Export, error
 	case form == SQLite:
 		x, err = unpacked(ctx, in, text, o, sink)
 	case form == JSONLines:
-		x, err = readLines(ctx, in, text, sink)
-	case form != NoExport:
-		x, err = readStats(ctx, in, text, form, sink)
+		x, err = readLines(ctx, text, sink)
+	case form == Tables:
+		x, err = readStats(ctx, text, sink)
 	default:
 		err = &FormatError{"is no Nsight Systems export", hintExport}
 	}

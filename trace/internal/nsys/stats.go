@@ -1,0 +1,281 @@
+package nsys
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// tables reads what nsys stats wrote: tables as CSV or as JSON, with lines of
+// its own before and between them.
+type tables struct {
+	x     *Export
+	in    *bufio.Reader
+	sink  Sink
+	names *names
+	off   int64 // of the line, in the decompressed text
+	buf   []byte
+	cells []string
+	h     *header // of the table that lines belong to, nil outside
+	json  bool
+	gpus  map[string]int64 // ordinal by a device's text
+
+	table int            // number of the table
+	trace int            // number of the first table of events, 0 before it
+	first map[string]int // table in which a summary named a kernel first
+}
+
+func readStats(ctx context.Context, text *bufio.Reader, sink Sink) (*Export, error) {
+	t := &tables{
+		x:  &Export{Format: "nsys.stats.csv", Counts: map[string]int64{}, GPUs: map[int64]string{}},
+		in: text, sink: sink, names: newNames(), gpus: map[string]int64{}, first: map[string]int{},
+	}
+	for n := 0; ; n++ {
+		if n&(1<<12-1) == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		err := t.line()
+		if err == nil {
+			continue
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if !errors.Is(err, io.EOF) {
+			t.cut(broken(err))
+		}
+		break
+	}
+	if t.json {
+		t.x.Format = "nsys.stats.json"
+	}
+	t.x.Names, t.x.RawBytes, t.x.FileBytes = t.names.list, t.off, t.off
+	if t.x.Events == 0 && len(t.x.Summary) == 0 {
+		return nil, &FormatError{"holds no table of GPU events or kernels", "write one with nsys stats --report cuda_gpu_trace --format csv"}
+	}
+	return t.x, nil
+}
+
+func (t *tables) cut(why string) {
+	if !t.x.Truncated {
+		t.x.Truncated, t.x.TruncatedAt, t.x.TruncatedBy = true, t.off, why
+	}
+}
+
+func (t *tables) lose(what string) {
+	t.x.Skipped++
+	t.x.note(t.off, what)
+}
+
+// line reads one line, or the JSON array that begins in it; io.EOF is the
+// text's proper end.
+func (t *tables) line() error {
+	if c, _ := t.in.Peek(1); len(c) == 1 && c[0] == '[' && t.h == nil {
+		t.json = true
+		return t.array()
+	}
+	t.buf = t.buf[:0]
+	var err error
+	for quotes := 0; ; {
+		var b []byte
+		b, err = t.in.ReadSlice('\n')
+		t.buf = append(t.buf, b...)
+		quotes += bytes.Count(b, []byte{'"'})
+		if len(t.buf) > maxLine {
+			break
+		}
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) || err == nil && quotes%2 == 0 {
+			break
+		}
+	}
+	n := int64(len(t.buf))
+	defer func() { t.off += n }()
+	if len(t.buf) > maxLine {
+		t.lose(fmt.Sprintf("a line is longer than %d bytes", maxLine))
+		return nil
+	}
+	if errors.Is(err, bufio.ErrBufferFull) {
+		err = nil
+	}
+	text := strings.TrimRight(strings.TrimPrefix(string(t.buf), "\ufeff"), "\r\n")
+	switch {
+	case strings.TrimSpace(text) == "":
+		t.h = nil // a table ends at an empty line
+	case t.h == nil:
+		t.begin(headerOf(text))
+	default:
+		t.row(text, err != nil)
+	}
+	return err
+}
+
+// row reads one line of a table; last says that no line end came behind it.
+func (t *tables) row(text string, last bool) {
+	t.cells = splitCells(text, t.h.sep, t.cells[:0])
+	switch {
+	case len(t.cells) == t.h.n:
+		t.take(t.h, t.cells)
+	case headerOf(text) != nil:
+		t.begin(headerOf(text))
+	case last:
+		t.cut("the text ends inside a line")
+	case len(t.cells) < 3 || strings.HasPrefix(text, "Processing ["):
+		t.h = nil // nsys speaks between tables
+	default:
+		t.lose(fmt.Sprintf("a row has %d columns instead of %d", len(t.cells), t.h.n))
+	}
+}
+
+func (t *tables) begin(h *header) {
+	t.h = h
+	t.table++
+}
+
+// take books one row of a table.
+func (t *tables) take(h *header, cells []string) {
+	ok := false
+	if h.timeline() {
+		if t.trace == 0 {
+			t.trace = t.table
+		}
+		if t.trace != t.table {
+			t.lose("a second table of GPU events follows: give each report's table a file of its own")
+			return
+		}
+		ok = t.event(h, cells)
+	} else {
+		ok = t.sum(h, cells)
+	}
+	if !ok {
+		t.lose("a row holds no number where one must be")
+	}
+}
+
+func (h *header) cell(cells []string, f field) string {
+	if h.at[f] < 0 {
+		return ""
+	}
+	return cells[h.at[f]]
+}
+
+func (h *header) quantity(cells []string, f field) (n int64, exact, ok bool) {
+	return quantity(h.cell(cells, f), h.factor[f])
+}
+
+// event hands out one GPU event. Tables do not name processes: each device is
+// taken for the one that a rank of its own used.
+func (t *tables) event(h *header, cells []string) bool {
+	start, _, ok1 := h.quantity(cells, fStart)
+	dur, _, ok2 := h.quantity(cells, fDuration)
+	if !ok1 || !ok2 || dur < 0 {
+		return false
+	}
+	corr, _, _ := h.quantity(cells, fCorr)
+	stream, _, _ := h.quantity(cells, fStream)
+	device := t.device(h.cell(cells, fDevice))
+	row := Row{
+		Start: start, End: start + dur, Corr: uint64(max(corr, 0)), Stream: stream, Device: device,
+		Process: uint64(device+1) << 24, Bytes: -1,
+	}
+	// Megabytes with three digits say no size; bytes do.
+	if n, _, ok := h.quantity(cells, fBytes); ok && h.factor[fBytes] == 1 {
+		row.Bytes = n
+	}
+	row.Kind, row.Name = t.named(h.cell(cells, fName), h.cell(cells, fFrom), h.cell(cells, fTo))
+	if !row.sound() {
+		return false
+	}
+	t.x.Counts["cuda_gpu_trace"]++
+	t.x.hand(&row, t.sink)
+	return true
+}
+
+// device is the ordinal in a device's text: "NVIDIA H200 (1)".
+func (t *tables) device(s string) int64 {
+	if n, ok := t.gpus[s]; ok {
+		return n
+	}
+	name, ordinal := strings.TrimSpace(s), int64(len(t.gpus))
+	if i := strings.LastIndexByte(s, '('); i >= 0 {
+		if n, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(s[i+1:]), ")"), 10, 32); err == nil && n >= 0 {
+			name, ordinal = strings.TrimSpace(s[:i]), n
+		}
+	}
+	if len(t.gpus) < 1<<12 {
+		t.gpus[s] = ordinal
+		t.x.GPUs[ordinal] = t.names.fit(name)
+	}
+	return ordinal
+}
+
+// named tells copies and memsets from kernels by their brackets, and gives
+// them the names that they have in other exports.
+func (t *tables) named(name, from, to string) (Kind, NameID) {
+	switch {
+	case strings.HasPrefix(name, "[CUDA memcpy"):
+		kind := "Unknown"
+		for text, k := range tableCopies {
+			if strings.Contains(name, text) {
+				kind = k
+			}
+		}
+		return Memcpy, t.names.text(withMemory("Memcpy "+kind, from, to))
+	case strings.HasPrefix(name, "[CUDA memset"):
+		return Memset, t.names.text(withMemory("Memset", from, to))
+	case strings.HasPrefix(name, "[CUDA Unified Memory memcpy"), strings.HasPrefix(name, "[CUDA "):
+		return Memcpy, t.names.text(name)
+	}
+	return Kernel, t.names.text(name)
+}
+
+// tableCopies are the directions of copies in tables, old and new.
+var tableCopies = map[string]string{
+	"Host-to-Device": "HtoD", "HtoD": "HtoD", "Device-to-Host": "DtoH", "DtoH": "DtoH",
+	"Device-to-Device": "DtoD", "DtoD": "DtoD", "Host-to-Host": "HtoH", "HtoH": "HtoH",
+	"Peer-to-Peer": "PtoP", "PtoP": "PtoP",
+}
+
+// sum books one line of a summary.
+func (t *tables) sum(h *header, cells []string) bool {
+	if len(t.x.Summary) == maxSummary {
+		t.x.Skipped++
+		return true
+	}
+	s := SummaryRow{TotalNS: -1, MinNS: -1, MedNS: -1, MaxNS: -1}
+	n, _, ok := h.quantity(cells, fLaunches)
+	if !ok || n < 0 {
+		return false
+	}
+	s.Launches = n
+	for _, v := range []struct {
+		f  field
+		to *int64
+	}{{fTotal, &s.TotalNS}, {fMin, &s.MinNS}, {fMed, &s.MedNS}, {fMax, &s.MaxNS}} {
+		n, exact, ok := h.quantity(cells, v.f)
+		if ok {
+			*v.to = n
+			s.Rounded = s.Rounded || !exact && v.f == fTotal
+		}
+	}
+	if s.TotalNS < 0 {
+		return false
+	}
+	name := h.cell(cells, fName)
+	kind, id := t.named(name, "", "")
+	s.Name, s.Kind = t.names.list[id], kind
+	if was, ok := t.first[s.Name]; ok && was != t.table {
+		return true // another summary of the same report
+	}
+	t.first[s.Name] = t.table
+	t.x.Counts["summary"]++
+	t.x.Summary = append(t.x.Summary, s)
+	return true
+}
+
+// maxSummary bounds the lines of a summary kept; real ones have hundreds.
+const maxSummary = 1 << 20

@@ -1,0 +1,53 @@
+package trace
+
+import (
+	"context"
+
+	"tokprof/trace/internal/nsys"
+)
+
+// Summary is a table of kernels and copies with sums alone, as nsys stats
+// writes it (cuda_gpu_kern_sum, cuda_gpu_sum): no moment, no stream and no
+// launch of any single one is known.
+type Summary struct {
+	Info    Info
+	Kernels []SummedKernel // in the order of the file
+}
+
+// SummedKernel is one name's row of a summary. A value that the table lacks is
+// negative.
+type SummedKernel struct {
+	Name                    string
+	Kind                    Kind // Kernel, Copy or Set
+	Launches                int64
+	Total, Min, Median, Max Time
+	Rounded                 bool // Total was printed with fewer digits than nanoseconds
+}
+
+// OpenSummary reads a summary; "-" is standard input. The error is an *Error,
+// or the context's.
+func OpenSummary(ctx context.Context, path string, o Options) (*Summary, error) {
+	src, closeFile, err := source(path)
+	if err != nil {
+		return nil, err
+	}
+	defer closeFile()
+	if formOf(&src) == nsys.NoExport {
+		return nil, &Error{Path: path, Offset: -1, What: "is no summary of nsys stats", Hint: "write one with nsys stats --report cuda_gpu_kern_sum --format csv"}
+	}
+	x, err := readExport(ctx, path, src, o, func(*nsys.Row) {})
+	if err != nil {
+		return nil, err
+	}
+	if len(x.Summary) == 0 {
+		return nil, &Error{Path: path, Offset: -1, What: "holds single events, no summary", Hint: "open it as a trace"}
+	}
+	s := &Summary{Info: fileInfo(path, x)}
+	for _, r := range x.Summary {
+		s.Kernels = append(s.Kernels, SummedKernel{
+			Name: r.Name, Kind: kinds[nsysKinds[r.Kind]], Launches: r.Launches, Rounded: r.Rounded,
+			Total: Time(r.TotalNS), Min: Time(r.MinNS), Median: Time(r.MedNS), Max: Time(r.MaxNS),
+		})
+	}
+	return s, nil
+}
