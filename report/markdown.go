@@ -112,8 +112,8 @@ func mdGroups(a *document.Analysis) []string {
 	return append(lines, "")
 }
 
-// mdNotes are idle time, unclassified time, the floor under the steps and, when
-// asked for, the top kernels, one line each.
+// mdNotes are idle time, unclassified time, requests, the floor under the steps
+// and, when asked for, the top kernels, one line each.
 func mdNotes(a *document.Analysis, kernels bool) []string {
 	var notes []string
 	if _, share, causes := idleSummary(a); share > 0 {
@@ -122,6 +122,11 @@ func mdNotes(a *document.Analysis, kernels bool) []string {
 	}
 	if text := unclassifiedText(a); text != "" {
 		notes = append(notes, "- "+text)
+	}
+	for _, text := range []string{requestsText(a, ticketCells), slowText(a)} {
+		if text != "" {
+			notes = append(notes, "- "+mdText(text))
+		}
 	}
 	if text := floorText(a, stepColumns(a), ticketCells); text != "" {
 		notes = append(notes, "- "+mdText(text))

@@ -176,8 +176,8 @@ func headLines(a *document.Analysis, o TextOptions, p textPlan) []textLine {
 	return lines
 }
 
-// noteLines are the idle time of the window with its causes, and what no rule
-// knows; each only where there is some.
+// noteLines are the idle time of the window with its causes, what no rule
+// knows, and what clients saw; each only where there is some.
 func noteLines(a *document.Analysis, o TextOptions) []textLine {
 	var lines []textLine
 	if ns, share, causes := idleSummary(a); ns > 0 {
@@ -199,6 +199,9 @@ func noteLines(a *document.Analysis, o TextOptions) []textLine {
 	}
 	if text := unclassifiedText(a); text != "" {
 		lines = append(lines, textLine{{text, severityStyles[document.Warning]}})
+	}
+	if text := requestsText(a, o.Width); text != "" {
+		lines = append(lines, plainLine(text))
 	}
 	return lines
 }
@@ -278,7 +281,11 @@ func manyWindows(s *document.Set, o TextOptions) []textLine {
 		head := headLines(a, o, textPlan{verdict: 2, trust: 1})
 		head[0] = textLine{{cutCells("window "+name, o.Width/3), styleBold}, {" · " + titleOf(a), ""}}
 		lines = append(lines, head...)
-		lines = append(lines, plainLine(shareSummary(a, o.Width)), textLine{})
+		lines = append(lines, plainLine(shareSummary(a, o.Width)))
+		if text := requestsText(a, o.Width); text != "" {
+			lines = append(lines, plainLine(text))
+		}
+		lines = append(lines, textLine{})
 	}
 	hint := fmt.Sprintf("%d windows, never added together: --window N or NAME shows one of them", len(s.Analyses))
 	return append(lines, textLine{{hint, styleDim}})

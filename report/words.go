@@ -107,7 +107,7 @@ func severityRank(s document.Severity) int {
 
 // trustCodes are the doubts that touch most numbers, in the order of the trust
 // line; others follow.
-var trustCodes = []string{"unclassified", "unattributed", "estimated_split", "missing_ranks", "model", "model_mismatch"}
+var trustCodes = []string{"profiler_tax", "unclassified", "unattributed", "estimated_split", "missing_ranks", "model", "model_mismatch"}
 
 // quietCodes explain files that lie beside the ranks: no doubt about a number.
 var quietCodes = []string{"graph_capture_trace", "frontend_trace"}
@@ -143,7 +143,10 @@ func trustLine(a *document.Analysis) (document.Severity, string) {
 // and by which evidence: "roles 100 % (73 % capture, 21 % shape)". Empty when
 // none is known.
 func rolesText(a *document.Analysis) string {
-	const shown = 3
+	shown := 3
+	if a.Tax != nil {
+		shown = 2 // the profiler's tax stands behind it
+	}
 	var known []document.Provenance
 	var sum, missing float64
 	for _, p := range a.Provenance {
@@ -245,4 +248,72 @@ func topFindings(a *document.Analysis) []document.Finding {
 		return cmp.Compare(severityRank(y.Severity), severityRank(x.Severity))
 	})
 	return f
+}
+
+// requestsText says what the clients saw, in at most n cells: how many, the
+// median request's way to its first token, the median time per token after it,
+// and how many tokens have a step. The last and the way give way first. Empty
+// without requests.
+func requestsText(a *document.Analysis, n int) string {
+	q := a.Requests
+	if q == nil {
+		return ""
+	}
+	text := fmt.Sprintf("requests %s ok", document.FormatCount(q.Count-q.Failed-q.Damaged))
+	if q.Failed > 0 {
+		text += fmt.Sprintf(", %s failed", document.FormatCount(q.Failed))
+	}
+	if q.Damaged > 0 {
+		text += fmt.Sprintf(", %s damaged", document.FormatCount(q.Damaged))
+	}
+	tpot, joined := "", ""
+	if q.TPOTNS.Median > 0 {
+		tpot = " · TPOT " + document.FormatDur(q.TPOTNS.Median)
+	}
+	if q.Join.Joined > 0 {
+		joined = "; " + document.FormatShare(q.Join.Share) + " of tokens joined with steps"
+	}
+	ttft := " · TTFT " + document.FormatDur(q.TTFTNS.Median)
+	if q.TTFTNS.Median <= 0 {
+		ttft = ""
+	}
+	way := ttft
+	if r := q.Typical(); r != nil {
+		way = " · TTFT " + document.FormatDur(r.TTFTNS) + wayText(r.TTFTNS, r.FirstToken)
+	}
+	for _, s := range []string{way + tpot + joined, way + tpot, ttft + tpot} {
+		if cellWidth(text+s) <= n {
+			return text + s
+		}
+	}
+	return cutCells(text+ttft+tpot, n)
+}
+
+// wayText is the way to a first token, in its unit: " (queue 1.2, prefill 31,
+// delivery 6)".
+func wayText(ttft int64, f *document.FirstToken) string {
+	_, unit, _ := strings.Cut(document.FormatDur(ttft), " ")
+	short := func(ns int64) string {
+		number, u, _ := strings.Cut(document.FormatDur(ns), " ")
+		if whole, frac, ok := strings.Cut(number, "."); ok {
+			number = whole
+			if len(strings.TrimPrefix(whole, "-")) == 1 {
+				number += "." + frac[:1]
+			}
+		}
+		if u != unit {
+			number += " " + u
+		}
+		return number
+	}
+	return fmt.Sprintf(" (queue %s, prefill %s, delivery %s)", short(f.QueueNS), short(f.PrefillNS), short(f.DeliveryNS))
+}
+
+// slowText is the slowest token, "" without one.
+func slowText(a *document.Analysis) string {
+	if a.Requests == nil || len(a.Requests.Slowest) == 0 {
+		return ""
+	}
+	s := a.Requests.Slowest[0]
+	return fmt.Sprintf("slowest token: %s after the one before, token %d of request %d (%s)", document.FormatDur(s.GapNS), s.Position, s.Request, printable(s.Why))
 }

@@ -2,7 +2,6 @@ package document
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 
 	"tokprof/kernels/breakdown"
@@ -45,10 +44,12 @@ func Build(ranks []*breakdown.Rank, o Options) *Set {
 		spans[i] = trace.Span{Start: r.Start, End: r.End, Rank: r.Info.Rank, Replica: r.Info.Replica, WorldSize: r.Info.WorldSize}
 	}
 	windows := trace.Windows(spans)
+	run := runWindows(o.Run, gpu, windows)
+	names := windowNames(run)
 	s := &Set{Schema: SchemaAnalysisSet, Analyses: []*Analysis{}}
 	for n, files := range windows {
-		b := &builder{o: o, a: newAnalysis(o)}
-		b.a.Window.Name = fmt.Sprintf("w%d", n+1)
+		b := &builder{o: o, a: newAnalysis(o), run: run[n]}
+		b.a.Window.Name = names[n]
 		for _, i := range files {
 			b.ranks = append(b.ranks, gpu[i])
 		}
@@ -119,6 +120,7 @@ type builder struct {
 	ranks   []*breakdown.Rank
 	beside  []*breakdown.Rank
 	repeats []string
+	run     *RunWindow // nil when the window is of no captured run
 
 	number    []int     // document rank of each of ranks
 	ownWorlds bool      // each replica counts its ranks from 0
@@ -143,6 +145,8 @@ func (b *builder) build() {
 	b.stacks()
 	b.timelines()
 	b.work()
+	b.requests()
+	b.tax()
 	b.trust()
 	b.findings()
 	b.a.Verdict = verdict(b.a)

@@ -44,6 +44,17 @@ func FormatShare(f float64) string {
 	return strconv.FormatFloat(p, 'f', 0, 64) + " %"
 }
 
+// FormatChange writes a relative change with its sign: "+37 %", "−4.1 %".
+func FormatChange(f float64) string {
+	switch {
+	case f > 0:
+		return "+" + FormatShare(f)
+	case f < 0:
+		return "−" + FormatShare(-f)
+	}
+	return "±" + FormatShare(f)
+}
+
 // FormatMean writes a plain mean: "7.62", "1 303".
 func FormatMean(v float64) string {
 	if v >= 99.95 {

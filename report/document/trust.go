@@ -32,6 +32,7 @@ func (b *builder) trust() {
 	b.rankTrust()
 	b.shares()
 	b.clock()
+	b.requestTrust()
 	for _, r := range b.beside {
 		b.side(r)
 	}

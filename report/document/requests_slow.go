@@ -1,0 +1,213 @@
+package document
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"tokprof/trace/serving/match"
+)
+
+// slowTokens is how many of the slowest tokens are told.
+const slowTokens = 10
+
+// slowGap is a gap between two tokens of a request.
+type slowGap struct {
+	own  ownRow
+	pos  int
+	gap  int64
+	step int // that ended it, or unknownStep, or outsideSteps
+	also int64
+}
+
+// Tokens of no known step are told once each, too.
+const (
+	unknownStep  = -1
+	outsideSteps = -2
+)
+
+// slowest are the longest gaps between tokens above the median, at most one for
+// each step: a slow step makes all its requests wait.
+func slowest(own []ownRow, j joined, median int64) []SlowToken {
+	worst := map[int]*slowGap{}
+	each(own, j, func(g slowGap) {
+		if w := worst[g.step]; w == nil {
+			worst[g.step] = &g
+		} else if g.gap > w.gap {
+			*w = g
+		}
+	})
+	each(own, j, func(g slowGap) {
+		if w := worst[g.step]; g.step >= 0 && g.own.row != w.own.row && 2*g.gap >= w.gap {
+			w.also++
+		}
+	})
+	var found []slowGap
+	for _, g := range worst {
+		found = append(found, *g)
+	}
+	slices.SortStableFunc(found, func(x, y slowGap) int {
+		return cmp.Or(cmp.Compare(y.gap, x.gap), cmp.Compare(x.step, y.step), cmp.Compare(x.own.row.ID, y.own.row.ID), cmp.Compare(x.pos, y.pos))
+	})
+	out := []SlowToken{}
+	for _, g := range found[:min(slowTokens, len(found))] {
+		if g.gap <= median && len(out) > 0 {
+			break
+		}
+		out = append(out, g.tell(j))
+	}
+	return out
+}
+
+// each calls f for every gap of the requests that ended as they should.
+func each(own []ownRow, j joined, f func(slowGap)) {
+	for _, o := range own {
+		if o.at < 0 || o.row.Failed() {
+			continue
+		}
+		for k := 1; k < len(o.row.TokenUnixNS); k++ {
+			g := slowGap{own: o, pos: k, gap: o.row.TokenUnixNS[k] - o.row.TokenUnixNS[k-1], step: unknownStep}
+			if j.reason == "" {
+				switch t := j.result.Requests[o.at].Tokens[k]; t.Why {
+				case match.Joined:
+					g.step = t.Step
+				case match.Outside:
+					g.step = outsideSteps
+				}
+			}
+			if g.gap > 0 {
+				f(g)
+			}
+		}
+	}
+}
+
+// tell puts a gap into words.
+func (g slowGap) tell(j joined) SlowToken {
+	t := SlowToken{Request: g.own.row.ID, Position: g.pos, GapNS: g.gap, Also: g.also, Step: -1, Parts: []NameTime{}}
+	switch {
+	case j.reason != "":
+		t.Why = "not joined with a step: " + j.reason
+		return t
+	case g.step == outsideSteps:
+		t.Why = "emitted outside the recorded steps"
+		return t
+	case g.step == unknownStep:
+		t.Why = "counts and times leave open which step emitted it"
+		return t
+	}
+	l := j.line
+	t.Step, t.Phase = l.steps[g.step].index, l.steps[g.step].label.Phase.String()
+	before := j.result.Requests[g.own.at].Tokens[g.pos-1].Step
+	if before == match.None || before > g.step {
+		t.Why = "the step of the token before it is not known"
+		return t
+	}
+	t.StepsNS = l.to[g.step] - l.to[before]
+	t.DeliveryNS = g.gap - t.StepsNS
+	t.Parts, _ = l.between(l.out[before], l.out[g.step])
+	if t.Parts == nil {
+		t.Parts = []NameTime{}
+	}
+	t.Why = g.why(&t, l, before)
+	return t
+}
+
+// why is the main reason of a gap: what took half of it, or what took longer
+// than it usually does.
+func (g slowGap) why(t *SlowToken, l *stepLine, before int) string {
+	if 2*t.DeliveryNS >= g.gap {
+		return g.late(l)
+	}
+	steps := l.steps[min(before+1, g.step) : g.step+1]
+	did := stepRange(steps)
+	if words, ns := prefillOf(steps); 2*ns >= t.StepsNS && ns > 0 {
+		return did + words
+	}
+	if len(steps) > 1 {
+		return did + " ran, and only the last gave this request a token"
+	}
+	did += ": " + t.Phase
+	name, more := "", max(0, t.DeliveryNS)
+	for _, p := range t.Parts {
+		if d := p.TimeNS - l.usual(t.Phase, p.Name); d > more {
+			name, more = p.Name, d
+		}
+	}
+	switch {
+	case 10*more < g.gap:
+		return did + ", hardly slower than others"
+	case name == "":
+		return fmt.Sprintf("%s, delivered %s later than the token before", did, FormatDur(more))
+	case name == "idle":
+		return fmt.Sprintf("%s, the GPU idle for %s longer than in the median step", did, FormatDur(more))
+	}
+	return fmt.Sprintf("%s, %s more in %s than the median step", did, FormatDur(more), cmp.Or(partWords[name], name+" kernels"))
+}
+
+// late says how a token was delivered that left its step long before.
+func (g slowGap) late(l *stepLine) string {
+	at := g.own.row.TokenUnixNS
+	together := 1
+	for k := g.pos + 1; k < len(at) && at[k] == at[g.pos]; k++ {
+		together++
+	}
+	words := fmt.Sprintf("delivery: %s from the end of its step to the client", FormatDur(at[g.pos]-l.to[g.step]))
+	switch {
+	case g.step == len(l.steps)-1:
+		words += "; it was the last one recorded, and the profiler stopped then"
+	case together > 1:
+		words += fmt.Sprintf(", which got %d tokens at once", together)
+	}
+	return words
+}
+
+// stepRange names steps: "step 17", "steps 15–17".
+func stepRange(steps []engineStep) string {
+	if len(steps) == 1 {
+		return fmt.Sprintf("step %d", steps[0].index)
+	}
+	return fmt.Sprintf("steps %d–%d", steps[0].index, steps[len(steps)-1].index)
+}
+
+// prefillOf says what steps did of others' prompts, and how long the steps that
+// did so took.
+func prefillOf(steps []engineStep) (words string, ns int64) {
+	var tokens, requests int64
+	phases := []string{}
+	for _, s := range steps {
+		if s.label.ContextRequests > 0 {
+			tokens += s.label.ContextTokens
+			requests += s.label.ContextRequests
+			ns += s.end - s.start
+			phases = withName(phases, s.label.Phase.String())
+		}
+	}
+	if ns == 0 {
+		return "", 0
+	}
+	words = fmt.Sprintf(": %s, prefill of %s tokens", strings.Join(phases, " and "), FormatCount(tokens))
+	switch {
+	case len(steps) > 1: // chunks of one prompt look like prompts of several
+	case requests > 1:
+		words += fmt.Sprintf(" of %d other requests", requests)
+	default:
+		words += " of another request"
+	}
+	return words, ns
+}
+
+// usual is the median time of a part over the steps of a phase, each with the
+// pause before it.
+func (l *stepLine) usual(phase, part string) int64 {
+	column := slices.Index(l.parts, part)
+	var times []int64
+	for i := 1; i < len(l.steps) && column >= 0; i++ {
+		if l.steps[i].label.Phase.String() == phase {
+			times = append(times, l.out[i][column]-l.out[i-1][column])
+		}
+	}
+	slices.Sort(times)
+	return quantile(times, 0.5)
+}

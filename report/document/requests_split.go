@@ -1,0 +1,166 @@
+package document
+
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+
+	"tokprof/trace/serving/match"
+)
+
+// splitRequests says for each request, and for all, in which parts of which
+// steps its time went.
+func (b *builder) splitRequests(own []ownRow, j joined) {
+	q := b.a.Requests
+	first, between := newCoverage(j.line), newCoverage(j.line)
+	for i, o := range own {
+		if o.at < 0 || j.reason != "" || o.row.Failed() {
+			continue
+		}
+		r, row := j.result.Requests[o.at], &q.Rows[i]
+		if f := firstToken(o, r, j.line); f != nil {
+			row.FirstToken = f
+			first.add(r.Entered, r.Tokens[0].Step)
+			q.FirstToken = q.FirstToken.plus(f)
+		}
+		if g := betweenTokens(o, r, j.line, between); g != nil {
+			row.BetweenTokens = g
+			q.BetweenTokens = q.BetweenTokens.plus(g)
+		}
+	}
+	q.Roles = append(q.Roles, first.roles("prefill")...)
+	q.Roles = append(q.Roles, between.roles("decode")...)
+}
+
+// firstToken splits a request's time to its first token; nil when its steps are
+// not known.
+func firstToken(o ownRow, r match.Request, l *stepLine) *FirstToken {
+	if len(r.Tokens) == 0 || r.Entered == match.None || r.Tokens[0].Step == match.None || r.Tokens[0].Step < r.Entered {
+		return nil
+	}
+	from, to := r.Entered, r.Tokens[0].Step
+	f := &FirstToken{
+		Requests: 1, TimeNS: o.row.TokenUnixNS[0] - dueOf(o.row), QueueNS: l.from[from] - dueOf(o.row),
+		PrefillNS: l.to[to] - l.from[from], DeliveryNS: o.row.TokenUnixNS[0] - l.to[to],
+	}
+	f.Parts, f.Phases = l.between(l.in[from], l.out[to])
+	return f
+}
+
+// plus adds up; f may be nil.
+func (f *FirstToken) plus(o *FirstToken) *FirstToken {
+	if f == nil {
+		f = &FirstToken{}
+	}
+	f.Requests += o.Requests
+	f.TimeNS += o.TimeNS
+	f.QueueNS += o.QueueNS
+	f.PrefillNS += o.PrefillNS
+	f.DeliveryNS += o.DeliveryNS
+	f.Parts, f.Phases = addTimes(f.Parts, o.Parts), addTimes(f.Phases, o.Phases)
+	return f
+}
+
+// addTimes adds a list to another, largest first.
+func addTimes(to, list []NameTime) []NameTime {
+	for _, t := range list {
+		addTime(&to, t.Name, t.TimeNS)
+	}
+	return byTime(to)
+}
+
+// stalled is how many times longer than its steps a gap behind the last recorded
+// step is when the server held the token back to stop its profiler.
+const stalled = 5
+
+// betweenTokens splits a request's gaps between tokens of known steps; nil when
+// there is none.
+func betweenTokens(o ownRow, r match.Request, l *stepLine, cover *coverage) *BetweenTokens {
+	g := &BetweenTokens{}
+	sums := make([]int64, len(l.parts)+len(l.phases))
+	for k := 1; k < len(r.Tokens); k++ {
+		a, e := r.Tokens[k-1].Step, r.Tokens[k].Step
+		if a == match.None || e == match.None || e < a {
+			continue
+		}
+		steps := l.to[e] - l.to[a]
+		gap := o.row.TokenUnixNS[k] - o.row.TokenUnixNS[k-1]
+		if e == len(l.steps)-1 && gap > stalled*max(steps, 1) {
+			g.Stalled++
+			continue
+		}
+		g.Gaps++
+		g.TimeNS += gap
+		g.StepsNS += steps
+		g.DeliveryNS += gap - steps
+		for i := range sums {
+			sums[i] += l.out[e][i] - l.out[a][i]
+		}
+		cover.add(a+1, e)
+	}
+	if g.Gaps+g.Stalled == 0 {
+		return nil
+	}
+	g.Parts, g.Phases = l.between(make([]int64, len(sums)), sums)
+	return g
+}
+
+func (g *BetweenTokens) plus(o *BetweenTokens) *BetweenTokens {
+	if g == nil {
+		g = &BetweenTokens{}
+	}
+	g.Gaps += o.Gaps
+	g.Stalled += o.Stalled
+	g.TimeNS += o.TimeNS
+	g.StepsNS += o.StepsNS
+	g.DeliveryNS += o.DeliveryNS
+	g.Parts, g.Phases = addTimes(g.Parts, o.Parts), addTimes(g.Phases, o.Phases)
+	return g
+}
+
+// coverage counts how often requests spent each step.
+type coverage struct {
+	line   *stepLine
+	change []int64 // of the count, from step to step
+}
+
+func newCoverage(l *stepLine) *coverage {
+	return &coverage{l, make([]int64, len(l.steps)+1)}
+}
+
+// add counts the steps from one to another, both included.
+func (c *coverage) add(from, to int) {
+	if from <= to {
+		c.change[from]++
+		c.change[to+1]--
+	}
+}
+
+// roles is the time of each role over all that was counted, largest first.
+func (c *coverage) roles(span string) []RequestRole {
+	sums := map[string]int64{}
+	count := int64(0)
+	for i, s := range c.line.steps {
+		count += c.change[i]
+		for _, cell := range s.cells {
+			if cell.role != "" && count > 0 {
+				sums[cell.role] += count * cell.time
+			}
+		}
+	}
+	out := []RequestRole{}
+	for role, t := range sums {
+		out = append(out, RequestRole{span, role, t})
+	}
+	slices.SortFunc(out, func(x, y RequestRole) int {
+		return cmp.Or(cmp.Compare(y.TimeNS, x.TimeNS), cmp.Compare(x.Role, y.Role))
+	})
+	return out
+}
+
+// proportion is part × total ÷ sum, rounded down, for 0 ≤ part ≤ sum.
+func proportion(part, total, sum int64) int64 {
+	hi, lo := bits.Mul64(uint64(part), uint64(total))
+	q, _ := bits.Div64(hi, lo, uint64(sum))
+	return int64(q)
+}
