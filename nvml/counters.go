@@ -4,13 +4,14 @@ import "time"
 
 // Delta is what a counter counted over a series.
 type Delta struct {
-	Value        uint64
-	FromNS, ToNS int64 // the first and the last reading that have the counter
-	Wraps        int   // times the counter passed 2^32 and went on from 0
+	Value  uint64 `json:"value"`
+	FromNS int64  `json:"from_unix_ns"` // the first reading that has the counter
+	ToNS   int64  `json:"to_unix_ns"`   // the last one
+	Wraps  int    `json:"wraps"`        // times the counter passed 2^32 and went on from 0
 	// Resets counts falls that are no wrap (the driver was reloaded): what was
 	// counted between the reading before and the reset is lost, so Value is a
 	// lower bound.
-	Resets int
+	Resets int `json:"resets"`
 }
 
 // PerSecond is the mean rate, 0 where no time passed.
@@ -55,10 +56,11 @@ func wrapped(before, now uint64) bool {
 // EnergyUse compares the two ways to know how much energy a GPU used. Both
 // cover the same time: from the first refresh of the energy counter to the last.
 type EnergyUse struct {
-	CounterMJ    uint64  // by the counter; the better one
-	IntegralMJ   float64 // by the trapezoid of the power readings; 0 without them
-	FromNS, ToNS int64
-	Refreshes    int // of the counter, the first one included
+	CounterMJ  uint64  `json:"counter_mj"`  // by the counter; the better one
+	IntegralMJ float64 `json:"integral_mj"` // by the trapezoid of the power readings; 0 without them
+	FromNS     int64   `json:"from_unix_ns"`
+	ToNS       int64   `json:"to_unix_ns"`
+	Refreshes  int     `json:"refreshes"` // of the counter, the first one included
 }
 
 // MeanMW is the mean power by the counter.
@@ -137,12 +139,11 @@ func (s Series) ReasonBands() []Band {
 
 // ReasonShare is how much of a series' time a reason stood.
 type ReasonShare struct {
-	Reason Reasons // a single one
-	Share  float64 // of the time that is covered by readings, 0 to 1
+	Reason Reasons `json:"reason"` // a single one
+	Share  float64 `json:"share"`  // of the time that is covered by readings, 0 to 1
 	// CounterNS is the time by the driver's own counter, which misses nothing
-	// between readings; HasCounter is false for reasons and drivers without one.
-	CounterNS  uint64
-	HasCounter bool
+	// between readings; nil for reasons and drivers without one.
+	CounterNS *uint64 `json:"counter_ns,omitempty"`
 }
 
 // reasonCounters are the reasons that the driver times itself.
@@ -182,8 +183,9 @@ func (s Series) ReasonShares() []ReasonShare {
 		if covered > 0 {
 			share.Share = float64(spent[one]) / float64(covered)
 		}
-		share.CounterNS, share.HasCounter = counted[one], false
-		_, share.HasCounter = counted[one]
+		if ns, ok := counted[one]; ok {
+			share.CounterNS = &ns
+		}
 		out = append(out, share)
 	}
 	return out

@@ -230,3 +230,38 @@ func (h *Host) busPath(a, b string) Path {
 	}
 	return PathPXB
 }
+
+// Peer is what the driver says of two GPUs, in its own words.
+type Peer struct {
+	A            int    `json:"a"`
+	B            int    `json:"b"`
+	NVLinks      int    `json:"nvlinks"`        // of A that lead to B
+	Ancestor     string `json:"ancestor"`       // the path over the bus
+	P2PRead      string `json:"p2p_read"`       // OK, or what stands against it: CNS, GNS, TNS, DR, NS
+	P2PWrite     string `json:"p2p_write"`      // as P2PRead
+	P2POverLinks string `json:"p2p_over_links"` // as P2PRead
+}
+
+// p2pWords are nvidia-smi's abbreviations of nvmlGpuP2PStatus_t.
+var p2pWords = []string{"OK", "CNS", "GNS", "TNS", "DR", "NS", "U"}
+
+// Peers lists what the driver says of each pair of GPUs.
+func (h *Host) Peers() []Peer {
+	word := func(a, b int, q driver.Pair) string {
+		if v, err := h.driver.Pair(a, b, q); err == nil && v < uint64(len(p2pWords)) {
+			return p2pWords[v]
+		}
+		return ""
+	}
+	peers := []Peer{}
+	for a := range h.gpus {
+		for b := range a {
+			p := Peer{A: b, B: a, NVLinks: h.gpuPath(b, a).NVLinks(), P2PRead: word(b, a, driver.P2PRead), P2PWrite: word(b, a, driver.P2PWrite), P2POverLinks: word(b, a, driver.P2PNVLink)}
+			if level, err := h.driver.Pair(b, a, driver.CommonAncestor); err == nil {
+				p.Ancestor = string(ancestorPath(level))
+			}
+			peers = append(peers, p)
+		}
+	}
+	return peers
+}

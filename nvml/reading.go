@@ -1,6 +1,9 @@
 package nvml
 
-import "slices"
+import (
+	"slices"
+	"strconv"
+)
 
 // Field is one value that a GPU can be asked for.
 type Field uint8
@@ -137,6 +140,9 @@ func (f Field) String() string {
 	return fieldTable[f].key
 }
 
+// MarshalText writes the field's name, so that fields can be keys of JSON.
+func (f Field) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
+
 // Counter says whether a field counts up, so that only differences mean
 // something.
 func (f Field) Counter() bool { return f < numFields && fieldTable[f].counter }
@@ -158,6 +164,23 @@ func FieldNames() []string {
 	})
 }
 
+// MarshalJSON writes a reading as it stands in a recording.
+func (r Reading) MarshalJSON() ([]byte, error) { return r.appendJSON(nil), nil }
+
+func (r *Reading) appendJSON(b []byte) []byte {
+	b = append(b, `{"t": `...)
+	b = strconv.AppendInt(b, r.UnixNS, 10)
+	b = append(b, `, "gpu": `...)
+	b = strconv.AppendInt(b, int64(r.GPU), 10)
+	for f := range numFields {
+		if r.Valid.Has(f) {
+			b = append(append(append(b, `, "`...), fieldTable[f].key...), `": `...)
+			b = strconv.AppendUint(b, *fieldTable[f].at(r), 10)
+		}
+	}
+	return append(b, '}')
+}
+
 // Value returns a field's value; ok is false where the GPU did not say.
 func (r *Reading) Value(f Field) (v uint64, ok bool) {
 	if f >= numFields || !r.Valid.Has(f) {
@@ -170,4 +193,14 @@ func (r *Reading) Value(f Field) (v uint64, ok bool) {
 func (r *Reading) Put(f Field, v uint64) {
 	*fieldTable[f].at(r) = v
 	r.Valid |= 1 << f
+}
+
+// Fill takes over what an older reading of the same GPU has and r has not: the
+// slower values are not asked every time. Xid errors are events and do not last.
+func (r *Reading) Fill(older *Reading) {
+	for f := range numFields {
+		if v, ok := older.Value(f); ok && f != Xid && !r.Valid.Has(f) {
+			r.Put(f, v)
+		}
+	}
 }

@@ -64,6 +64,9 @@ func (r Reasons) Meaning() string {
 	return reasonTable[bits.TrailingZeros64(uint64(r))].meaning
 }
 
+// MarshalText writes the names, for JSON.
+func (r Reasons) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
 // String lists the names of the reasons, "none" for the empty set.
 func (r Reasons) String() string {
 	if r == 0 {

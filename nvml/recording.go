@@ -299,17 +299,7 @@ func (o *RecordWriter) Device(d *Device) error {
 
 // Reading writes a reading's line, sooner or later: Flush makes it sooner.
 func (o *RecordWriter) Reading(r *Reading) error {
-	b := append(o.buf, `{"t": `...)
-	b = strconv.AppendInt(b, r.UnixNS, 10)
-	b = append(b, `, "gpu": `...)
-	b = strconv.AppendInt(b, int64(r.GPU), 10)
-	for f := range numFields {
-		if r.Valid.Has(f) {
-			b = append(append(append(b, `, "`...), fieldTable[f].key...), `": `...)
-			b = strconv.AppendUint(b, *fieldTable[f].at(r), 10)
-		}
-	}
-	o.buf = append(b, "}\n"...)
+	o.buf = append(r.appendJSON(o.buf), '\n')
 	if len(o.buf) >= flushAt {
 		return o.Flush()
 	}

@@ -59,6 +59,27 @@ func (s *Sampler) Run(ctx context.Context, each func(Reading)) error {
 	return errors.Join(errs...)
 }
 
+// glance is how long Host.Read looks: long enough for GPM, which measures
+// between two samples.
+const glance = 300 * time.Millisecond
+
+// Read takes one reading of every GPU with all that it can tell. It takes a
+// third of a second.
+func (h *Host) Read(ctx context.Context) ([]Reading, error) {
+	ctx, stop := context.WithTimeout(ctx, glance)
+	defer stop()
+	rec := &Recording{}
+	err := (&Sampler{Host: h, Period: glance / 6}).Run(ctx, func(r Reading) { rec.Readings = append(rec.Readings, r) })
+	var out []Reading
+	for _, gpu := range rec.GPUs() {
+		s := rec.Series(gpu)
+		if r, ok := s.known(s[len(s)-1].UnixNS); ok {
+			out = append(out, r)
+		}
+	}
+	return out, err
+}
+
 // beat tells all GPUs to read, once a period, until they are done. One clock
 // for all wakes the process once, not once a GPU. A GPU that is still busy
 // misses the beat.

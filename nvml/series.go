@@ -97,18 +97,13 @@ func (s Series) find(t int64) (int, bool) {
 	return slices.BinarySearchFunc(s, t, func(r Reading, t int64) int { return cmp.Compare(r.UnixNS, t) })
 }
 
-// known is what the GPU had last told of each field by t, as a reading at t. Xid
-// errors are events and do not last.
+// known is what the GPU had last told of each field by t, as a reading at t.
 func (s Series) known(t int64) (Reading, bool) {
 	i, _ := s.find(t + 1)
 	edge := Reading{UnixNS: t}
 	for i--; i >= 0 && s[i].UnixNS >= t-int64(holds); i-- {
 		edge.GPU = s[i].GPU
-		for f := range numFields {
-			if v, ok := s[i].Value(f); ok && f != Xid && !edge.Valid.Has(f) {
-				edge.Put(f, v)
-			}
-		}
+		edge.Fill(&s[i])
 	}
 	return edge, edge.Valid != 0
 }
@@ -142,9 +137,10 @@ func (s Series) Period() (median, longest time.Duration, ok bool) {
 
 // Levels is how a field stood over a series.
 type Levels struct {
-	Min, Max uint64
-	Mean     float64 // weighted by time: a value holds until the next reading
-	Readings int
+	Min      uint64  `json:"min"`
+	Max      uint64  `json:"max"`
+	Mean     float64 `json:"mean"` // weighted by time: a value holds until the next reading
+	Readings int     `json:"readings"`
 }
 
 // Levels weighs a level by time; ok is false where no reading has it. Spans
@@ -187,9 +183,9 @@ func (s Series) steps(f Field) func(yield func(Reading, int64) bool) {
 
 // Refresh is how often the driver renews a field.
 type Refresh struct {
-	Median   time.Duration // between changes of the value; never below the readings' own period
-	Shortest time.Duration
-	Changes  int
+	Median   time.Duration `json:"median_ns"` // between changes of the value; never below the readings' own period
+	Shortest time.Duration `json:"shortest_ns"`
+	Changes  int           `json:"changes"`
 }
 
 // Refresh measures how often a value changed; ok is false below three

@@ -189,21 +189,23 @@ func (t *Topology) String() string {
 // the GPUs and affinities come first and the network cards in further blocks.
 func (t *Topology) Table(width int) string {
 	matrix, affinity := t.matrix(), t.affinity(true)
-	columns := slices.Concat(matrix, affinity)
-	if t.width(columns) > width {
-		columns = slices.Concat(matrix[:t.GPUs()], affinity, matrix[t.GPUs():])
+	groups := [][]column{slices.Concat(matrix, affinity)}
+	if t.width(groups[0]) > width {
+		groups = [][]column{slices.Concat(matrix[:t.GPUs()], affinity), matrix[t.GPUs():]}
 	}
 	var b strings.Builder
-	for len(columns) > 0 {
-		n := 1
-		for n < len(columns) && t.width(columns[:n+1]) <= width {
-			n++
+	for _, columns := range groups {
+		for len(columns) > 0 {
+			n := 1
+			for n < len(columns) && t.width(columns[:n+1]) <= width {
+				n++
+			}
+			if b.Len() > 0 {
+				b.WriteByte('\n')
+			}
+			t.block(&b, columns[:n])
+			columns = columns[n:]
 		}
-		if b.Len() > 0 {
-			b.WriteByte('\n')
-		}
-		t.block(&b, columns[:n])
-		columns = columns[n:]
 	}
 	return b.String()
 }

@@ -85,7 +85,7 @@ no (--strict), 2 could not (bad input), 130 interrupted.`,
 	f := root.PersistentFlags()
 	f.StringVar(&s.rules, "rules", "", "`FILE` of kernel rules to try before the built-in ones")
 	f.BoolVarP(&s.quiet, "quiet", "q", false, "say nothing but errors")
-	root.AddCommand(newAnalyze(s), newEvents(s), newExplain(s), newPprof(s), newTrim(s))
+	root.AddCommand(newAnalyze(s), newEvents(s), newExplain(s), newGPUs(s), newPprof(s), newTrim(s))
 	return root
 }
 
