@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
-	"strings"
 
 	"github.com/tidwall/gjson"
 )
@@ -86,7 +85,7 @@ type Facts struct {
 
 // How says how a fact is known, "" for an unknown one. Facts are named engine,
 // version, models, profile route, trace dir, profiler, world size, load,
-// vocabulary, KV tokens, speculative decoding, prefix caching.
+// vocabulary, KV tokens, speculative decoding, prefix caching, data parallel.
 func (f *Facts) How(fact string) string {
 	for _, e := range f.Evidence {
 		if e.Fact == fact {
@@ -161,9 +160,9 @@ func (f *Facts) setFlag(p **bool, on bool, fact, how string) {
 	f.know(fact, value, how)
 }
 
+// setConfig keeps a setting that may be kept; what was known first stays.
 func (f *Facts) setConfig(key, value string) {
-	key = strings.ToLower(key)
-	if v, ok := safeSetting(key, value); ok {
+	if v, ok := safeSetting(key, value); ok && f.Config[key] == "" {
 		if f.Config == nil {
 			f.Config = map[string]string{}
 		}
@@ -203,9 +202,7 @@ func (f *Facts) addLog(l *Log, how string) {
 		f.setFlag(&f.PrefixCaching, *l.PrefixCaching, "prefix caching", how)
 	}
 	for k, v := range l.Args {
-		if _, ok := f.Config[k]; !ok {
-			f.setConfig(k, v)
-		}
+		f.setConfig(k, v)
 	}
 }
 
@@ -305,8 +302,9 @@ func (f *Facts) readLoad(m Metrics) {
 		f.know("load", fmt.Sprintf("%d running, %d waiting", f.Running, f.Waiting), how)
 	}
 	f.V0 = m.Has("vllm:num_requests_swapped") || m.Has("vllm:cpu_cache_usage_perc")
-	if f.DP == 0 {
-		f.DP = m.Engines() // only engines with a number of their own count
+	if n := m.Engines(); f.DP == 0 && n > 0 {
+		f.DP = n
+		f.know("data parallel", strconv.Itoa(n), how+", engines that it tells apart")
 	}
 	labels := m.Labels("vllm:cache_config_info")
 	for k, v := range labels {

@@ -45,6 +45,8 @@ type Log struct {
 	Lines   int
 	Cut     int // lines longer than maxLogLine, read in part
 	Dropped int // entries left out of the lists
+
+	limit int // of each list
 }
 
 // Interval is vLLM's periodic summary. Shares are 0–1.
@@ -137,15 +139,15 @@ const (
 // push appends, and drops the older half of a list that is twice too long.
 func push[T any](l *Log, list *[]T, x T) {
 	*list = append(*list, x)
-	if len(*list) >= 2*maxEvents {
-		l.Dropped += maxEvents
-		*list = append((*list)[:0], (*list)[maxEvents:]...)
+	if len(*list) >= 2*l.limit {
+		l.Dropped += l.limit
+		*list = append((*list)[:0], (*list)[l.limit:]...)
 	}
 }
 
-// trim leaves the newest maxEvents.
+// trim leaves the newest ones.
 func trim[T any](l *Log, list *[]T) {
-	if over := len(*list) - maxEvents; over > 0 {
+	if over := len(*list) - l.limit; over > 0 {
 		l.Dropped += over
 		*list = (*list)[over:]
 	}
@@ -162,10 +164,11 @@ var (
 	ansi = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
 	// vLLM 0.5–0.7: INFO 01-25 12:00:00 metrics.py:455] …; since 0.8:
 	// INFO 04-19 01:27:12 [loggers.py:127] …
-	vllmStart   = regexp.MustCompile(`(?:INFO|WARNING|ERROR|DEBUG|CRITICAL) (\d\d-\d\d \d\d:\d\d:\d\d)(?:\.\d+)? \[?[\w./-]+:\d+\] ?`)
-	vllmProcess = regexp.MustCompile(`\((\w+)[^()]*?(?: rank=(\d+))?[^()]* ?pid=\d+[^()]*\)`)
+	vllmStart = regexp.MustCompile(`^[A-Z]+ (\d\d-\d\d \d\d:\d\d:\d\d)(?:\.\d+)? \[?[\w./-]+:\d+\] ?`)
 	// [2025-09-30 11:11:52 DP0 TP0 EP0 PP0] …
 	sglangStart = regexp.MustCompile(`^\[(20\d\d-\d\d-\d\d \d\d:\d\d:\d\d)(?:\.\d+)?((?: \w+)*)\] `)
+
+	levels = []string{"INFO ", "WARNING ", "ERROR ", "DEBUG ", "CRITICAL "}
 )
 
 // takeApart finds the text of a line behind what the logger writes before it.
@@ -173,27 +176,44 @@ func takeApart(line string) logLine {
 	if strings.IndexByte(line, 0x1b) >= 0 {
 		line = ansi.ReplaceAllString(line, "")
 	}
-	if m := vllmStart.FindStringSubmatchIndex(line); m != nil {
-		l := logLine{text: line[m[1]:]}
-		l.at, _ = time.Parse("01-02 15:04:05", line[m[2]:m[3]])
-		// Two processes may share a line: the last tag is this one's.
-		if all := vllmProcess.FindAllStringSubmatch(line[:m[0]], -1); all != nil {
-			l.process = all[len(all)-1][1]
+	if strings.HasPrefix(line, "[20") {
+		if m := sglangStart.FindStringSubmatch(line); m != nil {
+			l := logLine{text: line[len(m[0]):], process: strings.TrimSpace(m[2])}
+			l.at, _ = time.Parse("2006-01-02 15:04:05", m[1])
+			return l
 		}
-		return l
 	}
-	if m := sglangStart.FindStringSubmatch(line); m != nil {
-		l := logLine{text: line[len(m[0]):], process: strings.TrimSpace(m[2])}
-		l.at, _ = time.Parse("2006-01-02 15:04:05", m[1])
-		return l
+	for _, level := range levels {
+		i := strings.Index(line, level)
+		if i < 0 {
+			continue
+		}
+		if m := vllmStart.FindStringSubmatch(line[i:]); m != nil {
+			l := logLine{text: line[i+len(m[0]):], process: process(line[:i])}
+			l.at, _ = time.Parse("01-02 15:04:05", m[1])
+			return l
+		}
 	}
 	return logLine{text: line}
 }
 
+// process is the name in the last "(EngineCore_DP0 pid=44565)": two processes may
+// share a line.
+func process(before string) string {
+	end := strings.LastIndex(before, "pid=")
+	if end < 0 {
+		return ""
+	}
+	name, _, _ := strings.Cut(before[strings.LastIndexByte(before[:end], '(')+1:end], " ")
+	return name
+}
+
 // ParseLog reads a server's log. What is not understood is passed over; an error
 // comes only from the reader, beside what was read before it.
-func ParseLog(r io.Reader) (*Log, error) {
-	l := &Log{Args: map[string]string{}}
+func ParseLog(r io.Reader) (*Log, error) { return parseLog(r, maxEvents) }
+
+func parseLog(r io.Reader, limit int) (*Log, error) {
+	l := &Log{Args: map[string]string{}, limit: limit}
 	in := bufio.NewReaderSize(r, 1<<16)
 	var line []byte
 	cut := false

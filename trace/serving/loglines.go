@@ -15,7 +15,6 @@ type lineKind struct {
 // lineKinds are the lines that tell something; a line may be of several kinds.
 // The forms were read from vLLM 0.5 to 0.33 and SGLang 2024 to 2026.
 var lineKinds = []lineKind{
-	{"Iteration(", (*Log).iteration},
 	{" reqs", (*Log).interval},
 	{"SpecDecoding metrics: ", (*Log).speculation},
 	{" batch", (*Log).batch},
@@ -24,7 +23,7 @@ var lineKinds = []lineKind{
 	{"API server version ", (*Log).apiVersion},
 	{"args: {", (*Log).arguments},
 	{"server_args=ServerArgs(", (*Log).arguments},
-	{"ttention backend", (*Log).attention},
+	{" backend", (*Log).attention},
 	{"KV cache size: ", (*Log).kvCache},
 	{"aximum concurrency for ", (*Log).concurrency},
 	{"KV cache memory: ", (*Log).kvMemory},
@@ -41,6 +40,10 @@ var lineKinds = []lineKind{
 }
 
 func (l *Log) read(x logLine) {
+	if strings.HasPrefix(x.text, "Iteration(") { // most lines of a log that has them
+		l.iteration(x)
+		return
+	}
 	for _, k := range lineKinds {
 		if strings.Contains(x.text, k.needle) {
 			k.read(l, x)
@@ -98,24 +101,40 @@ func (l *Log) profiling(x logLine) {
 	}
 }
 
-var iterationForm = regexp.MustCompile(`Iteration\((\d+)\): (\d+) context requests, (\d+) context tokens, (\d+) generation requests, (\d+) generation tokens, iteration elapsed time: ([\d.]+) ms( \(dummy\))?(?:, \w+ KV cache usage: ([\d.]+)%)?`)
-
+// iteration reads "Iteration(17): 1 context requests, 441 context tokens, 8
+// generation requests, 8 generation tokens, iteration elapsed time: 4.21 ms
+// (dummy), GPU KV cache usage: 12.3%": vLLM 0.14 to 0.32 without what follows ms.
 func (l *Log) iteration(x logLine) {
-	m := iterationForm.FindStringSubmatch(x.text)
-	if m == nil {
+	_, text, _ := strings.Cut(x.text, "Iteration(")
+	index, text, ok := strings.Cut(text, "): ")
+	it := Iteration{At: x.at, Engine: max(0, rankOf(x.process, "DP"))}
+	var err error
+	if it.Index, err = strconv.Atoi(index); err != nil || !ok {
 		return
 	}
-	it := Iteration{At: x.at, Engine: max(0, rankOf(x.process, "DP")), Dummy: m[7] != ""}
-	for i, p := range []*int{&it.Index, &it.ContextRequests, &it.ContextTokens, &it.GenerationRequests, &it.GenerationTokens} {
-		*p, _ = strconv.Atoi(m[i+1])
+	elapsed := false
+	for part := range strings.SplitSeq(text, ", ") {
+		key, v, isPair := strings.Cut(part, ": ")
+		n := int(number(part))
+		switch {
+		case strings.HasSuffix(part, " context requests"):
+			it.ContextRequests = n
+		case strings.HasSuffix(part, " context tokens"):
+			it.ContextTokens = n
+		case strings.HasSuffix(part, " generation requests"):
+			it.GenerationRequests = n
+		case strings.HasSuffix(part, " generation tokens"):
+			it.GenerationTokens = n
+		case isPair && key == "iteration elapsed time":
+			it.ElapsedNS, elapsed = int64(number(v)*1e6+0.5), true
+			it.Dummy = strings.HasSuffix(v, "(dummy)")
+		case isPair && strings.HasSuffix(key, "KV cache usage"):
+			it.KVUsage, it.KVUsageKnown = share(v), true
+		}
 	}
-	ms, _ := strconv.ParseFloat(m[6], 64)
-	it.ElapsedNS = int64(ms*1e6 + 0.5)
-	if m[8] != "" {
-		percent, _ := strconv.ParseFloat(m[8], 64)
-		it.KVUsage, it.KVUsageKnown = percent/100, true
+	if elapsed {
+		push(l, &l.Iterations, it)
 	}
-	push(l, &l.Iterations, it)
 }
 
 // rankOf is the number behind a name in a process tag such as Worker_DP0_EP0 or
@@ -144,11 +163,24 @@ func pairs(text string, yield func(key string, v float64, word string)) {
 	}
 }
 
-var numberForm = regexp.MustCompile(`^-?[\d,]*\.?\d+`)
+// digits is the number that a text begins with, as text.
+func digits(s string) string {
+	end := 0
+	for end < len(s) && (s[end] >= '0' && s[end] <= '9' || s[end] == '.' || s[end] == ',' || s[end] == '-' && end == 0) {
+		end++
+	}
+	return strings.ReplaceAll(strings.TrimRight(s[:end], ".,"), ",", "")
+}
 
 // number is the number that a text begins with, 0 without.
 func number(s string) float64 {
-	v, _ := strconv.ParseFloat(strings.ReplaceAll(numberForm.FindString(s), ",", ""), 64)
+	v, _ := strconv.ParseFloat(digits(s), 64)
+	return v
+}
+
+// share reads a percentage.
+func share(s string) float64 {
+	v, _ := strconv.ParseFloat(digits(s)+"e-2", 64)
 	return v
 }
 
@@ -168,7 +200,7 @@ func (l *Log) interval(x logLine) {
 		}
 	}
 	usage := false
-	pairs(text, func(key string, v float64, _ string) {
+	pairs(text, func(key string, v float64, word string) {
 		switch {
 		case strings.HasSuffix(key, "Avg prompt throughput"):
 			it.PromptPerS = v
@@ -185,9 +217,9 @@ func (l *Log) interval(x logLine) {
 		case key == "Preemptions":
 			it.Preemptions = int(v)
 		case strings.HasSuffix(key, "KV cache usage") && !usage:
-			it.KVUsage, usage = v/100, true
+			it.KVUsage, usage = share(word), true
 		case key == "Prefix cache hit rate":
-			it.PrefixHitRate, it.PrefixHitsKnown = v/100, true
+			it.PrefixHitRate, it.PrefixHitsKnown = share(word), true
 		}
 	})
 	push(l, &l.Intervals, it)
@@ -196,12 +228,12 @@ func (l *Log) interval(x logLine) {
 func (l *Log) speculation(x logLine) {
 	_, text, _ := strings.Cut(x.text, "SpecDecoding metrics: ")
 	s := Speculation{At: x.at}
-	pairs(text, func(key string, v float64, _ string) {
+	pairs(text, func(key string, v float64, word string) {
 		switch key {
 		case "Mean acceptance length":
 			s.MeanLength = v
 		case "Draft acceptance rate", "Avg Draft acceptance rate":
-			s.AcceptRate = v / 100
+			s.AcceptRate = share(word)
 		case "Accepted":
 			s.Accepted = int(v)
 		case "Drafted":
@@ -278,11 +310,11 @@ func (l *Log) arguments(x logLine) {
 	}
 }
 
-var attentionForm = regexp.MustCompile(`Using ([\w-]+) (?:attention )?backend|Use (\w+) backend by default`)
+var attentionForm = regexp.MustCompile(`Using ([\w-]+) attention backend|Use (\w+) backend by default|Using (XFormers|Flash Attention|[Ff]lash[Ii]nfer|ROCmFlashAttention|Torch SDPA) backend`)
 
 func (l *Log) attention(x logLine) {
 	if m := attentionForm.FindStringSubmatch(x.text); m != nil && l.Attention == "" {
-		l.Attention = m[1] + m[2]
+		l.Attention = m[1] + m[2] + m[3]
 	}
 }
 

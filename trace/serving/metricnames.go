@@ -86,7 +86,7 @@ var names = map[Logical][]string{
 var averaged = []Logical{KVUsage, KVCapacity, PrefixHitRate, SpecAcceptLength}
 
 // Name is the metric that this scrape has for a logical one; "" for none.
-func (m *Metrics) Name(q Logical) string {
+func (m Metrics) Name(q Logical) string {
 	for _, n := range names[q] {
 		if m.Has(n) {
 			return n
@@ -97,9 +97,9 @@ func (m *Metrics) Name(q Logical) string {
 
 // Value is a counter or gauge over all engines: the sum, for shares the mean. ok
 // is false when the server does not have it, or has it switched off.
-func (m *Metrics) Value(q Logical) (v float64, ok bool) {
+func (m Metrics) Value(q Logical) (v float64, ok bool) {
 	f := m.families[m.Name(q)]
-	if f == nil || len(f.series) == 0 || f.kind == dto.MetricType_HISTOGRAM {
+	if f == nil || len(f.series) == 0 || f.kind == dto.MetricType_HISTOGRAM || f.kind == dto.MetricType_SUMMARY {
 		return 0, false
 	}
 	all := onePerEngine(f.series, func(s series) float64 { return s.value })
@@ -132,9 +132,9 @@ func (h Histogram) Mean() (mean float64, ok bool) {
 
 // Histogram is a logical histogram over all engines; ok is false when the server
 // does not have it.
-func (m *Metrics) Histogram(q Logical) (h Histogram, ok bool) {
+func (m Metrics) Histogram(q Logical) (h Histogram, ok bool) {
 	f := m.families[m.Name(q)]
-	if f == nil || len(f.series) == 0 {
+	if f == nil || len(f.series) == 0 || f.kind != dto.MetricType_HISTOGRAM && f.kind != dto.MetricType_SUMMARY {
 		return h, false
 	}
 	for _, s := range onePerEngine(f.series, func(s series) float64 { return s.count }) {

@@ -53,18 +53,21 @@ type Bucket struct {
 }
 
 // maxSkipped damaged lines are left out of a scrape; more, and it is no scrape.
-const maxSkipped = 100
+const maxSkipped = 10_000
 
 // ParseMetrics reads Prometheus text. Damaged lines are left out and counted; an
 // error comes only from the reader, or where nothing was legible.
 func ParseMetrics(r io.Reader) (Metrics, error) {
 	m := Metrics{families: map[string]*family{}}
-	b, err := io.ReadAll(io.LimitReader(r, maxReply))
+	b, err := io.ReadAll(io.LimitReader(r, maxReply+1))
 	if err != nil {
 		return m, err
 	}
+	if len(b) > maxReply {
+		return m, fmt.Errorf("the metrics are larger than %d MiB", maxReply>>20)
+	}
 	// One damaged line ends expfmt's parser, so each family is parsed apart.
-	for block := range familyBlocks(b) {
+	for block := range familyBlocks(m.withoutBraces(b)) {
 		if err := m.parse(block); err != nil {
 			return m, err
 		}
@@ -97,32 +100,93 @@ func familyBlocks(b []byte) iter.Seq[[]byte] {
 
 var errorLine = regexp.MustCompile(`line (\d+):`)
 
-// parse adds a block, without the lines that the parser stumbles over.
+// parse adds a block, without the lines that the parser stumbles over: those
+// before are parsed again, then those behind, both under the block's comments.
 func (m *Metrics) parse(block []byte) error {
-	if n := len(block); block[n-1] != '\n' {
+	if block[len(block)-1] != '\n' {
 		block = append(slices.Clip(block), '\n')
 	}
-	for {
-		p := expfmt.NewTextParser(model.UTF8Validation)
-		families, err := p.TextToMetricFamilies(bytes.NewReader(block))
+	var comments, good []byte
+	for rest := block; len(rest) > 0; {
+		n, err := m.parseLines(comments, rest)
 		if err == nil {
-			for name, f := range families {
-				m.add(name, f)
-			}
 			return nil
 		}
-		at := errorLine.FindStringSubmatch(err.Error())
-		if m.Skipped++; at == nil || m.Skipped > maxSkipped {
+		if m.Skipped++; m.Skipped > maxSkipped {
 			return fmt.Errorf("this is no Prometheus text: %w", err)
 		}
-		n, _ := strconv.Atoi(at[1])
-		lines := slices.Collect(bytes.Lines(block))
-		n = min(max(n, 1), len(lines))
-		block = bytes.Join(slices.Delete(lines, n-1, n), nil)
-		if len(block) == 0 {
-			return nil
+		good, rest = cutLine(rest, n-bytes.Count(comments, []byte("\n")))
+		if _, err := m.parseLines(comments, good); err != nil {
+			m.Skipped++
+		}
+		if comments == nil {
+			comments = leadingComments(good)
 		}
 	}
+	return nil
+}
+
+// parseLines adds the metrics of lines, or says in which line there is damage.
+func (m *Metrics) parseLines(comments, lines []byte) (damaged int, err error) {
+	defer func() {
+		if failed := recover(); failed != nil {
+			// Which line did it is not known, so none of these count.
+			m.Skipped += bytes.Count(lines, []byte("\n"))
+			damaged, err = math.MaxInt32, fmt.Errorf("a line that expfmt cannot read: %v", failed)
+		}
+	}()
+	p := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := p.TextToMetricFamilies(io.MultiReader(bytes.NewReader(comments), bytes.NewReader(lines)))
+	if err != nil {
+		if at := errorLine.FindStringSubmatch(err.Error()); at != nil {
+			damaged, _ = strconv.Atoi(at[1])
+		}
+		return damaged, err
+	}
+	for name, f := range families {
+		m.add(name, f)
+	}
+	return 0, nil
+}
+
+// withoutBraces leaves out lines that begin with a brace, as names in quotes do: no
+// engine has such, and expfmt 0.67 takes a line without any for one before.
+func (m *Metrics) withoutBraces(b []byte) []byte {
+	if bytes.IndexByte(b, '{') < 0 {
+		return b
+	}
+	out := b[:0]
+	for line := range bytes.Lines(b) {
+		if bytes.HasPrefix(bytes.TrimLeft(line, " \t"), []byte("{")) {
+			m.Skipped++
+			continue
+		}
+		out = append(out, line...)
+	}
+	return out
+}
+
+// cutLine is what stands before line n, counted from 1, and what stands behind it.
+func cutLine(b []byte, n int) (before, behind []byte) {
+	at := 0
+	for line := range bytes.Lines(b) {
+		if n--; n <= 0 {
+			return b[:at], b[at+len(line):]
+		}
+		at += len(line)
+	}
+	return b, nil
+}
+
+func leadingComments(b []byte) []byte {
+	at := 0
+	for line := range bytes.Lines(b) {
+		if line[0] != '#' {
+			break
+		}
+		at += len(line)
+	}
+	return b[:at]
 }
 
 func (m *Metrics) add(name string, f *dto.MetricFamily) {
@@ -156,7 +220,7 @@ func (m *Metrics) add(name string, f *dto.MetricFamily) {
 	}
 }
 
-func (m *Metrics) engine() Engine {
+func (m Metrics) engine() Engine {
 	for _, e := range []struct {
 		prefix string
 		engine Engine
@@ -169,16 +233,16 @@ func (m *Metrics) engine() Engine {
 }
 
 // Len is the number of metrics.
-func (m *Metrics) Len() int { return len(m.families) }
+func (m Metrics) Len() int { return len(m.families) }
 
 // Names are the metrics' names in order.
-func (m *Metrics) Names() []string { return slices.Sorted(maps.Keys(m.families)) }
+func (m Metrics) Names() []string { return slices.Sorted(maps.Keys(m.families)) }
 
 // Has says whether the scrape has a metric of this name.
-func (m *Metrics) Has(name string) bool { return m.families[name] != nil }
+func (m Metrics) Has(name string) bool { return m.families[name] != nil }
 
 // HasPrefix says whether the scrape has a metric whose name begins so.
-func (m *Metrics) HasPrefix(prefix string) bool {
+func (m Metrics) HasPrefix(prefix string) bool {
 	for name := range m.families {
 		if strings.HasPrefix(name, prefix) {
 			return true
@@ -189,7 +253,7 @@ func (m *Metrics) HasPrefix(prefix string) bool {
 
 // Labels are those of a metric's first label set, as for the metrics whose names
 // end in _info.
-func (m *Metrics) Labels(name string) map[string]string {
+func (m Metrics) Labels(name string) map[string]string {
 	if f := m.families[name]; f != nil && len(f.series) > 0 {
 		return f.series[0].labels
 	}
@@ -198,7 +262,7 @@ func (m *Metrics) Labels(name string) map[string]string {
 
 // Sum adds up a metric's values whose label has the value given; label "" takes
 // all.
-func (m *Metrics) Sum(name, label, value string) (sum float64, ok bool) {
+func (m Metrics) Sum(name, label, value string) (sum float64, ok bool) {
 	f := m.families[name]
 	if f == nil {
 		return 0, false
@@ -214,7 +278,7 @@ func (m *Metrics) Sum(name, label, value string) (sum float64, ok bool) {
 
 // Engines is the number of data-parallel engines that the metrics tell apart, 0
 // when they do not.
-func (m *Metrics) Engines() int {
+func (m Metrics) Engines() int {
 	seen := map[string]bool{}
 	for name, f := range m.families {
 		if !strings.HasPrefix(name, "vllm:") && !strings.HasPrefix(name, "sglang:") {
@@ -267,8 +331,9 @@ func AppendScrape(dst []byte, unixNS int64, raw []byte) []byte {
 	return dst
 }
 
-// Scrapes reads a file of several scrapes, gzipped or not, one at a time. An
-// error ends it, or belongs to the scrape beside it.
+// Scrapes reads a file of several scrapes, gzipped or not, one at a time. Text
+// before the first mark is a scrape of time 0. An error ends the file, or belongs
+// to the scrape beside it.
 func Scrapes(r io.Reader) iter.Seq2[Scrape, error] {
 	return func(yield func(Scrape, error) bool) {
 		in := bufio.NewReaderSize(r, 1<<16)
@@ -281,13 +346,12 @@ func Scrapes(r io.Reader) iter.Seq2[Scrape, error] {
 			in = bufio.NewReaderSize(z, 1<<16)
 		}
 		var text []byte
-		at := int64(math.MinInt64) // before the first mark
+		at, marked := int64(0), false
 		flush := func() bool {
-			if at == math.MinInt64 {
+			if !marked && len(bytes.TrimSpace(text)) == 0 {
 				return true
 			}
 			m, err := ParseMetrics(bytes.NewReader(text))
-			text = text[:0]
 			return yield(Scrape{at, m}, err)
 		}
 		for {
@@ -296,8 +360,9 @@ func Scrapes(r io.Reader) iter.Seq2[Scrape, error] {
 				if !flush() {
 					return
 				}
+				text, marked = text[:0], true
 				at, _ = strconv.ParseInt(strings.TrimSpace(string(mark)), 10, 64)
-			} else if len(text)+len(line) <= maxReply {
+			} else if len(text) <= maxReply { // beyond, ParseMetrics says so
 				text = append(text, line...)
 			}
 			if err != nil && !errors.Is(err, bufio.ErrBufferFull) {

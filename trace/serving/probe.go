@@ -237,14 +237,14 @@ func (p *probe) findProfiler(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	route, how := RouteUnknown, ""
-	if len(routes) > 0 && !p.f.Dynamo {
-		route, how = RouteAbsent, "not in /openapi.json"
-		if slices.Contains(routes, path) {
-			route, how = RoutePresent, "in /openapi.json"
+	route, how := RoutePresent, "in /openapi.json"
+	if p.f.Dynamo || !slices.Contains(routes, path) {
+		if route, how, err = p.askRoute(ctx, path); err != nil {
+			return err
 		}
-	} else if route, how, err = p.askRoute(ctx, path); err != nil {
-		return err
+		if route == RouteUnknown && len(routes) > 0 && !p.f.Dynamo {
+			route, how = RouteAbsent, "not in /openapi.json"
+		}
 	}
 	if route == RouteUnknown && p.f.Engine == SGLang && !p.f.Version.Before(0, 3, 4) {
 		route, how = RoutePresent, "every SGLang since 0.3.4 has it"
@@ -264,7 +264,7 @@ func (p *probe) findProfiler(ctx context.Context) error {
 		p.f.ProfilePath = path
 	}
 	if how != "" {
-		p.f.know("profile route", route.String()+" "+p.f.ProfilePath, how)
+		p.f.know("profile route", strings.TrimSpace(route.String()+" "+p.f.ProfilePath), how)
 	}
 	return nil
 }

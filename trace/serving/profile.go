@@ -116,8 +116,12 @@ func (s *Server) noProfiler() error {
 	text := s.URL() + " has no profiler route"
 	line := EnableLine(f.Version, f.Engine)
 	switch {
+	case f.Engine == Unknown:
+		text += ": tokprof knows those of vLLM, SGLang and TensorRT-LLM; when it is one of them, say which with --engine"
 	case f.RustFrontEnd:
 		text += ": vLLM's Rust front end has none before 0.25; start the server without VLLM_USE_RUST_FRONTEND, and with: " + line
+	case f.Engine == TensorRTLLM:
+		text += ": TensorRT-LLM has none before May 2026, but records by itself when started after: " + line
 	case line == "":
 		text += fmt.Sprintf(": %s %s has none; use Nsight Systems: %s", f.Engine, f.Version, NsysLine(f.Version, f.Engine))
 	default:
@@ -247,8 +251,8 @@ type StopError struct {
 func (e *StopError) Error() string { return e.text }
 func (e *StopError) Unwrap() error { return e.Err }
 
-// stopAttempts and stopPause bound how often a lost stop call is repeated; the
-// pause doubles.
+// stopAttempts bounds how often a lost stop call is repeated, after pauses that
+// begin with stopPause and double.
 const (
 	stopAttempts = 5
 	stopPause    = 500 * time.Millisecond
@@ -260,7 +264,7 @@ const (
 // had ended is no error. Any other answer is a *StopError, or ErrNoProfiler.
 func (s *Server) StopProfile(ctx context.Context) error {
 	path, body := s.stopCall()
-	pause := stopPause
+	pause := s.pause
 	for attempt := 1; ; attempt++ {
 		r, err := s.do(ctx, http.MethodPost, path, body)
 		if err == nil {

@@ -76,6 +76,7 @@ type Server struct {
 	caFile  string
 	bearer  bool
 	timeout time.Duration
+	pause   time.Duration // before a lost stop call is repeated
 
 	mu      sync.Mutex
 	bounded bool // the recording started last ends by itself
@@ -94,6 +95,9 @@ func (s *Server) URL() string { return s.base.String() }
 
 // HTTPClient is the client for this server: its authorities, no timeout.
 func (s *Server) HTTPClient() *http.Client { return s.client }
+
+// Close gives idle connections back; the server may still be used.
+func (s *Server) Close() { s.client.CloseIdleConnections() }
 
 // NewRequest makes a request for a path below the server's URL, with its key and
 // headers. A body is JSON.
@@ -120,7 +124,7 @@ func newServer(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{base: base, header: http.Header{}, caFile: o.CAFile, timeout: o.Timeout}
+	s := &Server{base: base, header: http.Header{}, caFile: o.CAFile, timeout: o.Timeout, pause: stopPause}
 	if s.timeout <= 0 {
 		s.timeout = 10 * time.Second
 	}
