@@ -79,10 +79,10 @@ func (p *probe) identify(ctx context.Context, forced Engine) (err error) {
 	if !p.version.ok() {
 		version = ""
 	}
-	if p.f.Engine == Unknown && version != "" && len(p.f.Models) > 0 && isVLLMError(p.s, ctx) {
+	if p.f.Engine == Unknown && version != "" && len(p.f.Models) > 0 && isVLLMError(ctx, p.s) {
 		p.f.Engine, how = VLLM, "answers /version, and errors have vLLM's form"
 	}
-	if p.f.Engine == Unknown && version == "" && len(p.f.Models) == 0 && !p.f.Dynamo {
+	if version == "" && len(p.f.Models) == 0 && p.metrics.Engine == Unknown && !p.serverInfo.ok() && !p.f.Dynamo {
 		return &sentence{fmt.Sprintf("%s is not an inference server that tokprof knows: GET /v1/models answered %d, /version %d; is this the right port and path?",
 			p.s.URL(), p.models.status, p.version.status), []error{ErrNotInference}}
 	}
@@ -185,7 +185,7 @@ func (p *probe) askSGLang(ctx context.Context) error {
 
 // isVLLMError asks for a route that nobody has: vLLM's answer has its own form
 // from 0.9 on (vllm-project/vllm#17664, #22099).
-func isVLLMError(s *Server, ctx context.Context) bool {
+func isVLLMError(ctx context.Context, s *Server) bool {
 	r, err := s.ask(ctx, http.MethodGet, "/tokprof-asks-for-nothing", nil)
 	if err != nil || r.status != http.StatusNotFound {
 		return false

@@ -93,6 +93,14 @@ func TestForcedEngine(t *testing.T) {
 	}
 }
 
+// TestForcedNothing: the word of the user does not make a server of a web page.
+func TestForcedNothing(t *testing.T) {
+	_, err := serving.Connect(t.Context(), serving.Options{URL: (&server{engine: "other"}).start(t).URL, Engine: "vllm"})
+	if !errors.Is(err, serving.ErrNotInference) {
+		t.Error(err)
+	}
+}
+
 func TestConnectURLs(t *testing.T) {
 	v := &server{engine: "vllm", version: "0.20.2", profiler: true, key: "canary-key-123"}
 	h := httptest.NewServer(http.StripPrefix("/pool/a", v))
