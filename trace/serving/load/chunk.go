@@ -39,12 +39,13 @@ func (s *scanner) chunk(wantID bool) (c chunk) {
 				c.id = string(v)
 			}
 		case "error":
-			c.failed = c.failed || !s.null()
-			s.skip(0)
+			if !s.null() {
+				c.failed = true
+				s.skip(0)
+			}
 		case "object":
 			c.failed = c.failed || string(s.plain()) == "error"
 		case "choices":
-			c.choices, c.text, c.finish = false, false, ""
 			if !s.null() {
 				for more := s.element('['); more; more = s.element(',') {
 					c.choices = true
@@ -52,7 +53,6 @@ func (s *scanner) chunk(wantID bool) (c chunk) {
 				}
 			}
 		case "usage":
-			c.usage, c.prompt, c.output, c.cached = false, 0, 0, 0
 			if !s.null() {
 				c.usage = true
 				s.usage(&c)
@@ -119,7 +119,6 @@ func (s *scanner) usage(c *chunk) {
 		case "completion_tokens":
 			c.output = s.count()
 		case "prompt_tokens_details":
-			c.cached = 0
 			if s.null() {
 				continue
 			}

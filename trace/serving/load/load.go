@@ -10,34 +10,16 @@
 package load
 
 import (
-	"crypto/tls"
+	"context"
 	"fmt"
 	"net/http"
-	"net/url"
-	"strings"
+	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"tokprof/trace/serving"
 )
-
-// Target is where a load goes.
-type Target struct {
-	// URLs are the base URLs of the servers, without /v1; Planned.Server is an
-	// index into them.
-	URLs   []string
-	Model  string      // as /v1/models names it; left out of requests when empty
-	Header http.Header // sent with every request (authorisation)
-	// Chat asks /v1/chat/completions instead of /v1/completions. Chat takes text
-	// only, so prompts of token ids become words and their length approximate.
-	Chat bool
-	// Fields are the fields beyond OpenAI's that the engine takes; 0 is VLLMFields.
-	Fields Fields
-	TLS    *tls.Config // for Client nil
-	// Client sends the requests. Nil makes one for this load: HTTP/1.1, kept alive,
-	// as many connections as requests run, no compression.
-	Client *http.Client
-}
 
 // Options bound a load and show its progress. The zero value sends the whole plan.
 type Options struct {
@@ -79,8 +61,8 @@ type Progress struct {
 
 // Result is what a load left.
 type Result struct {
-	// Rows holds one row for every request that was due, in the order of the plan, the
-	// failed ones and those that waited for a slot in vain (SentUnixNS 0) too.
+	// Rows holds one row for every request that was due, in the order of the due times:
+	// the failed ones and those that waited for a slot in vain (SentUnixNS 0) too.
 	Rows []serving.Request
 	// NotDue counts the planned requests whose time had not come when the load ended.
 	NotDue int
@@ -91,47 +73,154 @@ type Result struct {
 	Notes []string
 }
 
-// endpoints are the URLs that requests go to, one for each of the target's.
-func (t *Target) endpoints() ([]string, error) {
-	if len(t.URLs) == 0 {
-		return nil, fmt.Errorf("load: no server given: set the base URL")
-	}
-	path := "/v1/completions"
-	if t.Chat {
-		path = "/v1/chat/completions"
-	}
-	out := make([]string, len(t.URLs))
-	for i, s := range t.URLs {
-		u, err := url.Parse(s)
-		if err != nil {
-			return nil, fmt.Errorf("load: server %d: %w", i, err)
-		}
-		if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			return nil, fmt.Errorf("load: %q is no base URL of a server: give one like http://127.0.0.1:8000", s)
-		}
-		u.Path = strings.TrimSuffix(strings.TrimSuffix(u.Path, "/"), "/v1") + path
-		out[i] = u.String()
-	}
-	return out, nil
+// load is a running load.
+type load struct {
+	target    *Target
+	endpoints []string
+	client    *http.Client
+	fields    atomic.Uint32 // those that the server has not refused
+	run       string        // tells this run's salts from others'
+	clock     clock
+	timeout   time.Duration
+	onToken   func(Token)
+	progress  *Progress
 }
 
-// client is the target's, or one made for a load of so many requests at a time;
-// done frees its connections.
-func (t *Target) client(concurrency int) (c *http.Client, done func()) {
-	if t.Client != nil {
-		return t.Client, func() {}
+// Run sends a plan and waits for its end. It never stops early because requests
+// fail: that stands in their rows. The error says why nothing could be sent, or is the
+// context's when that was cancelled; the result then holds the rows so far. No
+// goroutine and no request is left when it returns.
+func Run(ctx context.Context, t Target, plan Plan, o Options) (Result, error) {
+	endpoints, err := t.endpoints()
+	if err != nil {
+		return Result{}, err
 	}
-	tr := &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		TLSClientConfig:     t.TLS,
-		MaxIdleConns:        0,
-		MaxIdleConnsPerHost: concurrency,
-		DisableCompression:  true, // a compressed stream holds tokens back
-		Protocols:           new(http.Protocols),
-		// Uvicorn closes idle connections after 5 s: a request sent just then would fail
-		// for no fault of the server.
-		IdleConnTimeout: 4 * time.Second,
+	if err := plan.check(len(endpoints)); err != nil {
+		return Result{}, err
 	}
-	tr.Protocols.SetHTTP1(true)
-	return &http.Client{Transport: tr}, tr.CloseIdleConnections
+	if o.Concurrency < 0 || o.MaxRequests < 0 || o.Deadline < 0 || o.Grace < 0 || o.Timeout < 0 {
+		return Result{}, fmt.Errorf("load: a limit below 0: %+v", o)
+	}
+	planned := plan.sorted(o.MaxRequests)
+	slots := o.Concurrency
+	if slots == 0 {
+		slots = MaxRunning
+	}
+	l := &load{target: &t, endpoints: endpoints, timeout: o.Timeout, onToken: o.OnToken, progress: o.Progress}
+	if l.timeout == 0 {
+		l.timeout = DefaultTimeout
+	}
+	if l.progress == nil {
+		l.progress = new(Progress)
+	}
+	if t.Fields == 0 {
+		t.Fields = VLLMFields
+	}
+	l.fields.Store(uint32(t.Fields))
+	var done func()
+	l.client, done = t.client(min(slots, len(planned)))
+	defer done()
+	l.clock = startClock()
+	l.run = strconv.FormatInt(l.clock.unix, 36)
+	return l.send(ctx, plan.Window, planned, slots, o)
+}
+
+// send sends each request when it is due and a slot is free.
+func (l *load) send(ctx context.Context, window string, planned []Planned, slots int, o Options) (Result, error) {
+	running, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	sending, end := context.WithCancelCause(running)
+	defer end(nil)
+	if o.Deadline > 0 {
+		defer time.AfterFunc(o.Deadline, func() { end(errDeadline) }).Stop()
+		defer time.AfterFunc(o.Deadline+o.Grace, func() { stop(errDeadline) }).Stop()
+	}
+	rows := make([]serving.Request, len(planned))
+	slot := make(chan struct{}, slots)
+	var requests sync.WaitGroup
+	sent := 0
+	full := false
+	for ; sent < len(planned); sent++ {
+		if !l.wait(sending, planned[sent].Due) {
+			break
+		}
+		select {
+		case slot <- struct{}{}:
+		default:
+			full = true
+			select {
+			case slot <- struct{}{}:
+			case <-sending.Done():
+			}
+		}
+		if sending.Err() != nil {
+			break
+		}
+		p, row := &planned[sent], &rows[sent]
+		l.open(row, window, sent, p)
+		l.progress.Sent.Add(1)
+		l.progress.Running.Add(1)
+		requests.Go(func() {
+			l.request(running, p, row, func() {
+				l.close(row)
+				<-slot
+			})
+		})
+	}
+	ended := l.clock.now()
+	requests.Wait()
+	res := Result{StartUnixNS: l.clock.unix, EndUnixNS: l.clock.now()}
+	for ; sent < len(planned) && l.clock.unix+int64(planned[sent].Due) <= ended; sent++ {
+		row := &rows[sent]
+		l.open(row, window, sent, &planned[sent])
+		row.EndUnixNS = ended
+		row.Error = "not sent: " + reason(sending, nil)
+		l.progress.Failed.Add(1)
+	}
+	res.Rows, res.NotDue = rows[:sent], len(planned)-sent
+	res.Notes = l.notes(full && o.Concurrency == 0)
+	return res, context.Cause(ctx)
+}
+
+// notes say what was not as planned; full is whether MaxRunning held requests back.
+func (l *load) notes(full bool) []string {
+	out := fieldNotes(Fields(^l.fields.Load()) & l.target.Fields)
+	if full {
+		out = append(out, fmt.Sprintf("More than %d requests were due at a time: those beyond waited, which their latencies show.", MaxRunning))
+	}
+	if l.target.Chat {
+		out = append(out, "Prompts were sent as chat messages: their length is what the server counted, not what was planned.")
+	}
+	return out
+}
+
+// wait sleeps until a request is due, or until nothing is to be sent any more.
+func (l *load) wait(ctx context.Context, due time.Duration) bool {
+	d := due - time.Since(l.clock.base)
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (l *load) open(row *serving.Request, window string, id int, p *Planned) {
+	*row = serving.Request{
+		Window: window, ID: id, Server: p.Server, PromptTokens: p.PromptTokens, MaxTokens: p.MaxTokens,
+		DueUnixNS: l.clock.unix + int64(p.Due), TokenUnixNS: []int64{},
+	}
+}
+
+func (l *load) close(row *serving.Request) {
+	l.progress.Running.Add(-1)
+	l.progress.Done.Add(1)
+	if row.Failed() {
+		l.progress.Failed.Add(1)
+	}
 }

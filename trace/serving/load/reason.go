@@ -97,3 +97,18 @@ func bottom(err error) error {
 		err = in
 	}
 }
+
+// sentence is one line of printable text, cut where a server repeats the request.
+func sentence(s string) string {
+	for _, at := range []string{"'input'", `"input"`, "input_value"} {
+		if i := strings.Index(s, at); i >= 0 {
+			s = s[:i]
+		}
+	}
+	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f }), " ")
+	const most = 200
+	if r := []rune(s); len(r) > most {
+		s = string(r[:most]) + "…"
+	}
+	return s
+}

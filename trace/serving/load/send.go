@@ -76,6 +76,9 @@ func (l *load) post(ctx context.Context, p *Planned, row *serving.Request) (*htt
 			req.Header[k] = v
 		}
 		req.Header.Set("Content-Type", "application/json")
+		if req.Header.Get("User-Agent") == "" {
+			req.Header.Set("User-Agent", "tokprof")
+		}
 		row.SentUnixNS = l.clock.now()
 		res, err := l.client.Do(req)
 		if err != nil {
@@ -147,6 +150,9 @@ func (l *load) stream(body io.Reader, p *Planned, row *serving.Request) error {
 			continue
 		}
 		c, err := parseChunk(data, row.RequestID == "")
+		if err != nil && events.ended() {
+			return errEarlyEnd // in the middle of a chunk
+		}
 		if err != nil {
 			return err
 		}
@@ -177,11 +183,10 @@ type tokens struct {
 // server's count grew by; a chunk without a count is one token if it brings anything.
 func (t *tokens) add(c *chunk, at int64) (int, error) {
 	t.note(c)
-	if !c.choices {
-		return 0, nil
-	}
 	have, n := len(t.row.TokenUnixNS), 0
 	switch {
+	case !c.choices:
+		// the usage at the end
 	case c.usage && c.output > 0:
 		n = max(c.output-have, 0)
 	case c.text:
@@ -193,10 +198,10 @@ func (t *tokens) add(c *chunk, at int64) (int, error) {
 	case c.finish == "length" && have < t.most:
 		n = 1
 	}
-	if have+n > 2*t.most+64 {
+	if max(have+n, c.output) > 2*t.most+64 {
 		return 0, errors.New("the server sends more than the " + strconv.Itoa(t.most) + " tokens asked for")
 	}
-	if t.row.TokenUnixNS == nil {
+	if n > 0 && cap(t.row.TokenUnixNS) == 0 {
 		t.row.TokenUnixNS = make([]int64, 0, min(t.most, 4096))
 	}
 	for range n {

@@ -3,6 +3,7 @@ package load
 import (
 	"fmt"
 	"hash/fnv"
+	"math"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -120,32 +121,31 @@ func salt(seed uint64, i int, shared bool) string {
 }
 
 // FromRows plans the load of recorded rows again under the name window: their due
-// offsets, servers, and lengths of prompts and answers, with random prompts. An answer that stopped
-// by itself is asked for at the length it had. Rows without a prompt length are left
-// out, and noted.
+// offsets, servers, and lengths of prompts and answers, with random prompts. An answer
+// that stopped by itself is asked for at the length it had. Rows without a length or a
+// time are left out, and noted.
 func FromRows(rows []serving.Request, window string, seed uint64) (Plan, error) {
 	p := Plan{Window: window}
 	own := windowSeed(window, seed)
-	first := int64(0)
-	for i := range rows {
-		if d := due(&rows[i]); d > 0 && (first == 0 || d < first) {
-			first = d
-		}
-	}
+	first := int64(math.MaxInt64)
 	for i := range rows {
 		r := &rows[i]
 		out := r.MaxTokens
 		if r.CompletionTokens > 0 && (r.Finish == "stop" || out < 1) {
 			out = r.CompletionTokens
 		}
-		if r.PromptTokens < 1 || out < 1 || due(r) == 0 {
+		if r.PromptTokens < 1 || out < 1 || due(r) <= 0 {
 			continue
 		}
+		first = min(first, due(r))
 		p.Requests = append(p.Requests, Planned{
-			Due: time.Duration(due(r) - first), Server: r.Server, PromptTokens: r.PromptTokens, MaxTokens: out, Exact: true,
+			Due: time.Duration(due(r)), Server: r.Server, PromptTokens: r.PromptTokens, MaxTokens: out, Exact: true,
 			Salt:   salt(own, i, false),
 			Prompt: Prompt{Random: RandomIDs{Count: r.PromptTokens, Seed: own + uint64(i) + 1, Lo: 1000, Hi: 30000}},
 		})
+	}
+	for i := range p.Requests {
+		p.Requests[i].Due -= time.Duration(first)
 	}
 	if left := len(rows) - len(p.Requests); left > 0 {
 		p.Notes = append(p.Notes, fmt.Sprintf("%d of %d recorded requests have no length or no time, and are not sent again.", left, len(rows)))

@@ -69,21 +69,20 @@ func (e *eventReader) event() (data []byte, at int64, err error) {
 	}
 }
 
-// blank passes over an empty line that is already in the buffer.
+// ended says that the stream has nothing after the event that came last.
+func (e *eventReader) ended() bool { return e.err == io.EOF && e.next == e.end }
+
+// blank passes over an empty line that is already in the buffer, as most servers end it.
 func (e *eventReader) blank() bool {
-	rest := e.buf[e.next:e.end]
-	switch {
-	case len(rest) > 0 && rest[0] == '\n':
-		e.next++
-	case len(rest) > 1 && rest[0] == '\r' && rest[1] == '\n':
-		e.next += 2
-	default:
+	if e.next == e.end || e.buf[e.next] != '\n' {
 		return false
 	}
+	e.next++
 	return true
 }
 
-// line is the next line without its end. The last one needs none.
+// line is the next line without its end. The last one of a stream that ended needs none;
+// of one that broke off it is left out.
 func (e *eventReader) line() ([]byte, bool) {
 	seen := e.next
 	for {
@@ -95,7 +94,7 @@ func (e *eventReader) line() ([]byte, bool) {
 		if e.err != nil {
 			line := e.buf[e.next:e.end]
 			e.next = e.end
-			return bytes.TrimSuffix(line, []byte("\r")), len(line) > 0
+			return bytes.TrimSuffix(line, []byte("\r")), len(line) > 0 && e.err == io.EOF
 		}
 		seen = e.fill()
 	}

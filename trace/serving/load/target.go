@@ -2,10 +2,78 @@ package load
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
+	"time"
 )
+
+// Target is where a load goes.
+type Target struct {
+	// URLs are the base URLs of the servers, without /v1; Planned.Server is an
+	// index into them.
+	URLs   []string
+	Model  string      // as /v1/models names it; left out of requests when empty
+	Header http.Header // sent with every request (authorisation)
+	// Chat asks /v1/chat/completions instead of /v1/completions. Chat takes text
+	// only, so prompts of token ids become words and their length approximate.
+	Chat bool
+	// Fields are the fields beyond OpenAI's that the engine takes; 0 is VLLMFields.
+	Fields Fields
+	TLS    *tls.Config // for Client nil
+	// Client sends the requests. Nil makes one for this load: HTTP/1.1, kept alive,
+	// as many connections as requests run, no compression.
+	Client *http.Client
+}
+
+// endpoints are the URLs that requests go to, one for each of the target's.
+func (t *Target) endpoints() ([]string, error) {
+	if len(t.URLs) == 0 {
+		return nil, fmt.Errorf("load: no server given: set the base URL")
+	}
+	path := "/v1/completions"
+	if t.Chat {
+		path = "/v1/chat/completions"
+	}
+	out := make([]string, len(t.URLs))
+	for i, s := range t.URLs {
+		u, err := url.Parse(s)
+		if err != nil {
+			return nil, fmt.Errorf("load: server %d: %w", i, err)
+		}
+		if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return nil, fmt.Errorf("load: %q is no base URL of a server: give one like http://127.0.0.1:8000", s)
+		}
+		u.Path = strings.TrimSuffix(strings.TrimSuffix(u.Path, "/"), "/v1") + path
+		out[i] = u.String()
+	}
+	return out, nil
+}
+
+// client is the target's, or one made for a load of so many requests at a time;
+// done frees its connections.
+func (t *Target) client(concurrency int) (c *http.Client, done func()) {
+	if t.Client != nil {
+		return t.Client, func() {}
+	}
+	tr := &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		TLSClientConfig:     t.TLS,
+		MaxIdleConns:        0,
+		MaxIdleConnsPerHost: concurrency,
+		DisableCompression:  true, // a compressed stream holds tokens back
+		Protocols:           new(http.Protocols),
+		// Uvicorn closes idle connections after 5 s: a request sent just then would fail
+		// for no fault of the server.
+		IdleConnTimeout: 4 * time.Second,
+	}
+	tr.Protocols.SetHTTP1(true)
+	return &http.Client{Transport: tr}, tr.CloseIdleConnections
+}
 
 // Fields is a set of request fields that not every engine takes. Where a server
 // refuses one by name, Run leaves it out from then on and notes it.
@@ -126,19 +194,4 @@ func fieldNotes(f Fields) []string {
 		}
 	}
 	return out
-}
-
-// sentence is one line of printable text, cut where a server repeats the request.
-func sentence(s string) string {
-	for _, at := range []string{"'input'", `"input"`, "input_value"} {
-		if i := strings.Index(s, at); i >= 0 {
-			s = s[:i]
-		}
-	}
-	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f }), " ")
-	const most = 200
-	if r := []rune(s); len(r) > most {
-		s = string(r[:most]) + "…"
-	}
-	return s
 }
