@@ -75,22 +75,12 @@ func (s *scanner) choice(c *chunk) {
 			}
 		case "finish_reason":
 			if v := s.plain(); len(v) > 0 {
-				c.finish = finishReason(v)
+				c.finish = string(v)
 			}
 		default:
 			s.skip(0)
 		}
 	}
-}
-
-// finishReason is the reason as a string; the common ones cost no memory.
-func finishReason(v []byte) string {
-	for _, known := range [...]string{"length", "stop"} {
-		if string(v) == known {
-			return known
-		}
-	}
-	return string(v)
 }
 
 func (s *scanner) delta(c *chunk) {

@@ -66,8 +66,8 @@ type Result struct {
 	Rows []serving.Request
 	// NotDue counts the planned requests whose time had not come when the load ended.
 	NotDue int
-	// StartUnixNS is the time from which due offsets count; EndUnixNS the end of the
-	// last request.
+	// StartUnixNS is the time from which due offsets count; at EndUnixNS nothing ran any
+	// more.
 	StartUnixNS, EndUnixNS int64
 	// Notes say what was done differently than planned, one sentence each.
 	Notes []string

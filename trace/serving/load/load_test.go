@@ -48,6 +48,29 @@ func token(w http.ResponseWriter, text, finish string, counted int) {
 	say(w, fmt.Sprintf(`data: {"id":"cmpl-1","choices":[{"index":0,"text":%q,"finish_reason":%s}],"usage":{"prompt_tokens":40,"completion_tokens":%d}}`+"\n\n", text, finish, counted))
 }
 
+func ExampleRun() {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		token(w, "one", "null", 1)
+		token(w, "two", `"length"`, 2)
+	}))
+	defer s.Close()
+	shape := Shape{Window: "warm-up", Requests: 8, Input: Range{64, 900}, Output: Range{2, 2}}
+	plan, err := shape.Plan(Poisson(200))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	res, err := Run(context.Background(), Target{URLs: []string{s.URL}, Model: "m"}, plan, Options{Concurrency: 4})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	sum := Summarize(res.Rows)
+	fmt.Println(sum.Completed, "completed,", sum.OutputTokens, "tokens,", sum.ITL.Count, "gaps between them")
+	// Output: 8 completed, 16 tokens, 8 gaps between them
+}
+
 func plan(t *testing.T, n, tokens int) Plan {
 	t.Helper()
 	p, err := Shape{Window: "w", Requests: n, Input: Range{40, 40}, Output: Range{tokens, tokens}}.Plan(Arrival{})
@@ -132,9 +155,9 @@ func stalled(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestTimeout(t *testing.T) {
-	res := run(t, serve(t, stalled), plan(t, 2, 5), Options{Timeout: 100 * time.Millisecond})
+	res := run(t, serve(t, stalled), plan(t, 2, 5), Options{Timeout: 500 * time.Millisecond})
 	for _, r := range res.Rows {
-		if r.Error != "no end after 100ms" || len(r.TokenUnixNS) != 1 {
+		if r.Error != "no end after 500ms" || len(r.TokenUnixNS) != 1 {
 			t.Errorf("%+v", r)
 		}
 	}
@@ -143,7 +166,7 @@ func TestTimeout(t *testing.T) {
 func TestDeadline(t *testing.T) {
 	p := plan(t, 4, 5)
 	p.Requests[3].Due = time.Hour
-	res := run(t, serve(t, stalled), p, Options{Concurrency: 2, Deadline: 200 * time.Millisecond, Grace: 50 * time.Millisecond})
+	res := run(t, serve(t, stalled), p, Options{Concurrency: 2, Deadline: 500 * time.Millisecond, Grace: 50 * time.Millisecond})
 	var got []string
 	for _, r := range res.Rows {
 		got = append(got, fmt.Sprintf("%v %d %s", r.SentUnixNS > 0, len(r.TokenUnixNS), r.Error))
@@ -157,12 +180,12 @@ func TestDeadline(t *testing.T) {
 func TestGrace(t *testing.T) {
 	target := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(450 * time.Millisecond)
 		token(w, "a", `"length"`, 1)
 	})
 	p := plan(t, 2, 1)
 	p.Requests[1].Due = time.Hour
-	res := run(t, target, p, Options{Deadline: 20 * time.Millisecond, Grace: time.Minute})
+	res := run(t, target, p, Options{Deadline: 300 * time.Millisecond, Grace: time.Minute})
 	if len(res.Rows) != 1 || res.Rows[0].Failed() || res.NotDue != 1 {
 		t.Errorf("%+v", res)
 	}

@@ -79,7 +79,7 @@ func (l *load) post(ctx context.Context, p *Planned, row *serving.Request) (*htt
 		if req.Header.Get("User-Agent") == "" {
 			req.Header.Set("User-Agent", "tokprof")
 		}
-		row.SentUnixNS = l.clock.now()
+		row.SentUnixNS, row.Status = l.clock.now(), 0
 		res, err := l.client.Do(req)
 		if err != nil {
 			return nil, err

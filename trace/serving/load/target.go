@@ -63,7 +63,6 @@ func (t *Target) client(concurrency int) (c *http.Client, done func()) {
 	tr := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		TLSClientConfig:     t.TLS,
-		MaxIdleConns:        0,
 		MaxIdleConnsPerHost: concurrency,
 		DisableCompression:  true, // a compressed stream holds tokens back
 		Protocols:           new(http.Protocols),
@@ -76,7 +75,8 @@ func (t *Target) client(concurrency int) (c *http.Client, done func()) {
 }
 
 // Fields is a set of request fields that not every engine takes. Where a server
-// refuses one by name, Run leaves it out from then on and notes it.
+// refuses one by name, Run leaves it out from then on, sends the request again, and notes
+// it. The requests that met with the refusal are late by that.
 type Fields uint8
 
 // The fields, by what they ask.
@@ -88,9 +88,9 @@ const (
 	ContinuousUsage                    // stream_options.continuous_usage_stats: token counts with each chunk
 )
 
-// What engines take. vLLM has had all of them since 0.9 and ignores unknown ones, as
-// SGLang does; TensorRT-LLM refuses unknown ones, cache_salt among them in most
-// versions; OpenAIFields is for anything else.
+// What to send to which engine. vLLM and SGLang ignore what a version does not know;
+// TensorRT-LLM refuses it, and had no cache_salt at first; OpenAIFields is for anything
+// else.
 const (
 	VLLMFields        = MinTokens | IgnoreEOS | CacheSalt | IncludeUsage | ContinuousUsage
 	SGLangFields      = VLLMFields
