@@ -13,24 +13,32 @@ type option struct {
 	open  int64
 	known bool
 	exact bool // the prompts add up to the step's context tokens
+	alien bool // context requests without a row are nobody's, not a part of a prompt
 }
 
 const (
 	costChunk   = 0.8 // a part of a prompt that ends in a later step
 	costUnknown = 2.0 // a context request of nobody's
-	costCached  = 0.7 // fewer tokens than the prompts have: prefix cache
+	costCached  = 1.5 // fewer tokens than the prompts have: prefix cache
 	costExtra   = 3.0 // more tokens than the prompts have
-	costExact   = -2.0
+	costExact   = -4.0
+	costLasting = 1.0 // a step by which all tokens of a request are late, after the first
 )
 
-// lateness is what it costs that a first token came so long after its step.
+// lateness is what it costs that a row's first token came so long after step k.
+// A stalled client makes a token late, but only a wrong step makes all of a
+// request's tokens late for long.
 func (m *search) lateness(k int, r *row) float64 {
 	behind := m.t.ended(r.units[0].at) - 1 - k
-	cost := 0.0
-	if behind > 0 {
-		cost = 0.3 + 0.5*float64(bits.Len(uint(behind))-1)
+	lasting := behind
+	if len(r.units) > 1 && r.late[1] != never {
+		lasting = min(behind, int(r.late[1]-m.t.genAt[k+1]))
 	}
-	return cost + float64(max(0, r.units[0].at-m.t.end[k]))/200e6
+	cost := min(costLasting*float64(max(0, lasting-1)), 4)
+	if behind > 0 {
+		cost += 0.3 + 0.1*float64(bits.Len(uint(behind))-1)
+	}
+	return cost + float64(max(0, r.units[0].at-m.t.end[k]))/1e9
 }
 
 // context is how many requests step k can have had in prefill and how many
@@ -72,6 +80,9 @@ func (m *search) options(h *reading, k int) []option {
 	add := func(x []int32) {
 		if !slices.ContainsFunc(out, func(o option) bool { return slices.Equal(o.rows, x) }) {
 			out = append(out, m.weigh(h, k, slots, tokens, slices.Clone(x)))
+			if o := out[len(out)-1]; o.open > 0 {
+				out = append(out, o.strangers(h.open))
+			}
 		}
 	}
 	want := m.wanted(h, k)
@@ -151,13 +162,17 @@ func (m *search) weigh(h *reading, k, slots int, tokens int64, x []int32) option
 		o.cost += m.lateness(k, m.rows[w])
 		sum += m.rows[w].need
 	}
-	empty := slots - len(x)
-	if m.t.whole(k) {
-		empty = max(0, empty-h.gone[0]-h.gone[1])
-	}
+	empty := m.empty(h, k, slots, len(x))
 	rest := h.open + tokens - sum
 	if empty > 0 {
-		o.cost += m.unnamed(h, k, empty, x)
+		o.cost += costUnknown * float64(empty)
+		if longest := m.longest(h, k, x); longest > 0 && rest < longest {
+			o.cost += costChunk - costUnknown
+			if rest > 0 {
+				o.open = rest
+				return o
+			}
+		}
 	}
 	switch {
 	case tokens == 0: // the annotation does not say, or none was
@@ -170,29 +185,42 @@ func (m *search) weigh(h *reading, k, slots int, tokens int64, x []int32) option
 			}
 		}
 	case empty > 0:
-		o.open = rest
-	default:
+	case rest > 0:
 		o.open, o.known = 0, true
-		switch {
-		case rest > 0:
-			o.cost += costExtra
-		case h.known:
+		o.cost += costExtra
+	default:
+		o.open, o.known, o.exact = 0, true, h.known
+		if h.known {
 			o.cost += costExact
-			o.exact = true
 		}
 	}
 	return o
 }
 
-// unnamed says what context requests cost that complete nobody's prompt: one can
-// be a part of a waiting request's.
-func (m *search) unnamed(h *reading, k, empty int, x []int32) float64 {
-	waiting := slices.ContainsFunc(h.wait, func(w int32) bool {
-		r := m.rows[w]
-		return r.from <= int32(k) && m.t.ctxAt[k+1] <= r.due && !slices.Contains(x, w)
-	})
-	if waiting {
-		return costChunk + costUnknown*float64(empty-1)
+// empty is how many context requests of step k complete no row's prompt when
+// some do.
+func (m *search) empty(h *reading, k, slots, some int) int {
+	if m.t.whole(k) {
+		return max(0, slots-some-h.gone[0]-h.gone[1])
 	}
-	return costUnknown * float64(empty)
+	return slots - some
+}
+
+// longest is the longest prompt that could go on after step k.
+func (m *search) longest(h *reading, k int, x []int32) int64 {
+	n := int64(0)
+	for _, w := range h.wait {
+		if r := m.rows[w]; r.need > n && r.from <= int32(k) && m.t.ctxAt[k+1] <= r.due && !slices.Contains(x, w) {
+			n = r.need
+		}
+	}
+	return n
+}
+
+// strangers is an option that leaves a prompt open, read otherwise: the context
+// requests that it does not name are nobody's.
+func (o option) strangers(open int64) option {
+	o.cost += costUnknown - costChunk
+	o.open, o.alien = open, true
+	return o
 }

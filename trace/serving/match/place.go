@@ -30,23 +30,26 @@ func (m *search) replay(kept *reading) *log {
 		choices = append(choices, c)
 	}
 	slices.Reverse(choices)
-	h := &reading{last: choices[0]}
+	h := &reading{from: kept.from}
 	m.resume(h)
 	m.log = l
 	tell := func(k int, row, unit int32) { l.given[k] = append(l.given[k], given{row, unit}) }
-	choices = choices[1:]
 	since := int32(None) // of the open prompt
 	for k := range n {
 		m.serve(h, k, tell)
 		if int(m.t.ctxAt[k]) != k {
 			continue
 		}
-		var rows []int32
+		var c choice
 		if len(choices) > 0 && int(choices[0].step) == k {
-			rows, choices = choices[0].rows, choices[1:]
+			c, choices = *choices[0], choices[1:]
 		}
+		rows := c.rows
 		slots, tokens := m.context(k)
 		o := m.weigh(h, k, slots, tokens, rows)
+		if c.alien {
+			o = o.strangers(h.open)
+		}
 		l.entered[k], l.unnamed[k], l.exact[k] = len(rows), slots-len(rows), o.exact
 		if len(rows) > 0 && (h.open > 0 || !h.known && !o.exact && o.known) {
 			first := slices.MinFunc(rows, func(a, b int32) int {

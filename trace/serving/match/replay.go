@@ -27,10 +27,10 @@ type running struct {
 
 // choice is what a reading decided at one step: everything else follows.
 type choice struct {
-	prev *choice
-	step int32   // None: before the first
-	rows []int32 // whose prompts the step completed, or that it resumed
-	lag  int32   // before the first: tokens on their way
+	prev  *choice
+	step  int32
+	rows  []int32 // whose prompts the step completed
+	alien bool    // its other context requests were nobody's
 }
 
 // reading is one way to read the steps up to some point.
@@ -44,6 +44,7 @@ type reading struct {
 	begun bool    // level is what it says
 	gone  [2]int  // requests that got their last token in the step before: by length, by end of sequence
 	ended [2]int  // those that did in this step
+	from  *start
 	last  *choice
 }
 

@@ -70,8 +70,8 @@ func (m *search) run() *reading {
 // arrive puts rows into the waiting list.
 func (m *search) arrive(h *reading, rows []int32) {
 	for _, w := range rows {
-		if h.last.step == None && slices.Contains(h.last.rows, w) {
-			continue // was running before the first step
+		if _, ran := slices.BinarySearch(h.from.rows, w); ran {
+			continue
 		}
 		i, _ := slices.BinarySearch(h.wait, w)
 		h.wait = slices.Insert(h.wait, i, w)
@@ -154,8 +154,8 @@ func (m *search) choose(k int, children []child) []*reading {
 func (m *search) enter(h *reading, k int, o option, tell emitted) {
 	h.cost += o.cost
 	h.open, h.known = o.open, o.known
-	if len(o.rows) > 0 {
-		h.last = &choice{prev: h.last, step: int32(k), rows: o.rows}
+	if len(o.rows) > 0 || o.alien {
+		h.last = &choice{prev: h.last, step: int32(k), rows: o.rows, alien: o.alien}
 		h.wait = slices.DeleteFunc(h.wait, func(w int32) bool { return slices.Contains(o.rows, w) })
 	}
 	if m.t.whole(k) {
@@ -167,53 +167,6 @@ func (m *search) enter(h *reading, k int, o option, tell emitted) {
 		}
 		if r := (running{row: w, unit: 1, ran: int32(k)}); m.unfinished(h, r) {
 			h.run = append(h.run, r)
-		}
-	}
-}
-
-// begin makes the readings of what ran before the first step: who was running,
-// and how many tokens of each were on their way.
-func (m *search) begin() []*reading {
-	var sure, may []int32
-	for i, r := range m.rows {
-		switch {
-		case r.before:
-			sure = append(sure, int32(i))
-		case r.q.SentUnixNS < m.t.steps[0].Start && len(may) < 4:
-			may = append(may, int32(i))
-		}
-	}
-	var out []*reading
-	for lag, cost := range []float64{0, 0.7, 3} {
-		for n := range len(may) + 1 {
-			h := &reading{cost: cost + 1.5*float64(n)}
-			h.last = &choice{step: None, rows: sorted(append(slices.Clone(sure), may[:n]...)), lag: int32(lag)}
-			m.resume(h)
-			out = append(out, h)
-		}
-		if len(sure) == 0 {
-			break
-		}
-	}
-	return out
-}
-
-// resume sets the requests running that were so before the first step.
-func (m *search) resume(h *reading) {
-	for _, w := range h.last.rows {
-		units := m.rows[w].units
-		p := 0
-		for p < len(units) && units[p].at < m.t.first()-slack {
-			p++
-		}
-		for q := p; q < len(units); q++ {
-			if m.rows[w].late[q] >= 0 {
-				p = q
-				break
-			}
-		}
-		if p = max(1, p+int(h.last.lag)); p < len(units) {
-			h.run = append(h.run, running{row: w, unit: int32(p), ran: -m.t.turns})
 		}
 	}
 }

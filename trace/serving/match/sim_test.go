@@ -70,6 +70,45 @@ var settings = []struct {
 		e.Window = [2]float64{0.3, 0.7}
 		e.Hidden = 0.05
 	}), 0.8},
+	{"preempt window", with(func(e *engine) {
+		e.Gap, e.Blocks = 8e6, 300
+		e.Output = [2]int{40, 150}
+		e.Async, e.Launch, e.Window = true, 1.1, [2]float64{0.3, 0.7}
+	}), 0.95},
+	{"saturated window eos", with(func(e *engine) {
+		e.Gap, e.Seqs, e.EOS = 4e6, 32, 0.6
+		e.Async, e.Launch, e.Window = true, 1.1, [2]float64{0.3, 0.7}
+	}), 0.95},
+	{"equal", with(func(e *engine) {
+		e.Gap, e.Seqs = 4e6, 32
+		e.Prompt, e.Output = [2]int{512, 512}, [2]int{64, 64}
+		e.Async, e.Launch = true, 1.1
+	}), 0.95},
+	{"equal burst", with(func(e *engine) {
+		e.Gap, e.Budget = 1e3, 2048
+		e.Prompt, e.Output = [2]int{512, 512}, [2]int{64, 64}
+		e.Async, e.Launch = true, 1.1
+	}), 0.95},
+	{"equal window", with(func(e *engine) {
+		e.Gap, e.Seqs = 4e6, 32
+		e.Prompt, e.Output = [2]int{512, 512}, [2]int{64, 64}
+		e.Async, e.Launch, e.Window = true, 1.1, [2]float64{0.4, 0.5}
+	}), 0.95},
+	{"steady", with(func(e *engine) {
+		e.Gap, e.Seqs, e.Decode = 1e3, 150, 12e6
+		e.Prompt, e.Output = [2]int{64, 64}, [2]int{200, 200}
+		e.Async, e.Launch, e.Window = true, 1.1, [2]float64{0.4, 0.5}
+	}), 0},
+	{"steady sync", with(func(e *engine) {
+		e.Gap, e.Seqs, e.Decode = 1e3, 150, 12e6
+		e.Prompt, e.Output = [2]int{64, 64}, [2]int{200, 200}
+		e.Window = [2]float64{0.4, 0.5}
+	}), 0.95},
+	{"straddling", with(func(e *engine) {
+		e.Gap, e.Seqs, e.Decode, e.Delay = 1e3, 150, 12e6, 9e6
+		e.Prompt, e.Output = [2]int{64, 64}, [2]int{200, 200}
+		e.Window = [2]float64{0.4, 0.5}
+	}), 0.95},
 	{"clock far", with(func(e *engine) { e.Clock, e.Async, e.Launch = 300e6, true, 1.1 }), 0.97},
 	{"clock far before", with(func(e *engine) { e.Clock, e.Async, e.Cached = -70e6, true, 0.3 }), 0.97},
 	{"clock later", with(func(e *engine) { e.Clock = 5e6 }), 0.97},

@@ -1,5 +1,7 @@
 package match
 
+import "slices"
+
 // run is the tokens of one row as they were placed.
 type run struct {
 	row     int32
@@ -15,12 +17,13 @@ type run struct {
 
 // doubt finds what another reading would move.
 type doubt struct {
-	m     *search
-	l     *log
-	short []int // generation requests of each of the gens that nobody explains
-	runs  []*run
-	limit int64 // the latest promptest token of a run that the counts place alone
-	trail bool  // requests ran past their end
+	m      *search
+	l      *log
+	short  []int   // generation requests of each of the gens that nobody explains
+	before []int32 // the last step before each that can take requests, None without one
+	runs   []*run
+	limit  int64 // the latest promptest token of a run that the counts place alone
+	trail  bool  // requests ran past their end
 }
 
 // uncertain returns, for each row, the first unit that another reading could
@@ -29,8 +32,7 @@ func (m *search) uncertain(l *log) (from []int32, head []bool) {
 	d := &doubt{m: m, l: l, limit: -1}
 	d.gather()
 	for _, r := range d.runs {
-		later, earlier := d.laterCounts(r), d.earlierCounts(r)
-		if !later && !earlier {
+		if len(d.counted(r, append(d.later(r, false), d.earlier(r)...))) == 0 {
 			d.limit = max(d.limit, d.promptest(r, 0))
 		}
 	}
@@ -74,6 +76,12 @@ func (d *doubt) gather() {
 		}
 		d.trail = d.trail || d.l.trailing[k] > 0
 	}
+	d.before = make([]int32, len(t.steps))
+	for k, last := 0, int32(None); k < len(t.steps); k++ {
+		if d.before[k] = last; int(t.ctxAt[k]) == k {
+			last = int32(k)
+		}
+	}
 	d.short = make([]int, len(t.gens))
 	for g, k := range t.gens {
 		d.short[g] = t.slots(int(k)) - d.l.trailing[k] - (len(d.l.given[k]) - d.l.entered[k])
@@ -81,26 +89,21 @@ func (d *doubt) gather() {
 }
 
 // bump says whether the counts allow n more unexplained requests in the gens a
-// to b: none gets more than it has, and no change of the count loses its reason.
+// to b: none gets more than it has, and the unexplained ones stay as they were
+// before and after. Where there are some already, any number is possible.
 func (d *doubt) bump(a, b int32, n int) bool {
 	b = min(b, int32(len(d.short))-1)
 	if a = max(a, 0); a > b {
 		return true
 	}
-	for g := a; g <= b; g++ {
-		if d.short[g]+n < 0 {
+	strangers := false
+	for g := max(a-1, 0); g <= min(b+1, int32(len(d.short))-1); g++ {
+		if g >= a && g <= b && d.short[g]+n < 0 {
 			return false
 		}
+		strangers = strangers || d.short[g] != 0
 	}
-	worse := 0
-	abs := func(x int) int { return max(x, -x) }
-	if a > 0 {
-		worse += abs(d.short[a]+n-d.short[a-1]) - abs(d.short[a]-d.short[a-1])
-	}
-	if int(b)+1 < len(d.short) {
-		worse += abs(d.short[b]+n-d.short[b+1]) - abs(d.short[b]-d.short[b+1])
-	}
-	return worse <= 0
+	return strangers
 }
 
 // endMoves says whether the counts allow that a run ends that many gens later,
@@ -121,54 +124,71 @@ func (d *doubt) shift(r *run, to int32) int32 {
 	return d.m.t.genAt[to+1] - d.m.t.genAt[r.steps[0]+1]
 }
 
-// laterCounts says whether the counts allow the run to come a step later.
-func (d *doubt) laterCounts(r *run) bool {
-	if !r.entered {
-		return r.first > 1 && d.endMoves(r, 1)
-	}
-	s := r.steps[0]
-	to := d.m.t.ctxAt[s+1]
-	if int(to) == len(d.m.t.steps) || d.l.unnamed[to] <= 0 || d.l.exact[s] {
-		return false
-	}
-	by := d.shift(r, to)
-	return d.bump(r.from, r.from+by-1, 1) && d.endMoves(r, by)
-}
+// tries is how many other steps a run is tried at.
+const tries = 32
 
-// laterTimes says whether the times allow it.
-func (d *doubt) laterTimes(r *run) bool {
-	row := d.m.rows[r.row]
-	if !r.entered {
-		return r.first > 0 && r.from != never && row.late[r.first-1] >= r.from
-	}
-	to := d.m.t.ctxAt[r.steps[0]+1]
-	if int(to) == len(d.m.t.steps) || row.due < to {
-		return false
-	}
-	return len(row.units) == 1 || r.from == never || row.late[1] >= r.from+d.shift(r, to)
-}
+// move is another place for a run: the step to start at, None where its start
+// is not recorded, and how many gens later that is.
+type move struct{ to, by int32 }
 
-// before is the step that can take requests before another, None without one.
-func (d *doubt) before(s int32) int32 {
-	for k := s - 1; k >= 0; k-- {
-		if d.m.t.ctxAt[k] == k {
-			return k
+// later are the places after its own, those in time if asked for.
+func (d *doubt) later(r *run, inTime bool) []move {
+	t, row := d.m.t, d.m.rows[r.row]
+	if !r.entered {
+		if r.first > 1 && (!inTime || r.from != never && row.late[r.first-1] >= r.from) {
+			return []move{{None, 1}}
 		}
+		return nil
 	}
-	return None
+	var out []move
+	for to := t.ctxAt[r.steps[0]+1]; int(to) < len(t.steps) && len(out) < tries; to = t.ctxAt[to+1] {
+		by := d.shift(r, to)
+		late := row.due < to || len(row.units) > 1 && r.from != never && row.late[1] < r.from+by
+		if inTime && late {
+			break
+		}
+		out = append(out, move{to, by})
+	}
+	return out
 }
 
-// earlierCounts says whether the counts allow the run to come a step earlier.
-func (d *doubt) earlierCounts(r *run) bool {
+// earlier are the places before its own.
+func (d *doubt) earlier(r *run) []move {
 	if !r.entered {
-		return d.endMoves(r, -1)
+		if d.limit >= 0 && d.promptest(r, 1) > d.limit {
+			return nil
+		}
+		return []move{{None, -1}}
 	}
-	s, row := r.steps[0], d.m.rows[r.row]
-	to := d.before(s)
-	if to == None || d.l.unnamed[to] <= 0 || d.l.exact[s] || row.from > to {
-		return false
+	var out []move
+	for to := d.before[r.steps[0]]; to >= d.m.rows[r.row].from && len(out) < tries; to = d.before[to] {
+		if d.limit >= 0 && d.promptest(r, r.steps[0]-to) > d.limit {
+			break // and so would all before be
+		}
+		out = append(out, move{to, d.shift(r, to)})
 	}
-	by := d.shift(r, to)
+	return out
+}
+
+// counted are the moves that the counts allow.
+func (d *doubt) counted(r *run, moves []move) []move {
+	return slices.DeleteFunc(moves, func(x move) bool {
+		if x.to == None { // only its end would show
+			return !d.endMoves(r, x.by)
+		}
+		return d.l.unnamed[x.to] <= 0 || d.l.exact[r.steps[0]] || !d.fits(r, x.by)
+	})
+}
+
+// fits says whether the counts allow a run to be some gens later, or earlier
+// when negative.
+func (d *doubt) fits(r *run, by int32) bool {
+	switch {
+	case r.from == never || by == 0:
+		return true
+	case by > 0:
+		return d.bump(r.from, r.from+by-1, 1) && d.endMoves(r, by)
+	}
 	return d.bump(r.from+by, r.from-1, -1) && d.endMoves(r, by)
 }
 
@@ -185,24 +205,13 @@ func (d *doubt) promptest(r *run, by int32) int64 {
 	return least
 }
 
-// judge decides whether another reading would move a run.
+// judge decides whether another reading would move a run. Where prefills run
+// alone, one beside another moves the first token alone.
 func (d *doubt) judge(r *run) {
-	tooLate := d.limit >= 0 && d.promptest(r, 1) > d.limit
-	later := d.laterCounts(r) && d.laterTimes(r)
-	earlier := d.earlierCounts(r) && !tooLate
-	if !later && !earlier {
-		return
+	for _, x := range d.counted(r, append(d.later(r, true), d.earlier(r)...)) {
+		r.head = true
+		r.free = r.free || x.by != 0
 	}
-	if t := d.m.t; r.entered && t.apart {
-		// A prefill beside another: the rest stays.
-		moves := later && d.shift(r, t.ctxAt[r.steps[0]+1]) != 0
-		if to := d.before(r.steps[0]); earlier && to != None {
-			moves = moves || d.shift(r, to) != 0
-		}
-		r.free, r.head = moves, true
-		return
-	}
-	r.free = true
 }
 
 // swaps finds requests that could change places with one that entered a step
@@ -218,12 +227,12 @@ func (d *doubt) swaps() {
 	for k, here := range at {
 		next := t.ctxAt[k+1]
 		there := at[next]
-		tries := 4096
+		left := 4096
 		for _, a := range here {
 			for _, b := range there {
-				if tries--; tries < 0 || d.swap(a, b, k, next) {
+				if left--; left < 0 || d.swap(a, b, k, next) {
 					a.head, b.head = true, true
-					if t.genAt[k+1] != t.genAt[next+1] || tries < 0 {
+					if t.genAt[k+1] != t.genAt[next+1] || left < 0 {
 						a.free, b.free = true, true
 					}
 				}
