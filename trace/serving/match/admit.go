@@ -29,7 +29,7 @@ const (
 // A stalled client makes a token late, but only a wrong step makes all of a
 // request's tokens late for long.
 func (m *search) lateness(k int, r *row) float64 {
-	behind := m.t.ended(r.units[0].at) - 1 - k
+	behind := int(r.seen) - 1 - k
 	lasting := behind
 	if len(r.units) > 1 && r.late[1] != never {
 		lasting = min(behind, int(r.late[1]-m.t.genAt[k+1]))
@@ -52,19 +52,18 @@ func (m *search) context(k int) (slots int, tokens int64) {
 }
 
 // candidates are the rows that step k can take, by their first token, and how
-// many at the head of them no later step can.
-func (m *search) candidates(h *reading, k int) (rows []int32, must int) {
+// many at the head of them no later step can. There are some more than slots.
+func (m *search) candidates(h *reading, k, slots int) (rows []int32, must int) {
 	next := m.t.ctxAt[k+1]
 	var may []int32
-	for _, w := range h.wait {
-		r := m.rows[w]
-		if r.due < int32(k) || r.from > int32(k) {
+	for _, w := range m.open {
+		if slices.Contains(h.taken, w) {
 			continue
 		}
-		if next > r.due && r.units[0].at < m.t.last()-slack {
+		if r := m.rows[w]; next > r.due && r.units[0].at < m.t.last()-slack {
 			rows = append(rows, w)
-		} else {
-			may = append(may, w)
+		} else if may = append(may, w); len(may) > slots+16 {
+			break
 		}
 	}
 	return append(rows, may...), len(rows)
@@ -74,7 +73,7 @@ func (m *search) candidates(h *reading, k int) (rows []int32, must int) {
 // following.
 func (m *search) options(h *reading, k int) []option {
 	slots, tokens := m.context(k)
-	rows, must := m.candidates(h, k)
+	rows, must := m.candidates(h, k, slots)
 	most := min(slots, len(rows))
 	var out []option
 	add := func(x []int32) {
@@ -138,7 +137,7 @@ func (m *search) exact(rows []int32, slots int, target int64) []int32 {
 		if len(pick) == slots {
 			return left == 0
 		}
-		if tries++; tries > 2000 || left <= 0 || len(rows)-i < slots-len(pick) {
+		if tries++; tries > 500 || left <= 0 || len(rows)-i < slots-len(pick) {
 			return false
 		}
 		pick = append(pick, rows[i])
@@ -166,7 +165,7 @@ func (m *search) weigh(h *reading, k, slots int, tokens int64, x []int32) option
 	rest := h.open + tokens - sum
 	if empty > 0 {
 		o.cost += costUnknown * float64(empty)
-		if longest := m.longest(h, k, x); longest > 0 && rest < longest {
+		if longest := m.goesOn(h, x); longest > 0 && rest < longest {
 			o.cost += costChunk - costUnknown
 			if rest > 0 {
 				o.open = rest
@@ -206,15 +205,15 @@ func (m *search) empty(h *reading, k, slots, some int) int {
 	return slots - some
 }
 
-// longest is the longest prompt that could go on after step k.
-func (m *search) longest(h *reading, k int, x []int32) int64 {
-	n := int64(0)
-	for _, w := range h.wait {
-		if r := m.rows[w]; r.need > n && r.from <= int32(k) && m.t.ctxAt[k+1] <= r.due && !slices.Contains(x, w) {
-			n = r.need
+// goesOn is the longest prompt that can have had a part in step k and go on,
+// beside those of x.
+func (m *search) goesOn(h *reading, x []int32) int64 {
+	for _, w := range m.longest {
+		if !slices.Contains(x, w) && !slices.Contains(h.taken, w) {
+			return m.rows[w].need
 		}
 	}
-	return n
+	return 0
 }
 
 // strangers is an option that leaves a prompt open, read otherwise: the context

@@ -9,6 +9,8 @@ import (
 type start struct {
 	rows []int32 // that were running
 	unit []int32 // the first of each that a recorded step gives
+
+	waited []int32 // those of rows that a recorded step could have taken instead
 }
 
 // begin makes the readings of what ran before the first step: who was running,
@@ -26,8 +28,8 @@ func (m *search) begin() []*reading {
 	straddling, likely := m.straddling(sure)
 	var out []*reading
 	add := func(cost float64, lag int32, n int, behind []int32) {
-		s := &start{rows: sorted(append(slices.Clone(sure), may[:n]...))}
-		h := &reading{cost: cost + 1.5*float64(n), from: s}
+		s := &start{rows: sorted(append(slices.Clone(sure), may[:n]...)), waited: may[:n]}
+		h := &reading{cost: cost + 1.5*float64(n), from: s, taken: slices.Clone(may[:n])}
 		for _, w := range s.rows {
 			u := m.firstUnit(w) + lag
 			if slices.Contains(behind, w) {

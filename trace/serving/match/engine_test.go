@@ -3,6 +3,7 @@ package match
 import (
 	"math/rand/v2"
 	"slices"
+	"strconv"
 
 	"tokprof/trace/serving"
 )
@@ -51,6 +52,7 @@ type simRequest struct {
 	limit, stop     int // tokens allowed, and made before it stops (≤ limit)
 	computed, made  int
 	steps           []int
+	entered         int // step of the first part of its prompt
 	times           []int64
 	hidden, running bool
 	resumed         bool
@@ -69,7 +71,7 @@ func (e engine) simulate() (steps []Step, rows []serving.Request, truth [][]int)
 	var all, queue, running []*simRequest
 	at := now
 	for range e.Requests {
-		q := &simRequest{sent: at, prompt: between(e.Prompt), limit: between(e.Output), hidden: r.Float64() < e.Hidden}
+		q := &simRequest{entered: None, sent: at, prompt: between(e.Prompt), limit: between(e.Output), hidden: r.Float64() < e.Hidden}
 		q.stop = q.limit
 		if r.Float64() < e.EOS {
 			q.stop = 1 + r.IntN(q.limit)
@@ -125,6 +127,9 @@ func (e engine) simulate() (steps []Step, rows []serving.Request, truth [][]int)
 			budget -= n
 			q.ran = turn
 			q.computed += n
+			if q.made == 0 && q.entered == None {
+				q.entered = len(steps)
+			}
 			if q.computed < q.prompt+q.made {
 				return
 			}
@@ -248,7 +253,7 @@ func (e engine) observe(r *rand.Rand, steps []Step, all []*simRequest, outs func
 		if q.hidden {
 			continue
 		}
-		row := serving.Request{ID: len(rows), PromptTokens: q.prompt - e.Extra, MaxTokens: q.limit, DueUnixNS: q.sent + e.Clock, SentUnixNS: q.sent + e.Clock, CompletionTokens: q.made, Status: 200, Finish: "length"}
+		row := serving.Request{ID: len(rows), PromptTokens: q.prompt - e.Extra, MaxTokens: q.limit, Window: strconv.Itoa(q.entered - from), DueUnixNS: q.sent + e.Clock, SentUnixNS: q.sent + e.Clock, CompletionTokens: q.made, Status: 200, Finish: "length"}
 		if q.stop < q.limit {
 			row.Finish = "stop"
 		}

@@ -30,14 +30,16 @@ func (m *search) replay(kept *reading) *log {
 		choices = append(choices, c)
 	}
 	slices.Reverse(choices)
-	h := &reading{from: kept.from}
+	h := &reading{from: kept.from, taken: slices.Clone(kept.from.waited)}
 	m.resume(h)
 	m.log = l
 	tell := func(k int, row, unit int32) { l.given[k] = append(l.given[k], given{row, unit}) }
 	since := int32(None) // of the open prompt
+	parts := false       // the last step that took requests may have begun a prompt
 	for k := range n {
+		takes := m.advance(k, []*reading{h})
 		m.serve(h, k, tell)
-		if int(m.t.ctxAt[k]) != k {
+		if !takes {
 			continue
 		}
 		var c choice
@@ -51,7 +53,7 @@ func (m *search) replay(kept *reading) *log {
 			o = o.strangers(h.open)
 		}
 		l.entered[k], l.unnamed[k], l.exact[k] = len(rows), slots-len(rows), o.exact
-		if len(rows) > 0 && (h.open > 0 || !h.known && !o.exact && o.known) {
+		if len(rows) > 0 && (h.open > 0 || !o.exact && (!h.known || parts)) {
 			first := slices.MinFunc(rows, func(a, b int32) int {
 				return cmp.Or(cmp.Compare(m.rows[a].q.SentUnixNS, m.rows[b].q.SentUnixNS), cmp.Compare(a, b))
 			})
@@ -59,6 +61,7 @@ func (m *search) replay(kept *reading) *log {
 				l.began[first] = since
 			}
 		}
+		parts = slots > len(rows)
 		if o.open > 0 && (h.open == 0 || len(rows) > 0) {
 			since = int32(k)
 		}

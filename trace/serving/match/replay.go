@@ -37,7 +37,7 @@ type choice struct {
 type reading struct {
 	cost  float64
 	run   []running
-	wait  []int32 // rows whose prompts are not done, by their first token
+	taken []int32 // rows that are or were running, of those that the step in hand could take
 	open  int64   // prompt tokens computed of a request that is still waiting
 	known bool    // open is what it says: nothing from before the first step
 	level int     // running requests more than the last step's count
@@ -50,7 +50,7 @@ type reading struct {
 
 func (h *reading) clone() *reading {
 	c := *h
-	c.run, c.wait = slices.Clone(h.run), slices.Clone(h.wait)
+	c.run, c.taken = slices.Clone(h.run), slices.Clone(h.taken)
 	return &c
 }
 

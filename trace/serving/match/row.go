@@ -30,6 +30,7 @@ type row struct {
 	// late is, for each unit, the number of the last of the timeline's gens
 	// that can have emitted it so that it and all later units come in time.
 	late []int32
+	seen int32 // how many steps had ended when the first token came
 	// due is the last step that can have completed the prompt.
 	due  int32
 	from int32 // first step that can: sent before it started, not too long before the token
@@ -86,7 +87,8 @@ func (r *row) bound(t *timeline) {
 		}
 		r.late[j], next = own, own
 	}
-	r.due = int32(t.ended(r.units[0].at)) - 1
+	r.seen = int32(t.ended(r.units[0].at))
+	r.due = r.seen - 1
 	if n > 1 && r.late[1] != never {
 		// The step after which late[1] is the next to serve it, at the latest.
 		if r.late[1] < 0 {

@@ -2,7 +2,10 @@ package match
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
+
+	"tokprof/trace/serving"
 )
 
 var typical = engine{
@@ -124,7 +127,7 @@ func TestSimulated(t *testing.T) {
 				e := s.e
 				e.Seed = seed
 				steps, rows, truth := e.simulate()
-				got.add(Steps(steps, rows), truth)
+				got.add(Steps(steps, rows), rows, truth)
 			}
 			t.Logf("%-20s %s", s.name, got)
 			share := float64(got.right) / float64(max(got.joined, 1))
@@ -136,12 +139,18 @@ func TestSimulated(t *testing.T) {
 }
 
 // score counts what a join got right.
-type score struct{ recorded, joined, right, sure, sureRight, emitted, explained int64 }
+type score struct{ recorded, joined, right, sure, sureRight, emitted, explained, entered, enteredRight int64 }
 
-func (s *score) add(r Result, truth [][]int) {
+func (s *score) add(r Result, rows []serving.Request, truth [][]int) {
 	s.emitted += r.Emitted
 	s.explained += r.Explained
 	for i, q := range r.Requests {
+		if q.Entered != None {
+			s.entered++
+			if strconv.Itoa(q.Entered) == rows[i].Window {
+				s.enteredRight++
+			}
+		}
 		for j, x := range q.Tokens {
 			if truth[i][j] != None {
 				s.recorded++
@@ -166,8 +175,8 @@ func (s *score) add(r Result, truth [][]int) {
 
 func (s score) String() string {
 	part := func(a, b int64) float64 { return float64(a) / float64(max(1, b)) }
-	return fmt.Sprintf("%6d recorded, joined %.4f, right of joined %.4f, emitted %6d explained %.4f, sure %.4f right of sure %.4f",
-		s.recorded, part(s.joined, s.recorded), part(s.right, s.joined), s.emitted, part(s.explained, s.emitted), part(s.sure, s.joined), part(s.sureRight, s.sure))
+	return fmt.Sprintf("%6d recorded, joined %.4f, right of joined %.4f, emitted %6d explained %.4f, sure %.4f right of sure %.4f, entered %.3f",
+		s.recorded, part(s.joined, s.recorded), part(s.right, s.joined), s.emitted, part(s.explained, s.emitted), part(s.sure, s.joined), part(s.sureRight, s.sure), part(s.enteredRight, s.entered))
 }
 
 // TestEngines joins the requests of two schedulers that run beside each other.
@@ -209,9 +218,14 @@ func TestEngines(t *testing.T) {
 				for i := range steps2 {
 					steps2[i].Engine = 1
 				}
+				for i := range rows2 {
+					k, _ := strconv.Atoi(rows2[i].Window)
+					rows2[i].Window = strconv.Itoa(k + len(steps))
+				}
 				steps = append(steps, steps2...)
 			}
-			s.add(Steps(steps, append(rows, rows2...)), append(truth, truth2...))
+			rows, truth = append(rows, rows2...), append(truth, truth2...)
+			s.add(Steps(steps, rows), rows, truth)
 		}
 		t.Logf("%-34s %s", c.name, s)
 		if float64(s.right) < c.min*float64(s.joined) {
