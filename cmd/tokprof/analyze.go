@@ -75,6 +75,12 @@ func (o *analyzeOptions) paths() []string {
 }
 
 func (o *analyzeOptions) run(ctx context.Context, args []string) error {
+	if b, err := o.unfinished(args); b != nil || err != nil {
+		if err != nil {
+			return err
+		}
+		return o.finishBundle(ctx, b)
+	}
 	if err := checkPaths(o.paths()...); err != nil {
 		return err
 	}
@@ -88,23 +94,8 @@ func (o *analyzeOptions) run(ctx context.Context, args []string) error {
 			return err
 		}
 	}
-	model, err := o.readModel()
+	set, err := o.document(ctx, args, opt)
 	if err != nil {
-		return err
-	}
-	c, err := o.classifier()
-	if err != nil {
-		return err
-	}
-	if opt.Evidence.Calibration, err = o.calibration(ctx, &o.evidence, c); err != nil {
-		return err
-	}
-	ranks, unread, err := o.reduceAll(ctx, args, opt)
-	if err != nil {
-		return err
-	}
-	set := document.Build(ranks, document.Options{Version: versionText(), Command: o.command(args), Unread: unread, Model: model})
-	if set, err = pickWindow(set, o.window); err != nil {
 		return err
 	}
 	if err := o.draw(ctx, set); err != nil {
@@ -114,6 +105,41 @@ func (o *analyzeOptions) run(ctx context.Context, args []string) error {
 		return strictly(set)
 	}
 	return nil
+}
+
+// document reads the inputs and says what they tell. A bundle among them brings
+// its requests, its windows' names and its model.
+func (o *analyzeOptions) document(ctx context.Context, args []string, opt breakdown.Options) (*document.Set, error) {
+	bundles, err := openBundles(args)
+	if err != nil {
+		return nil, err
+	}
+	if o.model == "" && len(bundles) == 1 {
+		o.model = bundles[0].ModelPath()
+	}
+	model, err := o.readModel()
+	if err != nil {
+		return nil, err
+	}
+	c, err := o.classifier()
+	if err != nil {
+		return nil, err
+	}
+	if opt.Evidence.Calibration, err = o.calibration(ctx, &o.evidence, c); err != nil {
+		return nil, err
+	}
+	ranks, unread, err := o.reduceAll(ctx, args, opt)
+	if err != nil {
+		return nil, err
+	}
+	d := document.Options{Version: versionText(), Command: o.command(args), Unread: unread, Model: model}
+	if len(bundles) == 1 {
+		d.Command = bundleCommand
+	}
+	if err := ofRun(&d, bundles); err != nil {
+		return nil, err
+	}
+	return pickWindow(document.Build(ranks, d), o.window)
 }
 
 // readModel reads the served model's config, nil when none is given.

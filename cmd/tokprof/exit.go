@@ -32,6 +32,9 @@ func exitCode(err error, stderr io.Writer) int {
 	if err == nil || errors.Is(err, syscall.EPIPE) {
 		return exitDone
 	}
+	if errors.Is(err, errInterrupted) {
+		return exitInterrupted
+	}
 	if errors.Is(err, context.Canceled) {
 		fmt.Fprintln(stderr, "tokprof: interrupted; nothing was written")
 		return exitInterrupted

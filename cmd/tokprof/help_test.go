@@ -15,6 +15,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+
+	"tokprof/trace/serving/replay"
 )
 
 // build makes the program once for tests that run it as a process.
@@ -67,15 +69,38 @@ func exampleDir(t *testing.T) string {
 	return dir
 }
 
+// exampleServers starts what help texts ask for at addresses of their own: two
+// replayed servers and a program that acts like nsys.
+func exampleServers(t *testing.T, bin string) *strings.Replacer {
+	t.Helper()
+	var swap []string
+	for _, host := range []string{"localhost", "node1", "node2"} {
+		traces := filepath.Join(t.TempDir(), host)
+		s := replay.New(replay.Embedded(), replay.Options{TraceDir: traces, Speed: 50})
+		url, err := s.Start(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Close)
+		swap = append(swap, "http://"+host+":8000", url, "/mnt/"+host+"/prof", traces)
+	}
+	nsys := "#!/bin/sh\nexit 0\n"
+	if err := os.WriteFile(filepath.Join(filepath.Dir(bin), "nsys"), []byte(nsys), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return strings.NewReplacer(swap...)
+}
+
 // TestExamples runs every example of every help text.
 func TestExamples(t *testing.T) {
 	bin, dir := build(t), exampleDir(t)
+	servers := exampleServers(t, bin)
 	root := newRoot(streams{nil, io.Discard, io.Discard})
 	n := 0
 	for _, c := range append([]*cobra.Command{root}, root.Commands()...) {
-		for line := range strings.Lines(c.Example) {
-			line = strings.TrimSpace(line)
-			if line == "" || strings.Contains(line, "-http=") {
+		for line := range strings.Lines(strings.ReplaceAll(c.Example, "\\\n", " ")) {
+			line = servers.Replace(strings.TrimSpace(line))
+			if line == "" || strings.Contains(line, "-http=") || strings.Contains(line, "--open") {
 				continue
 			}
 			n++
@@ -99,7 +124,7 @@ func TestExamples(t *testing.T) {
 
 // TestHelpWidth keeps help within a terminal of 80 columns.
 func TestHelpWidth(t *testing.T) {
-	for _, name := range []string{"", "analyze", "events", "explain", "gpus", "pprof", "trim"} {
+	for _, name := range []string{"", "analyze", "capture", "demo", "events", "explain", "gpus", "pprof", "trim", "verify"} {
 		var out strings.Builder
 		args := []string{"--help"}
 		if name != "" {

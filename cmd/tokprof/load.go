@@ -56,7 +56,7 @@ func (s *shared) warn(t *trace.Trace) {
 // A file that cannot be read is told to the reader and listed in the document;
 // it is an error only when nothing else is left.
 func (s *shared) reduceAll(ctx context.Context, paths []string, o breakdown.Options) ([]*breakdown.Rank, []document.Unread, error) {
-	files, err := trace.Find(paths)
+	files, err := trace.Find(withoutEmptyBundles(paths))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -13,13 +13,13 @@ func TestReadmeSession(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(readme), "```\n$ go run ./cmd/tokprof ")
+	_, rest, _ := strings.Cut(string(readme), "```\n$ go run ./cmd/tokprof analyze ")
 	block, _, ok := strings.Cut(rest, "\n…\n```")
 	line, want, found := strings.Cut(block, "\n")
 	if !ok || !found {
 		t.Fatal("the README has no session that ends in …")
 	}
-	cmd := exec.Command(build(t), strings.Fields(line)...)
+	cmd := exec.Command(build(t), append([]string{"analyze"}, strings.Fields(line)...)...)
 	cmd.Dir = "../.."
 	out, err := cmd.Output()
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"tokprof/kernels"
 )
@@ -82,12 +83,17 @@ no (--strict), 2 could not (bad input), 130 interrupted.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{err.Error(), "see " + cmd.CommandPath() + " --help"}
 	})
+	cobra.AddTemplateFunc("wrapped", func(f *pflag.FlagSet) string { return f.FlagUsagesWrapped(helpWidth) })
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", " | wrapped "))
 	f := root.PersistentFlags()
 	f.StringVar(&s.rules, "rules", "", "`FILE` of kernel rules to try before the built-in ones")
 	f.BoolVarP(&s.quiet, "quiet", "q", false, "say nothing but errors")
-	root.AddCommand(newAnalyze(s), newEvents(s), newExplain(s), newGPUs(s), newPprof(s), newTrim(s))
+	root.AddCommand(newDemo(s), newCapture(s), newVerify(s), newAnalyze(s), newEvents(s), newExplain(s), newGPUs(s), newPprof(s), newTrim(s))
 	return root
 }
+
+// helpWidth is the terminal that help is laid out for.
+const helpWidth = 80
 
 func suggest(cmd *cobra.Command, arg string) string {
 	if near := cmd.SuggestionsFor(arg); len(near) > 0 {

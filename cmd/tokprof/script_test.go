@@ -5,12 +5,14 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"tokprof/fixtures/golden"
+	"tokprof/trace/serving/replay"
 )
 
 func TestMain(m *testing.M) {
@@ -29,12 +31,63 @@ func TestScript(t *testing.T) {
 		UpdateScripts:       *golden.Update,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"serve": serve, "copytraces": copyTraces},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("FIXTURES", filepath.Join(fixtures, "traces"))
 			e.Setenv("NO_COLOR", "1")
 			return nil
 		},
 	})
+}
+
+// faultsByName are the servers that scripts ask for.
+var faultsByName = map[string]replay.Faults{
+	"noprofiler": {NoProfiler: true},
+	"busy":       {AlreadyRunning: 3},
+	"dies":       {DieMidCapture: 20},
+}
+
+// serve starts a replayed server, with a fault by name, and tells the script its
+// $SERVER and the $TRACES folder.
+func serve(ts *testscript.TestScript, _ bool, args []string) {
+	traces := ts.MkAbs("traces-of-" + strings.Join(append(args, "server"), "-"))
+	o := replay.Options{TraceDir: traces, Speed: 50}
+	if len(args) > 0 {
+		f, ok := faultsByName[args[0]]
+		if !ok {
+			ts.Fatalf("no fault %q", args[0])
+		}
+		o.Faults = f
+	}
+	ts.Check(os.MkdirAll(traces, 0o755))
+	s := replay.New(replay.Embedded(), o)
+	url, err := s.Start(context.Background())
+	ts.Check(err)
+	ts.Defer(func() {
+		if s.Profiling() && args == nil {
+			ts.Logf("the server was left profiling")
+			ts.Fatalf("left profiling")
+		}
+		s.Close()
+	})
+	ts.Setenv("SERVER", url)
+	ts.Setenv("TRACES", traces)
+}
+
+// copyTraces copies what the server wrote last into a folder, as a person would.
+func copyTraces(ts *testscript.TestScript, _ bool, args []string) {
+	files, err := filepath.Glob(filepath.Join(ts.Getenv("TRACES"), "rank*.json.gz"))
+	ts.Check(err)
+	newest := map[string]string{} // by rank
+	for _, f := range files {
+		rank, _, _ := strings.Cut(filepath.Base(f), ".")
+		newest[rank] = max(newest[rank], f)
+	}
+	for _, f := range newest {
+		data, err := os.ReadFile(f)
+		ts.Check(err)
+		ts.Check(os.WriteFile(filepath.Join(ts.MkAbs(args[0]), filepath.Base(f)), data, 0o644))
+	}
 }
 
 // TestInterrupt stops a run while it reads and expects no file behind it.

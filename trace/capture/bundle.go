@@ -41,6 +41,8 @@ const (
 type Bundle struct {
 	Dir string
 	Manifest
+	// Left are the paths of traces that Record left in the profiler's folder.
+	Left []string
 }
 
 // IsBundle says whether a path is a folder that Open reads.

@@ -129,6 +129,7 @@ func (s *session) bringOne(from, to string, kind Kind) error {
 			return err
 		}
 		s.b.Files = append(s.b.Files, File{Path: to, Kind: kind, Bytes: n, SHA256: sum, Elsewhere: true})
+		s.b.Left = append(s.b.Left, from)
 		return nil
 	}
 	dst := filepath.Join(s.Dir, filepath.FromSlash(to))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 	"path/filepath"
 
 	"tokprof/trace/serving"
@@ -96,6 +97,17 @@ func (l *LogTail) WriteInto(dir string) (notes []string) {
 	return nil
 }
 
+// privateWords are this host's and this user's names, which no pattern knows.
+func privateWords() (words []string) {
+	if host, err := os.Hostname(); err == nil {
+		words = append(words, host)
+	}
+	if u, err := user.Current(); err == nil {
+		words = append(words, u.Username)
+	}
+	return words
+}
+
 func (l *LogTail) copy(to string) error {
 	in, err := os.Open(l.path)
 	if err != nil {
@@ -114,7 +126,7 @@ func (l *LogTail) copy(to string) error {
 	if err != nil {
 		return err
 	}
-	scrub := serving.NewScrubber(out)
+	scrub := serving.NewScrubber(out, privateWords()...)
 	_, err = io.Copy(scrub, io.NewSectionReader(in, from, min(st.Size()-from, maxTail)))
 	for _, e := range []error{scrub.Close(), out.Close()} {
 		if err == nil {

@@ -98,14 +98,22 @@ type Damage struct {
 }
 
 // VerifyFiles compares every file with the manifest: changed, missing and added
-// ones. It says nothing about bundles of other recorders, which have no hashes.
-func (b *Bundle) VerifyFiles() ([]Damage, error) {
+// ones. Traces that were left elsewhere are compared where elsewhere holds their
+// paths. It says nothing about bundles of other recorders, which have no hashes.
+func (b *Bundle) VerifyFiles(elsewhere ...string) ([]Damage, error) {
 	if !b.Own() {
 		return nil, fmt.Errorf("%s has no hashes: another recorder wrote it", b.Dir)
 	}
 	files, err := hashAll(b.Dir)
 	if err != nil {
 		return nil, err
+	}
+	for _, p := range elsewhere {
+		n, sum, err := hashFile(p)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, File{Path: filepath.Base(p), Bytes: n, SHA256: sum})
 	}
 	here := map[string]File{}
 	for _, f := range files {

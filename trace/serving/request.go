@@ -52,13 +52,14 @@ func (r *Request) TTFT() (ns int64, ok bool) {
 }
 
 // TPOT is the mean time per output token after the first in nanoseconds; ok is
-// false with fewer than two tokens.
+// false with fewer than two times. Where the server counted more tokens than came
+// with times of their own, its count divides.
 func (r *Request) TPOT() (ns float64, ok bool) {
 	n := len(r.TokenUnixNS)
 	if n < 2 {
 		return 0, false
 	}
-	return float64(r.TokenUnixNS[n-1]-r.TokenUnixNS[0]) / float64(n-1), true
+	return float64(r.TokenUnixNS[n-1]-r.TokenUnixNS[0]) / float64(max(n, r.CompletionTokens)-1), true
 }
 
 // ReadRequests reads JSON lines of requests. An error names the line.

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"tokprof/report/document"
+	"tokprof/trace/capture"
+	"tokprof/trace/serving"
+)
+
+// bundleCommand is how to make a bundle's documents again, wherever it lies.
+const bundleCommand = "tokprof analyze BUNDLE"
+
+// runWindows is what a bundle knows about the windows of its traces.
+func runWindows(b *capture.Bundle) ([]document.RunWindow, error) {
+	rows, err := b.Requests()
+	if err != nil {
+		return nil, err
+	}
+	var out []document.RunWindow
+	for _, w := range b.Windows {
+		if !w.Profiled {
+			continue
+		}
+		r := document.RunWindow{Name: w.Name, FromUnixNS: w.StartCallUnixNS, ToUnixNS: w.StopReturnUnixNS, PlainName: w.Twin}
+		for _, f := range w.Files {
+			r.Files = append(r.Files, filepath.Base(f))
+		}
+		for _, q := range rows {
+			switch {
+			case q.Window == w.Name, q.Window != w.Twin && overlaps(q, w):
+				r.Requests = append(r.Requests, q)
+			case q.Window == w.Twin && w.Twin != "":
+				r.Plain = append(r.Plain, q)
+			}
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// overlaps says whether a request ran while a window was recorded.
+func overlaps(q serving.Request, w capture.Window) bool {
+	return q.SentUnixNS != 0 && q.SentUnixNS < w.StopCallUnixNS && q.EndUnixNS > w.StartCallUnixNS
+}
+
+// finishBundle analyses a bundle's traces, writes page, ticket and numbers into
+// it, prints the table, and seals it again.
+func (s *shared) finishBundle(ctx context.Context, b *capture.Bundle) error {
+	a := &analyzeOptions{shared: s, html: filepath.Join(b.Dir, capture.PageName), md: filepath.Join(b.Dir, capture.TicketName), json: filepath.Join(b.Dir, capture.AnalysisName)}
+	if err := a.run(ctx, append([]string{b.Dir}, b.Left...)); err != nil {
+		return err
+	}
+	return b.Seal()
+}
+
+// unfinished returns the bundle that is the only input and has no analysis yet,
+// as after its traces were copied from the server's host: analysing it without
+// naming outputs finishes it.
+func (o *analyzeOptions) unfinished(args []string) (*capture.Bundle, error) {
+	if len(args) != 1 || args[0] == "-" || slices.ContainsFunc(o.paths(), func(p string) bool { return p != "" }) || !capture.IsBundle(args[0]) {
+		return nil, nil
+	}
+	b, err := capture.Open(args[0])
+	if err != nil || analysed(b) || !b.Own() {
+		return nil, err
+	}
+	return b, nil
+}
+
+// analysed says whether a bundle holds its analysis.
+func analysed(b *capture.Bundle) bool {
+	return slices.ContainsFunc(b.Files, func(f capture.File) bool { return f.Kind == capture.AnalysisFile })
+}
+
+// withoutEmptyBundles drops the bundles among the inputs that hold no trace:
+// theirs were left elsewhere, and are named beside them.
+func withoutEmptyBundles(args []string) []string {
+	return slices.DeleteFunc(slices.Clone(args), func(a string) bool {
+		if len(args) < 2 || a == "-" || !capture.IsBundle(a) {
+			return false
+		}
+		b, err := capture.Open(a)
+		if err != nil {
+			return false
+		}
+		files, err := b.Traces()
+		return err == nil && len(files) == 0
+	})
+}
+
+// openBundles opens the arguments that are bundles.
+func openBundles(args []string) ([]*capture.Bundle, error) {
+	var out []*capture.Bundle
+	for _, a := range args {
+		if a == "-" || !capture.IsBundle(a) {
+			continue
+		}
+		b, err := capture.Open(a)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, b)
+	}
+	return out, nil
+}
+
+// ofRun adds to a document's options what the bundles among its inputs know.
+func ofRun(o *document.Options, bundles []*capture.Bundle) error {
+	for _, b := range bundles {
+		w, err := runWindows(b)
+		if err != nil {
+			return fmt.Errorf("the requests of bundle %s cannot be read: %w", b.Dir, err)
+		}
+		o.Run = append(o.Run, w...)
+	}
+	return nil
+}
