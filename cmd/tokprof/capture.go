@@ -26,15 +26,15 @@ type captureOptions struct {
 	*shared
 	serverFlags
 	loadFlags
-	out                  string
-	traceDirs            []string
-	leave, noTax         bool
-	steps                int
-	maxSeconds, patience time.Duration
-	maxBytes             string
-	serverLog            string
-	nsysSession, nsys    string
-	yes, check           bool
+	out               string
+	traceDirs         []string
+	leave, noTax      bool
+	steps             int
+	maxTime, patience time.Duration
+	maxBytes          string
+	serverLog         string
+	nsysSession, nsys string
+	yes, check        bool
 
 	// What the demo sets: recorded readings instead of the GPUs', and the recorded
 	// load.
@@ -84,7 +84,7 @@ is stopped whatever happens, also on Ctrl-C.`,
 	o.loadFlags.add(f)
 	f.BoolVar(&o.noTax, "no-tax", false, "do not run the load without the profiler as well")
 	f.IntVar(&o.steps, "steps", 0, "end the recording after `N` steps, where the server can")
-	f.DurationVar(&o.maxSeconds, "max-seconds", 60*time.Second, "end a window's load after `TIME`")
+	f.DurationVar(&o.maxTime, "max-seconds", 60*time.Second, "end a window's load after `TIME`")
 	f.StringVar(&o.maxBytes, "max-bytes", "4GB", "end a window's load when its traces will pass `SIZE`")
 	f.DurationVar(&o.patience, "patience", 10*time.Minute, "give up on traces after `TIME` without a change")
 	f.StringVar(&o.serverLog, "server-log", "", "`FILE` that the server logs to: what it adds goes into the bundle, private things left out")
@@ -152,7 +152,6 @@ type capturing struct {
 	windows []capture.WindowPlan
 	limit   int64
 	dirHow  []string // how each target's folder is known
-	missing []string // what keeps the capture from running
 }
 
 // find fills in where each server's traces will be, with what the log says of a

@@ -104,7 +104,7 @@ func openPage(path string) error {
 // newDemoCapture is the capture that the demo runs: the recorded load again, with
 // the recorded readings.
 func newDemoCapture(s *shared, rec *replay.Recording, server *replay.Server, url, traces, dir string) *captureOptions {
-	o := &captureOptions{shared: s, out: dir, traceDirs: []string{traces}, maxSeconds: time.Minute, patience: time.Minute, maxBytes: "1GB"}
+	o := &captureOptions{shared: s, out: dir, traceDirs: []string{traces}, maxTime: time.Minute, patience: time.Minute, maxBytes: "1GB"}
 	o.servers, o.engine = []string{url}, "auto"
 	for _, w := range rec.Windows {
 		o.recorded = append(o.recorded, w.Requests...)

@@ -16,7 +16,7 @@ import (
 func (c *capturing) recording(ctx, stopping context.Context) (capture.Options, error) {
 	o := capture.Options{
 		Dir: c.out, Version: versionText(), Targets: c.targets, Windows: c.windows, Put: c.put,
-		Warmup: capture.Warmup(c.windows), Leave: c.leave, MaxBytes: c.limit, MaxTime: c.maxSeconds,
+		Warmup: capture.Warmup(c.windows), Leave: c.leave, MaxBytes: c.limit, MaxTime: c.maxTime,
 		Patience: c.patience, Settle: c.settle, Poll: c.poll, Scrape: c.scrape, Stopping: stopping,
 		Cost: c.cost, Readings: c.readings, Progress: c.progress(),
 	}

@@ -318,7 +318,10 @@ func TestInterrupted(t *testing.T) {
 func TestPanic(t *testing.T) {
 	r := newRig(t, replay.Options{})
 	r.only("decode")
-	r.o.Put = func(context.Context, string, load.Plan) ([]serving.Request, []string, error) { panic("in the load") }
+	r.o.Put = func(ctx context.Context, _ string, p load.Plan) ([]serving.Request, []string, error) {
+		res, err := load.Run(ctx, load.Target{URLs: []string{r.client.URL()}, Model: "llama-16l"}, p, load.Options{OnToken: func(load.Token) { panic("in a request") }})
+		return res.Rows, res.Notes, err
+	}
 	func() {
 		defer func() {
 			if recover() == nil {

@@ -84,12 +84,14 @@ type load struct {
 	timeout   time.Duration
 	onToken   func(Token)
 	progress  *Progress
+	panicked  atomic.Pointer[any] // of the first request that panicked
 }
 
 // Run sends a plan and waits for its end. It never stops early because requests
 // fail: that stands in their rows. The error says why nothing could be sent, or is the
-// context's when that was cancelled; the result then holds the rows so far. No
-// goroutine and no request is left when it returns.
+// context's when that was cancelled; the result then holds the rows so far. A panic
+// in a request ends the load and is passed on here. No goroutine and no request is
+// left when it returns.
 func Run(ctx context.Context, t Target, plan Plan, o Options) (Result, error) {
 	endpoints, err := t.endpoints()
 	if err != nil {
@@ -161,6 +163,14 @@ func (l *load) send(ctx context.Context, window string, planned []Planned, slots
 		l.progress.Sent.Add(1)
 		l.progress.Running.Add(1)
 		requests.Go(func() {
+			// A panic on a goroutine of its own would end the process before the
+			// caller can clean up what it has started on a server.
+			defer func() {
+				if v := recover(); v != nil {
+					l.panicked.CompareAndSwap(nil, &v)
+					stop(errPanicked)
+				}
+			}()
 			l.request(running, p, row, func() {
 				l.close(row)
 				<-slot
@@ -169,6 +179,9 @@ func (l *load) send(ctx context.Context, window string, planned []Planned, slots
 	}
 	ended := l.clock.now()
 	requests.Wait()
+	if v := l.panicked.Load(); v != nil {
+		panic(*v)
+	}
 	res := Result{StartUnixNS: l.clock.unix, EndUnixNS: l.clock.now()}
 	for ; sent < len(planned) && l.clock.unix+int64(planned[sent].Due) <= ended; sent++ {
 		row := &rows[sent]

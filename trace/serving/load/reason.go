@@ -14,6 +14,8 @@ import (
 )
 
 // errDeadline is the cause of what Options.Deadline ends.
+var errPanicked = errors.New("another request panicked")
+
 var errDeadline = errors.New("cut off at the load's deadline")
 
 // timeoutError is the cause of a request that took longer than it may.
