@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -64,6 +65,20 @@ func (s *session) collect(ctx context.Context, folders []*folder, w *Window, flu
 	return whole, nil
 }
 
+// hostName is the scheme of torch's own names: <host>_<pid>.<ns>.pt.trace.json.
+var hostName = regexp.MustCompile(`^.+_(\d+\.(?:async_llm\.)?\d{10,20}\.pt\.trace\.json(?:\.gz)?)$`)
+
+// publicName is a trace's name without the host's.
+func publicName(name string) string {
+	if p := trace.ParseFileName(name); p.Rank >= 0 {
+		return name
+	}
+	if m := hostName.FindStringSubmatch(name); m != nil {
+		return "host_" + m[1]
+	}
+	return name
+}
+
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
@@ -73,7 +88,7 @@ func exists(path string) bool {
 // and says what is missing.
 func (s *session) bring(f *folder, a arrived, w *Window, server int, several bool) error {
 	for _, p := range a.files {
-		to := filepath.Base(p)
+		to := publicName(filepath.Base(p))
 		if several {
 			to = path.Join(fmt.Sprintf("server%d", server), to)
 		}

@@ -98,6 +98,7 @@ type arrived struct {
 	damaged []string // of them those that are not whole
 	missing []int    // ranks without a trace; nil when ranks are not known by name
 	short   int      // ranks that are missing by count alone
+	reports bool     // of Nsight Systems
 }
 
 // longest, in times of the patience, is how long files may grow: one that grows
@@ -126,7 +127,8 @@ func (f *folder) wait(ctx context.Context, w awaited) (arrived, error) {
 			w.progress(growth(now))
 		} else if a, whole := f.judge(now, w); whole {
 			quiet := time.Since(changed)
-			known := a.short == 0 && len(a.missing) == 0
+			// Nobody says how many reports of Nsight Systems are to come.
+			known := a.short == 0 && len(a.missing) == 0 && !a.reports
 			if known && w.ranks > 0 || len(a.files) > 0 && w.stopped && quiet > w.settle || quiet > w.patience {
 				return a, nil
 			}
@@ -167,7 +169,7 @@ func (f *folder) judge(now map[string]stamp, w awaited) (a arrived, whole bool) 
 		named = named && name.Rank >= 0
 		seen[name.Rank+max(name.Replica, 0)*max(ranks/max(w.replica, 1), 1)] = true
 	}
-	if reports > 0 {
+	if a.reports = reports > 0; a.reports {
 		// One report of Nsight Systems holds every rank of its host.
 		count, ranks, named = reports, reports, false
 	}
