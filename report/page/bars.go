@@ -19,9 +19,9 @@ var groupOrder = []string{"attention", "ffn", "gemm", "comm", "memory", "other"}
 
 func partLabel(name string) string { return clip(name, 40) }
 
-// colourClass names the colour of a part or group; an unknown name is "other".
+// colourClass names the colour of a part, group or leg of a request; an unknown name is "other".
 func colourClass(name string) string {
-	for _, known := range [][]string{partOrder, groupOrder} {
+	for _, known := range [][]string{requestOrder, groupOrder} {
 		for _, k := range known {
 			if k == name {
 				return "c-" + name

@@ -180,6 +180,7 @@ func TestPageInBrowser(t *testing.T) {
 	t.Run("flame", func(t *testing.T) { testFlame(t, b) })
 	t.Run("tables", func(t *testing.T) { testTables(t, b) })
 	t.Run("charts", func(t *testing.T) { testCharts(t, b) })
+	t.Run("requests", func(t *testing.T) { testRequests(t, b) })
 	t.Run("dark", func(t *testing.T) { testDark(t, b) })
 	t.Run("narrow", func(t *testing.T) { testNarrow(t, b) })
 	b.calm(t, url)
@@ -269,6 +270,22 @@ func testCharts(t *testing.T, b *browser) {
 	if s := b.text(t, "document.getElementById('tip').textContent"); !strings.Contains(s, "a step") {
 		t.Errorf("the focused bar segment says %q", s)
 	}
+}
+
+// testRequests follows a slow token to its step and asks a bar what it is.
+func testRequests(t *testing.T, b *browser) {
+	const row = "document.getElementById('w0-step2')"
+	b.want(t, row+".closest('details').open", "false")
+	b.js(t, "document.querySelector('#w0-requests a[href=\"#w0-step2\"]').click()")
+	b.want(t, row+".closest('details').open", "true")
+	b.want(t, "document.querySelector(':target').id", "w0-step2")
+	const chart = "echarts.getInstanceByDom(document.getElementById('w0-stepchart'))"
+	b.js(t, "const c = "+chart+", i = c.getOption().series.findIndex(s => s.type === 'custom'); c.dispatchAction({type: 'showTip', seriesIndex: i, dataIndex: 0})")
+	if s := b.text(t, "[...document.querySelectorAll('#w0-stepchart > div')].at(-1).innerText"); !strings.Contains(s, "request 0") || !strings.Contains(s, "queue 8.30\u202fms, then 17.9\u202fms to its first token") {
+		t.Errorf("the tooltip of a request reads %q", s)
+	}
+	b.want(t, chart+".getOption().legend[0].data.join()", "prefill,decode,mixed")
+	b.want(t, "new Set([0, 1, 2].map(i => "+chart+".convertToPixel({xAxisIndex: i}, 2e7))).size", "1")
 }
 
 // testDragZoom drags across the timeline and resets it.

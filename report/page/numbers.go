@@ -22,13 +22,24 @@ func headlineNumbers(a *document.Analysis, lex *lexicon) []number {
 	} else {
 		out = append(out, number{Label: "Window", Value: thin(document.FormatDur(a.Window.DurNS)), Lines: []string{"no steps are annotated"}})
 	}
+	users, served := requestNumber(a)
+	if served {
+		out = append(out, users)
+	}
 	if len(a.Devices) > 0 {
 		out = append(out, busyNumber(a))
 	}
 	if n, ok := commNumber(a); ok {
 		out = append(out, n)
 	}
-	if len(a.Devices) > 0 {
+	switch {
+	case len(a.Devices) == 0:
+	case served: // what users feel takes the place; idle is a line of busy
+		busy := &out[slices.IndexFunc(out, func(n number) bool { return n.Label == "GPU busy" })]
+		for _, l := range idleNumber(a).Lines {
+			busy.Lines = append(busy.Lines, "idle: "+l)
+		}
+	default:
 		out = append(out, idleNumber(a))
 	}
 	if n, ok := launchNumber(a); ok && len(out) < 5 {
@@ -59,6 +70,27 @@ func tokenNumber(p *document.Phase) (number, bool) {
 	n.Lines = append(n.Lines, thin(document.FormatDur(int64(p.USPerToken*1000)))+" a token")
 	if p.Steps > 0 && p.Tokens > 0 {
 		n.Lines = append(n.Lines, formatFloat(float64(p.Tokens)/float64(p.Steps))+" tokens a step")
+	}
+	return n, true
+}
+
+// requestNumber is what users feel: the time per token, else to the first one.
+func requestNumber(a *document.Analysis) (number, bool) {
+	q := a.Requests
+	if q == nil || q.TTFTNS.Median <= 0 {
+		return number{}, false
+	}
+	dur := func(ns int64) string { return thin(document.FormatDur(ns)) }
+	n := number{Label: "TPOT, median", Value: dur(q.TPOTNS.Median), Lines: []string{"TTFT " + dur(q.TTFTNS.Median) + ", p99 " + dur(q.TTFTNS.P99)}}
+	if q.TPOTNS.Median <= 0 {
+		n = number{Label: "TTFT, median", Value: dur(q.TTFTNS.Median), Lines: []string{"p99 " + dur(q.TTFTNS.P99)}}
+	}
+	if x := a.Tax; x != nil {
+		plain, change := x.PlainTPOTNS, x.TPOTInflation
+		if q.TPOTNS.Median <= 0 || plain <= 0 {
+			plain, change = x.PlainTTFTNS, x.TTFTInflation
+		}
+		n.Lines = append(n.Lines, dur(plain)+" without profiler ("+thin(document.FormatChange(change))+")")
 	}
 	return n, true
 }

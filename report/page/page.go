@@ -57,6 +57,8 @@ type limits struct {
 	stepPoints int
 	layerBars  int // of all phases
 	stepRows   int
+	requests   int // bars above the steps
+	reqRows    int // rows of requests
 	flameBytes int
 	nameBytes  int         // of full kernel names
 	prose      *textBudget // header, findings
@@ -69,18 +71,20 @@ func capsFor(windows int) limits {
 	n := max(windows, 1)
 	return limits{
 		windows:    n,
-		flameNodes: 16000 / n,
+		flameNodes: 15000 / n,
 		kernelRows: max(30, 500/n),
 		tableRows:  max(12, 100/n),
 		events:     max(400, 6000/n),
-		allEvents:  max(800, 10000/n),
+		allEvents:  max(800, 9000/n),
 		stepPoints: max(150, 2000/n),
 		layerBars:  max(60, 480/n),
 		stepRows:   max(40, 300/n),
+		requests:   max(40, 600/n),
+		reqRows:    max(8, 100/n),
 		flameBytes: 340_000 / n,
-		nameBytes:  260_000 / n,
+		nameBytes:  230_000 / n,
 		prose:      &textBudget{left: 150_000 / n},
-		kernels:    &textBudget{left: 160_000 / n},
+		kernels:    &textBudget{left: 140_000 / n},
 		cells:      &textBudget{left: 220_000 / n},
 		charts:     &textBudget{left: 120_000 / n},
 	}

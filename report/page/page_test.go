@@ -36,6 +36,13 @@ func pageDocument(t *testing.T) *document.Analysis {
 		t.Fatal(err)
 	}
 	d.Analysis.Stacks, d.Analysis.Timelines = d.Stacks, d.Timelines
+	b, err = os.ReadFile("testdata/requests.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, &d.Analysis); err != nil { // its Requests and Tax
+		t.Fatal(err)
+	}
 	return &d.Analysis
 }
 
@@ -76,6 +83,7 @@ func hostileDocument() *document.Analysis {
 		a.Collectives = append(a.Collectives, document.Collective{Kind: s, Kernel: s, Estimated: i%2 == 0, Late: []document.LateRank{{Rank: i, WaitNS: 5, Share: 1}}, TransferSumNS: 5, WaitSumNS: 5})
 		a.Layers = append(a.Layers, document.Layer{Phase: s, Index: i, Kind: s, TimeNS: 5, Outlier: true, Parts: []document.NameTime{{Name: s, TimeNS: 5}}})
 		a.Copies = append(a.Copies, document.Copy{Kind: s})
+		addHostileRequest(a, i, s)
 		a.Graphs = append(a.Graphs, document.Graph{Signature: s})
 		a.Provenance = append(a.Provenance, document.Provenance{Provenance: s, TimeNS: 5})
 		a.Stacks.Nodes = append(a.Stacks.Nodes, document.Frame{Parent: int32(i), Kind: document.FramePython, Name: s, File: s, Line: 3})
@@ -86,6 +94,24 @@ func hostileDocument() *document.Analysis {
 		{Title: n(0), Phase: n(0), StartUnixNS: a.Window.StartUnixNS, DurNS: 2_000_000, Lanes: lanes},
 		{Title: n(1), Phase: n(0), StartUnixNS: a.Window.StartUnixNS, DurNS: 2_000_000, Lanes: lanes, Slowest: true}}
 	return a
+}
+
+// addHostileRequest adds a request with a text wherever one can stand.
+func addHostileRequest(a *document.Analysis, i int, s string) {
+	if a.Requests == nil {
+		a.Requests = &document.Requests{TTFTNS: document.Spread{Median: 5}, Join: document.Join{Reason: s}, FirstToken: &document.FirstToken{Requests: 1}, BetweenTokens: &document.BetweenTokens{Gaps: 1}}
+		a.Tax = &document.Tax{Window: s, Requests: 1, TTFTNS: 5, PlainTTFTNS: 4}
+	}
+	q, times := a.Requests, []document.NameTime{{Name: s, TimeNS: 300_000}}
+	f := &document.FirstToken{Requests: 1, TimeNS: 900_000, QueueNS: 500_000, PrefillNS: 300_000, DeliveryNS: 100_000, Parts: times, Phases: times}
+	due := a.Window.StartUnixNS + int64(i)*1000
+	q.Rows = append(q.Rows, document.Request{ID: i, Error: s, DueUnixNS: due, FirstUnixNS: due + 900_000, LastUnixNS: due + 1_000_000, TTFTNS: 900_000, FirstStep: i, FirstToken: f})
+	q.Slowest = append(q.Slowest, document.SlowToken{Request: i, GapNS: 5, Step: i, Phase: s, Why: s, Parts: times})
+	q.Roles = append(q.Roles, document.RequestRole{Span: "prefill", Role: s, TimeNS: 5}, document.RequestRole{Span: s, Role: s, TimeNS: 5})
+	q.FirstToken.Parts, q.FirstToken.Phases = append(q.FirstToken.Parts, times...), append(q.FirstToken.Phases, times...)
+	q.BetweenTokens.Parts = append(q.BetweenTokens.Parts, times...)
+	q.Errors = append(q.Errors, document.ErrorCount{Error: s, Count: 1})
+	q.Failed, q.Count = q.Failed+1, q.Count+1
 }
 
 // ticketOf stands for the ticket text, unescaped and as long as names make it.
@@ -127,6 +153,8 @@ func smallDocument(t *testing.T) *document.Analysis {
 	a.Layers = slices.DeleteFunc(a.Layers, func(l document.Layer) bool { return l.Index > 2 })
 	a.Stacks.Samples = slices.DeleteFunc(a.Stacks.Samples, func(s document.Sample) bool { return s.Kernel >= 6 })
 	a.Timelines = slices.DeleteFunc(a.Timelines, func(t document.Timeline) bool { return t.Phase != "decode" || t.Rank != 0 })
+	q := a.Requests
+	q.Rows, q.Slowest, q.Roles = q.Rows[:3], q.Slowest[:3], q.Roles[:3]
 	for _, t := range a.Timelines {
 		for i := range t.Lanes {
 			l := &t.Lanes[i]
@@ -326,7 +354,7 @@ func TestBarsAddUp(t *testing.T) {
 
 func TestSectionsWithoutDataAreLeftOut(t *testing.T) {
 	page := drawPage(t, &document.Analysis{Window: document.Window{Name: "w", DurNS: 5}})
-	for _, id := range []string{"findings", "drawn", "flame", "steps", "idle", "launches", "streams", "layers", "roles", "kernels", "collectives", "groups"} {
+	for _, id := range []string{"findings", "drawn", "flame", "steps", "requests", "idle", "launches", "streams", "layers", "roles", "kernels", "collectives", "groups"} {
 		if strings.Contains(page, `id="w0-`+id+`"`) {
 			t.Errorf("section %s is there without data", id)
 		}

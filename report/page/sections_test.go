@@ -25,6 +25,7 @@ func section(page, name string) string {
 // unknownDocument is a window of a trace in which no step tells its phase.
 func unknownDocument(t *testing.T) *document.Analysis {
 	a := smallDocument(t)
+	a.Requests, a.Tax = nil, nil
 	var steps int64
 	for i := range a.Steps {
 		s := &a.Steps[i]

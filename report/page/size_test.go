@@ -53,6 +53,7 @@ func TestPageStaysSmall(t *testing.T) {
 		a.Collectives = append(a.Collectives, document.Collective{Kind: s, Kernel: s, TransferSumNS: 5, WaitSumNS: 5, Late: []document.LateRank{{Rank: i, Share: 1}}})
 		a.Findings = append(a.Findings, document.Finding{Title: s, Remedy: s, Evidence: []string{s, s}})
 		a.Provenance = append(a.Provenance, document.Provenance{Provenance: s, TimeNS: 5})
+		addHostileRequest(a, i, s)
 		a.Layers = append(a.Layers, document.Layer{Phase: fmt.Sprint(i % 9), Index: i, Kind: s, Outlier: true, Parts: []document.NameTime{{Name: s, TimeNS: 5}, {Name: s, TimeNS: 6}}, TimeNS: 11})
 	}
 	for i := range 50_000 {
@@ -69,9 +70,9 @@ func TestPageStaysSmall(t *testing.T) {
 		}
 		page := drawPage(t, as...)
 		if mb := float64(len(page)) / 1e6; mb >= 5 {
-			t.Errorf("%d windows: the page has %.1f MB", n, mb)
+			t.Errorf("%d windows: the page has %.2f MB", n, mb)
 		} else {
-			t.Logf("%d windows: %.1f MB", n, mb)
+			t.Logf("%d windows: %.2f MB", n, mb)
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/go-echarts/go-echarts/v2/charts"
 	"github.com/go-echarts/go-echarts/v2/opts"
@@ -37,7 +39,7 @@ func stepsOverTime(a *document.Analysis, id string, lex *lexicon, caps limits) (
 	if len(points) == 0 {
 		return s, nil
 	}
-	s.Steps = stepTable(a, caps.stepRows)
+	s.Steps = stepTable(a, id, caps.stepRows)
 	if n := len(points); n > caps.stepPoints {
 		bin := (n + caps.stepPoints - 1) / caps.stepPoints
 		points = binPoints(points, bin)
@@ -45,7 +47,26 @@ func stepsOverTime(a *document.Analysis, id string, lex *lexicon, caps limits) (
 	}
 	s.Desc = fmt.Sprintf("Duration of %s steps over the window, by phase.", thin(document.FormatCount(int64(len(a.Steps)))))
 	s.Chart = true
-	return s, stepsChart(s.ID, points, lex)
+	bars, lanes, cut := requestBars(a, caps.requests)
+	s.Note = strings.TrimSpace(s.Note + " " + requestsNote(lanes, cut))
+	if lanes > 0 {
+		s.Desc += " Requests stand above as bars."
+	}
+	return s, stepsChart(s.ID, points, bars, lanes, lex)
+}
+
+// anchors are the ids of the table's rows by step, of the first rank.
+func (s *stepsView) anchors() map[int]string {
+	out := map[int]string{}
+	if s == nil || s.Steps == nil {
+		return out
+	}
+	for _, r := range s.Steps.Rows {
+		if r.ID != "" {
+			out[r.step] = r.ID
+		}
+	}
+	return out
 }
 
 func stepPoints(a *document.Analysis) []stepPoint {
@@ -90,22 +111,35 @@ func binPoints(points []stepPoint, n int) []stepPoint {
 // phaseSymbols tell phases apart without colour.
 var phaseSymbols = map[string]string{"prefill": "triangle", "decode": "circle", "mixed": "diamond", "dummy": "rect"}
 
-func stepsChart(id string, points []stepPoint, lex *lexicon) map[string]any {
+// stepsChart draws the steps, the requests above them and the tokens below, each
+// in a grid of its own.
+func stepsChart(id string, points []stepPoint, bars []requestBar, lanes int, lex *lexicon) map[string]any {
 	c := charts.NewScatter()
+	shift, grids := 0, []int{0, 1}
+	if lanes > 0 {
+		shift, grids = lanesHeight(lanes)+18, []int{0, 1, 2}
+	}
+	down := func(px int) string { return strconv.Itoa(px + shift) }
+	grid := []opts.Grid{{Left: "72", Right: "16", Top: down(36), Height: "170"}, {Left: "72", Right: "16", Top: down(236), Height: "56"}}
+	if lanes > 0 {
+		grid = slices.Insert(grid, 1, opts.Grid{Left: "72", Right: "16", Top: "36", Height: strconv.Itoa(lanesHeight(lanes))})
+	}
 	c.SetGlobalOptions(
 		charts.WithInitializationOpts(opts.Initialization{ChartID: id}),
 		charts.WithAnimation(false),
-		charts.WithGridOpts(
-			opts.Grid{Left: "72", Right: "16", Top: "36", Height: "170"},
-			opts.Grid{Left: "72", Right: "16", Top: "236", Height: "56"}),
+		charts.WithGridOpts(grid...),
 		charts.WithXAxisOpts(opts.XAxis{Type: "value", Min: 0}),
 		charts.WithYAxisOpts(opts.YAxis{Type: "value", Name: "step takes", NameLocation: "middle", NameGap: 56, Min: 0}),
 		charts.WithTooltipOpts(opts.Tooltip{Show: opts.Bool(true), Trigger: "item"}),
 		charts.WithLegendOpts(opts.Legend{Show: opts.Bool(true), Top: "0", Left: "64", ItemWidth: 10, ItemHeight: 10}),
-		charts.WithDataZoomOpts(opts.DataZoom{Type: "slider", XAxisIndex: []int{0, 1}, FilterMode: "none"}),
+		charts.WithDataZoomOpts(opts.DataZoom{Type: "slider", XAxisIndex: grids, FilterMode: "none"}),
 	)
-	c.ExtendXAxis(opts.XAxis{Type: "value", GridIndex: 1, Min: 0})
-	c.ExtendYAxis(opts.YAxis{Type: "value", GridIndex: 1, Name: "tokens", NameLocation: "middle", NameGap: 56, Min: 0})
+	if lanes > 0 {
+		addRequests(c, bars, lanes)
+	}
+	last := len(grids) - 1
+	c.ExtendXAxis(opts.XAxis{Type: "value", GridIndex: last, Min: 0})
+	c.ExtendYAxis(opts.YAxis{Type: "value", GridIndex: last, Name: "tokens", NameLocation: "middle", NameGap: 56, Min: 0})
 	tokens := charts.NewBar()
 	var hasTokens bool
 	for i := 0; i < len(points); {
@@ -126,14 +160,14 @@ func stepsChart(id string, points []stepPoint, lex *lexicon) map[string]any {
 			symbol = "circle"
 		}
 		c.AddSeries(name, dur, charts.WithScatterChartOpts(opts.ScatterChart{Symbol: symbol, SymbolSize: 8}))
-		tokens.AddSeries(name, tok, charts.WithBarChartOpts(opts.BarChart{XAxisIndex: 1, YAxisIndex: 1, BarWidth: "2", BarGap: "-100%"}))
+		tokens.AddSeries(name, tok, charts.WithBarChartOpts(opts.BarChart{XAxisIndex: last, YAxisIndex: last, BarWidth: "2", BarGap: "-100%"}))
 		i = j
 	}
 	if hasTokens {
 		c.Overlap(tokens)
 	}
 	c.Validate()
-	return map[string]any{"id": id, "tokens": hasTokens, "option": c.JSON()}
+	return map[string]any{"id": id, "tokens": hasTokens, "above": shift, "option": c.JSON()}
 }
 
 func phaseTable(ps []document.Phase, lex *lexicon) *table {
@@ -155,8 +189,9 @@ func phaseTable(ps []document.Phase, lex *lexicon) *table {
 	return t
 }
 
-// stepTable lists the steps, or the slowest of them.
-func stepTable(a *document.Analysis, limit int) *table {
+// stepTable lists the steps, or the slowest of them. Rows of the first rank are
+// anchors.
+func stepTable(a *document.Analysis, id string, limit int) *table {
 	t := &table{Caption: "Each step", Sort: true, Cols: cols("Step", "Phase", "#Rank", "#Starts at", "#Takes", "#Busy", "#To next start", "#Launches", "#Tokens", "#Requests")}
 	steps := make([]document.Step, 0, len(a.Steps))
 	for _, s := range a.Steps {
@@ -176,7 +211,11 @@ func stepTable(a *document.Analysis, limit int) *table {
 		}
 		step := countCell(int64(s.Index))
 		step.Num = false
-		t.Rows = append(t.Rows, row{Cells: []cell{step, phaseCell(s.Phase), countCell(int64(s.Rank)), durCell(s.StartUnixNS - a.Window.StartUnixNS),
+		anchor := ""
+		if s.Rank == a.Steps[0].Rank {
+			anchor = fmt.Sprintf("%s-step%d", id, s.Index)
+		}
+		t.Rows = append(t.Rows, row{ID: anchor, step: s.Index, Cells: []cell{step, phaseCell(s.Phase), countCell(int64(s.Rank)), durCell(s.StartUnixNS - a.Window.StartUnixNS),
 			durCell(s.DurNS), durCell(s.BusyNS), next, countCell(s.Launches), known(s.Tokens > 0, countCell(s.Tokens)), known(s.Requests > 0, countCell(s.Requests))}})
 	}
 	return t

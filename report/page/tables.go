@@ -23,8 +23,10 @@ type column struct {
 }
 
 type row struct {
+	ID    string
 	Cells []cell
 	Class string
+	step  int // that a row with an ID is of
 }
 
 // cell is one cell; the first of a row is its heading.
@@ -35,7 +37,11 @@ type cell struct {
 	Bar       string // width in percent, "" for none
 	Class     string // colour of its mark, "" for none
 	Code      bool
-	Again     bool // says what the row above says
+	Again     bool         // says what the row above says
+	Wide      bool         // a sentence
+	Href      string       // the id of what it names
+	Segs      []barSegment // a small stacked bar, said in Tip
+	Tip       string
 }
 
 func cols(labels ...string) []column {
@@ -94,6 +100,9 @@ func (w *window) boundTables(caps limits) {
 	}
 	if w.Comm != nil {
 		tables = append(tables, w.Comm.Table)
+	}
+	if q := w.Requests; q != nil {
+		tables = append(tables, q.Parts, q.Phases, q.Tax, q.Slow, q.Table, q.Roles)
 	}
 	tables = append(tables, w.Sources, w.Categories, w.Copies, w.Streams, w.Graphs)
 	if w.Flame != nil {

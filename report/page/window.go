@@ -42,6 +42,7 @@ type window struct {
 	Figures  []figureView // one step, drawn
 	Flame    *flameView
 	Steps    *stepsView
+	Requests *requestsView
 	Idle     *table
 	Launches *table
 	Streams  *table
@@ -122,6 +123,7 @@ func (w *window) addExplorers(a *document.Analysis, lex *lexicon, caps limits) (
 			w.HasCharts = true
 		}
 	}
+	w.Requests = requestSection(a, w.ID, w.Steps.anchors(), caps)
 	if len(a.Stacks.Samples) > 0 {
 		flame := newFlame(a, lex, caps)
 		w.Flame = flame.view()
@@ -142,6 +144,7 @@ func (w *window) addJumps() {
 	add(len(w.Figures) > 0, "drawn", "One step, drawn")
 	add(w.Flame != nil, "flame", "Flame graph")
 	add(w.Steps != nil, "steps", "Steps")
+	add(w.Requests != nil, "requests", "Requests")
 	add(w.Idle != nil, "idle", "Idle")
 	add(w.Launches != nil, "launches", "Launches")
 	add(w.Layers != nil, "layers", "Layers")
@@ -355,6 +358,12 @@ func definitions(a *document.Analysis) []term {
 	}
 	if parts["unattributed"] {
 		terms = append(terms, term{"Unattributed", "Matrix products whose role in the layer could not be established; never spread over the others."})
+	}
+	if q := a.Requests; q != nil {
+		terms = append(terms, term{"TTFT, TPOT", "Time from the moment a request was due to its first token; mean time per token after it."})
+		if q.FirstToken != nil {
+			terms = append(terms, term{"Queue, delivery", "From due to the first step with a part of the prompt; from the end of the step that emitted a token to the client. Between tokens, delivery is what it took longer than for the token before."})
+		}
 	}
 	return append(terms,
 		term{"Group, category", "What a kernel is, judged by the rule named in its row from its name alone."},

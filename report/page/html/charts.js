@@ -149,20 +149,28 @@ function eventWords(data, names, launches, [lane, start, end, kernel, text, corr
 const phaseColours = { prefill: "memory", decode: "attention", mixed: "waiting", dummy: "other" };
 
 function steps(data) {
-  chart(data.id, data.tokens ? 0 : 278, (c, p) => {
+  chart(data.id, (data.tokens ? 348 : 278) + data.above, (c, p) => {
     const option = dress(copyOf(data.option), p);
-    if (!data.tokens) { option.grid.pop(); option.xAxis.pop(); option.yAxis.pop(); option.dataZoom[0].xAxisIndex = [0]; }
-    const most = Math.max(...data.option.series.flatMap((s) => s.data.map((d) => d.value[0])));
+    if (!data.tokens) { option.grid.pop(); option.xAxis.pop(); option.yAxis.pop(); option.dataZoom[0].xAxisIndex.pop(); }
+    const requests = option.series.find((s) => s.type === "custom");
+    const bars = requests ? requests.data.map((d) => d.value) : [];
+    const span = Math.max(...data.option.series.flatMap((s) => (s.type === "custom" ? [] : s.data.map((d) => d.value[0]))));
+    // Requests begin before the steps and end behind them, but must not squeeze them.
+    const least = Math.max(-0.2 * span, Math.min(0, ...bars.map((v) => v[0])));
+    const most = Math.min(1.2 * span, Math.max(span, ...bars.map((v) => v[4])));
     const longest = Math.max(...data.option.series.filter((s) => s.type === "scatter").flatMap((s) => s.data.map((d) => d.value[1])));
     for (const [i, x] of option.xAxis.entries()) {
+      x.min = least;
       x.max = most * 1.02;
       x.axisLabel.formatter = (v) => axisDur(v, most);
-      x.axisLabel.show = i === option.xAxis.length - 1;
+      x.axisLabel.show = i === (data.tokens ? option.xAxis.length - 1 : 0);
+      x.axisLabel.showMinLabel = least === 0;
       x.axisLabel.showMaxLabel = false;
       x.axisLabel.hideOverlap = true;
       x.splitLine.show = false;
       x.containShape = false; // bars must not shift this axis against the other
     }
+    for (const y of option.yAxis) y.axisLine.onZero = false;
     const y = option.yAxis[0];
     const shortest = Math.min(...option.series.filter((s) => s.type === "scatter").flatMap((s) => s.data.map((d) => d.value[1])));
     if (longest > 15 * shortest) {
@@ -171,15 +179,44 @@ function steps(data) {
       delete y.min;
     }
     y.axisLabel.formatter = y.type === "log" ? dur : (v) => axisDur(v, longest);
-    if (option.yAxis[1]) Object.assign(option.yAxis[1], { splitNumber: 2, axisLabel: Object.assign(option.yAxis[1].axisLabel, { formatter: count }) });
+    const tokens = option.yAxis[option.yAxis.length - 1];
+    if (data.tokens) Object.assign(tokens, { splitNumber: 2, axisLabel: Object.assign(tokens.axisLabel, { formatter: count }) });
+    if (requests) {
+      Object.assign(option.yAxis[1], { inverse: true, axisTick: { show: false }, splitLine: { show: false } });
+      option.yAxis[1].axisLabel.show = false;
+      option.xAxis[1].axisTick.show = option.xAxis[1].axisLine.show = false;
+      option.legend.data = [...new Set(option.series.filter((s) => s !== requests).map((s) => s.name))];
+      Object.assign(requests, { clip: true, progressive: 0, renderItem: (params, api) => requestBar(params, api, p) });
+    }
     for (const s of option.series) {
+      if (s === requests) continue;
       s.itemStyle = { color: p.part(phaseColours[s.name] || "other"), opacity: 0.85 };
       if (s.type === "bar") s.tooltip = { show: false };
     }
-    option.tooltip.formatter = (e) => asText(stepWords(e));
+    option.tooltip.formatter = (e) => asText(e.seriesType === "custom" ? requestWords(e.value) : stepWords(e));
     c.setOption(option);
     dragZoom(c);
   });
+}
+
+// A request is a thin bar: waiting, the steps to its first token, the others.
+function requestBar(params, api, p) {
+  const [due, lane, entered, first, last] = [0, 1, 2, 3, 4].map((i) => api.value(i));
+  const area = params.coordSys, height = Math.max(2, Math.min(6, api.size([0, 1])[1] - 1.5));
+  const y = api.coord([due, lane + 0.5])[1];
+  const piece = (from, to, style) => {
+    const left = Math.max(api.coord([from, lane])[0], area.x), right = Math.min(api.coord([to, lane])[0], area.x + area.width);
+    return right > left ? [{ type: "rect", shape: { x: left, y: y - height / 2, width: right - left, height }, style }] : [];
+  };
+  return { type: "group", children: [
+    ...piece(due, entered, { fill: p.wash, stroke: p.hatch, lineWidth: 1 }),
+    ...piece(entered, first, { fill: p.part(phaseColours.prefill) }),
+    ...piece(first, last, { fill: p.part(phaseColours.decode) })] };
+}
+
+function requestWords([due, , entered, first, last, id]) {
+  return [`request ${id}, due at ${dur(due)}`, entered < first ? `queue ${dur(entered - due)}, then ${dur(first - entered)} to its first token` : `first token after ${dur(first - due)}`,
+    last > first ? `the rest in ${dur(last - first)}` : ""];
 }
 
 function stepWords(e) {

@@ -22,6 +22,7 @@ startSort();
 startFilter();
 startWindows();
 startWraps();
+startLinks();
 startCharts();
 
 let wait = 0;

@@ -71,3 +71,12 @@ function startWraps() {
   addEventListener("resize", look);
   document.addEventListener("toggle", look, true);
 }
+
+// A link to a row that stands folded away opens what hides it.
+function startLinks() {
+  document.addEventListener("click", (e) => {
+    const a = e.target.closest("td a[href^='#']");
+    const row = a && document.getElementById(a.hash.slice(1));
+    for (let d = row && row.closest("details"); d; d = d.parentElement.closest("details")) d.open = true;
+  });
+}
