@@ -26,9 +26,6 @@ type Child struct {
 	err    error // why it ended, after done
 }
 
-// patience is how long a child may take to end after it was asked to.
-const patience = 3 * time.Second
-
 // StartChild starts a command that writes a recording to its standard output,
 // and hands its whole lines on to out, from one goroutine.
 func StartChild(command []string, out io.Writer) (*Child, error) {
@@ -131,11 +128,11 @@ func (c *Child) Stop() error {
 			return nil // it had not come to listening yet
 		}
 		return c.err
-	case <-time.After(patience):
+	case <-time.After(2 * patience): // it may itself be waiting for a GPU
 	}
 	_ = c.cmd.Process.Kill()
 	<-c.done
-	return fmt.Errorf("GPU readings did not end within %v and were killed", patience)
+	return fmt.Errorf("GPU readings did not end within %v and were killed", 2*patience)
 }
 
 // tail keeps the end of what is written to it.

@@ -180,7 +180,7 @@ func (d *fakeDriver) Fields(gpu int, values []driver.FieldValue) error {
 				v.Value = 100 * uint64(d.links)
 			}
 		default:
-			v.Value = uint64(d.calls.Load())
+			v.Value = uint64(v.ID)
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"tokprof/nvml/internal/driver"
 )
@@ -28,9 +29,16 @@ type Host struct {
 type gpu struct {
 	pci   string
 	links []int  // indices of the active NVLinks
+	ends  []end  // what they lead to
 	scope string // what its NVLink counters can count: AllLinks, FirstLink or ""
 	// scopes are what the counters must be asked for; several are summed.
 	scopes []uint32
+}
+
+// end is the other end of an NVLink.
+type end struct {
+	pci      string
+	isSwitch bool
 }
 
 // Open loads NVIDIA's management library from its usual place.
@@ -57,11 +65,21 @@ func newHost(d driver.Driver, sysfs string) (*Host, error) {
 		for l := range h.linkCount(i) {
 			if state, err := d.Link(i, l, driver.LinkState); err == nil && state == 1 {
 				g.links = append(g.links, l)
+				g.ends = append(g.ends, h.end(i, l))
 			}
 		}
 		g.scope, g.scopes = h.counterScope(i)
 	}
 	return h, nil
+}
+
+// end asks for the other end of a link. In a virtual machine the driver hides
+// the address of a switch (FFFFFFFF:FF:FF.0), and may hide its type.
+func (h *Host) end(gpu, link int) end {
+	pci, err := h.driver.RemotePCI(gpu, link)
+	kind, kindErr := h.driver.Link(gpu, link, driver.LinkRemoteType)
+	hidden := err != nil || strings.HasPrefix(strings.ToUpper(pci), "FFFFFFFF:")
+	return end{pci, kindErr == nil && kind == driver.RemoteSwitch || hidden}
 }
 
 // linkCount is how many NVLinks a GPU has, up or down.

@@ -110,7 +110,6 @@ func TestTwoH200(t *testing.T) {
 		pciDevice(t, sysfs, "pci0000:00/"+kernelPCI(fakePCI(gpu)), "0")
 		writeFile(t, filepath.Join(sysfs, "devices/pci0000:00", kernelPCI(fakePCI(gpu)), "local_cpulist"), "0-31\n")
 	}
-	d.number[driver.NUMANode] = nil
 	got := fakeHost(t, d, sysfs).Topology()
 	got.Nodes[1].NUMAAffinity = "0" // the fake's second GPU is on node 1
 	want, err := ParseTopology(readFile(t, "topo.txt"))

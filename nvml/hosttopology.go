@@ -86,11 +86,11 @@ func rangeList(set []uint64) string {
 // NVSwitches; where there are none it is the way over the bus.
 func (h *Host) gpuPath(a, b int) Path {
 	straight, switched := 0, 0
-	for _, l := range h.gpus[a].links {
-		switch remote, viaSwitch := h.remote(a, l); {
-		case viaSwitch:
+	for _, e := range h.gpus[a].ends {
+		switch {
+		case e.isSwitch:
 			switched++
-		case samePCI(remote, h.gpus[b].pci):
+		case samePCI(e.pci, h.gpus[b].pci):
 			straight++
 		}
 	}
@@ -107,18 +107,9 @@ func (h *Host) gpuPath(a, b int) Path {
 	return ancestorPath(level)
 }
 
-// remote is the other end of a link. In a virtual machine the driver hides the
-// address of a switch (FFFFFFFF:FF:FF.0), and may hide its type.
-func (h *Host) remote(gpu, link int) (pci string, viaSwitch bool) {
-	pci, err := h.driver.RemotePCI(gpu, link)
-	kind, kindErr := h.driver.Link(gpu, link, driver.LinkRemoteType)
-	hidden := err != nil || strings.HasPrefix(strings.ToUpper(pci), "FFFFFFFF:")
-	return pci, kindErr == nil && kind == driver.RemoteSwitch || hidden
-}
-
 // onFabric says whether two GPUs with links to switches reach each other.
 func (h *Host) onFabric(a, b int) bool {
-	other := slices.ContainsFunc(h.gpus[b].links, func(l int) bool { _, via := h.remote(b, l); return via })
+	other := slices.ContainsFunc(h.gpus[b].ends, func(e end) bool { return e.isSwitch })
 	status, err := h.driver.Pair(a, b, driver.P2PNVLink)
 	if !other || err == nil && status != 0 {
 		return false

@@ -1,6 +1,7 @@
 package nvml
 
 import (
+	"fmt"
 	"math/bits"
 	"strings"
 )
@@ -78,8 +79,86 @@ func (r Reasons) String() string {
 		if i < len(reasonTable) {
 			names = append(names, reasonTable[i].name)
 		} else {
-			names = append(names, "reason "+hex(uint64(one)))
+			names = append(names, fmt.Sprintf("reason %#x", uint64(one)))
 		}
 	}
 	return strings.Join(names, ", ")
+}
+
+// Band is a stretch of time [FromNS, ToNS] during which a reason was told of.
+type Band struct {
+	FromNS, ToNS int64
+	Reason       Reasons // a single one
+}
+
+// ReasonBands lists when each clock-event reason stood, in the order of their
+// begin: from the reading that first shows it to the first that no longer does.
+func (s Series) ReasonBands() []Band {
+	var bands []Band
+	open := map[Reasons]int{}
+	for r, until := range s.steps(ReasonBits) {
+		for _, one := range r.Reasons.Split() {
+			if i, ok := open[one]; ok && bands[i].ToNS == r.UnixNS {
+				bands[i].ToNS = until
+				continue
+			}
+			open[one] = len(bands)
+			bands = append(bands, Band{r.UnixNS, until, one})
+		}
+	}
+	return bands
+}
+
+// ReasonShare is how much of a series' time a reason stood.
+type ReasonShare struct {
+	Reason Reasons `json:"reason"` // a single one
+	Share  float64 `json:"share"`  // of the time that is covered by readings, 0 to 1
+	// CounterNS is the time by the driver's own counter, which misses nothing
+	// between readings; nil for reasons and drivers without one.
+	CounterNS *uint64 `json:"counter_ns,omitempty"`
+}
+
+// reasonCounters are the reasons that the driver times itself.
+var reasonCounters = map[Reasons]Field{
+	ReasonPowerCap:   PowerCapNS,
+	ReasonSyncBoost:  SyncBoostNS,
+	ReasonSWThermal:  SWThermalNS,
+	ReasonHWThermal:  HWThermalNS,
+	ReasonPowerBrake: PowerBrakeNS,
+}
+
+// ReasonShares sums the bands by reason, lowest bit first; a reason that only
+// its counter saw is listed too.
+func (s Series) ReasonShares() []ReasonShare {
+	var covered int64
+	for r, until := range s.steps(ReasonBits) {
+		covered += until - r.UnixNS
+	}
+	spent := map[Reasons]int64{}
+	var seen Reasons
+	for _, b := range s.ReasonBands() {
+		spent[b.Reason] += b.ToNS - b.FromNS
+		seen |= b.Reason
+	}
+	counted := map[Reasons]uint64{}
+	for reason, f := range reasonCounters {
+		if d, ok := s.Delta(f); ok {
+			counted[reason] = d.Value
+			if d.Value > 0 {
+				seen |= reason
+			}
+		}
+	}
+	var out []ReasonShare
+	for _, one := range seen.Split() {
+		share := ReasonShare{Reason: one}
+		if covered > 0 {
+			share.Share = float64(spent[one]) / float64(covered)
+		}
+		if ns, ok := counted[one]; ok {
+			share.CounterNS = &ns
+		}
+		out = append(out, share)
+	}
+	return out
 }

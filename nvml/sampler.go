@@ -3,6 +3,7 @@ package nvml
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -22,10 +23,10 @@ type Sampler struct {
 }
 
 // Run reads until the context ends, which is no error. Each GPU is read apart,
-// so that a slow one does not hold up the others; each is called with
-// one reading at a time, in the order of time for any one GPU. A field that a
-// GPU does not support is not asked again. A GPU that is lost stops, and Run
-// tells of it at the end.
+// so that a slow one does not hold up the others; each is called with one
+// reading at a time, in the order of time for any one GPU. A field that a GPU
+// does not support is not asked again. A GPU that is lost stops, and Run tells
+// of it at the end, as of one whose driver does not answer any more.
 func (s *Sampler) Run(ctx context.Context, each func(Reading)) error {
 	period, fields := s.Period, s.Fields
 	if period <= 0 {
@@ -37,26 +38,84 @@ func (s *Sampler) Run(ctx context.Context, each func(Reading)) error {
 	if len(s.Host.gpus) == 0 {
 		return errors.New("the NVIDIA driver has no GPU to read")
 	}
-	var one sync.Mutex
+	out := &handover{each: each}
+	defer out.close()
 	xids := &xidMailbox{driver: s.Host.driver, waiting: map[int]uint64{}, off: !fields.Has(Xid)}
-	errs := make([]error, len(s.Host.gpus))
+	ended := make(chan outcome, len(s.Host.gpus))
 	ticks := make([]chan struct{}, len(s.Host.gpus))
-	var all sync.WaitGroup
 	for i := range s.Host.gpus {
 		r := newGPUReader(s.Host, i, fields, xids)
 		ticks[i] = make(chan struct{}, 1)
-		all.Go(func() {
-			errs[i] = r.run(ctx, ticks[i], func(v Reading) {
-				one.Lock()
-				defer one.Unlock()
-				each(v)
-			})
-		})
+		go func() { ended <- outcome{i, r.run(ctx, ticks[i], out.give)} }()
 	}
-	done := make(chan struct{})
-	go func() { all.Wait(); close(done) }()
-	beat(done, period, ticks)
+	return beat(ctx, period, ticks, ended)
+}
+
+// outcome is how the reading of a GPU ended.
+type outcome struct {
+	gpu int
+	err error
+}
+
+// patience is how long something may take to end after it was asked to.
+const patience = 3 * time.Second
+
+// beat tells all GPUs to read, once a period, until all have ended. One clock
+// for all wakes the process once, not once a GPU. A GPU that is still busy
+// misses the beat; one that is busy for too long after the end is given up.
+func beat(ctx context.Context, period time.Duration, ticks []chan struct{}, ended <-chan outcome) error {
+	clock := time.NewTicker(period)
+	defer clock.Stop()
+	errs := make([]error, len(ticks))
+	for i := range errs {
+		errs[i] = fmt.Errorf("GPU %d: the driver has not answered for %v", i, patience)
+	}
+	tell := func() {
+		for _, t := range ticks {
+			select {
+			case t <- struct{}{}:
+			default:
+			}
+		}
+	}
+	tell()
+	over := ctx.Done()
+	var lost <-chan time.Time
+	for left := len(ticks); left > 0; {
+		select {
+		case e := <-ended:
+			errs[e.gpu] = e.err
+			left--
+		case <-clock.C:
+			tell()
+		case <-over:
+			over, lost = nil, time.After(patience)
+		case <-lost:
+			return errors.Join(errs...)
+		}
+	}
 	return errors.Join(errs...)
+}
+
+// handover gives readings on, one at a time, and none after it was closed.
+type handover struct {
+	mu     sync.Mutex
+	each   func(Reading)
+	closed bool
+}
+
+func (h *handover) give(r Reading) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.closed {
+		h.each(r)
+	}
+}
+
+func (h *handover) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
 }
 
 // glance is how long Host.Read looks: long enough for GPM, which measures
@@ -78,27 +137,6 @@ func (h *Host) Read(ctx context.Context) ([]Reading, error) {
 		}
 	}
 	return out, err
-}
-
-// beat tells all GPUs to read, once a period, until they are done. One clock
-// for all wakes the process once, not once a GPU. A GPU that is still busy
-// misses the beat.
-func beat(done <-chan struct{}, period time.Duration, ticks []chan struct{}) {
-	clock := time.NewTicker(period)
-	defer clock.Stop()
-	for {
-		for _, t := range ticks {
-			select {
-			case t <- struct{}{}:
-			default:
-			}
-		}
-		select {
-		case <-done:
-			return
-		case <-clock.C:
-		}
-	}
 }
 
 // xidMailbox keeps Xid errors until their GPU is read: the driver tells of

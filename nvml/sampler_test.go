@@ -1,6 +1,7 @@
 package nvml
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -121,7 +122,7 @@ func TestSlowGPU(t *testing.T) {
 	}
 	rec := Recording{Readings: all}
 	for _, gpu := range rec.GPUs() {
-		if s := rec.Series(gpu); !slices.IsSortedFunc(s, func(a, b Reading) int { return cmp64(a.UnixNS, b.UnixNS) }) {
+		if s := rec.Series(gpu); !slices.IsSortedFunc(s, func(a, b Reading) int { return cmp.Compare(a.UnixNS, b.UnixNS) }) {
 			t.Errorf("the readings of GPU %d are out of order", gpu)
 		}
 	}
@@ -132,6 +133,28 @@ func TestSlowGPU(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	t.Errorf("%d goroutines before, %d after", goroutines, runtime.NumGoroutine())
+}
+
+// TestHangingGPU has a driver that never answers for one GPU: Run ends all the
+// same and names it, and nothing is handed over afterwards.
+func TestHangingGPU(t *testing.T) {
+	d := newFake()
+	d.gpus = 3
+	h := fakeHost(t, d, "")
+	release := make(chan struct{})
+	defer close(release)
+	d.slow = func(gpu int) {
+		if gpu == 1 {
+			<-release
+		}
+	}
+	all, err := sample(t, &Sampler{Host: h, Period: time.Millisecond, Fields: Set(Power)}, func(all []Reading) bool { return count(all, 2) > 10 })
+	if err == nil || !strings.Contains(err.Error(), "GPU 1: the driver has not answered for 3s") || strings.Contains(err.Error(), "GPU 2") {
+		t.Errorf("the error is %v", err)
+	}
+	if count(all, 1) != 0 {
+		t.Error("the hanging GPU gave a reading")
+	}
 }
 
 // TestLostGPU loses a GPU in the middle: the others go on and the error names it.

@@ -9,60 +9,9 @@ import (
 // Series is the readings of one GPU in the order of time.
 type Series []Reading
 
-// Series returns the readings of a GPU.
-func (rec *Recording) Series(gpu int) Series {
-	var s Series
-	for _, r := range rec.Readings {
-		if r.GPU == gpu {
-			s = append(s, r)
-		}
-	}
-	return s
-}
-
-// GPUs lists the indices that have a device or a reading, ascending.
-func (rec *Recording) GPUs() []int {
-	var all []int
-	for _, d := range rec.Devices {
-		all = append(all, d.Index)
-	}
-	seen := make(map[int]bool)
-	for _, r := range rec.Readings {
-		if !seen[r.GPU] {
-			seen[r.GPU] = true
-			all = append(all, r.GPU)
-		}
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
-// Device finds the description of a GPU.
-func (rec *Recording) Device(gpu int) (Device, bool) {
-	i := slices.IndexFunc(rec.Devices, func(d Device) bool { return d.Index == gpu })
-	if i < 0 {
-		return Device{Index: gpu}, false
-	}
-	return rec.Devices[i], true
-}
-
 // holds is how long a value stands for the time after it: behind a longer gap
 // nothing is known.
 const holds = 2 * time.Second
-
-// Between cuts a recording to the Unix ns [from, to]. Where the recording
-// reaches beyond an edge, each GPU gets a reading at that edge which repeats
-// what it had last told (within 2 s), so that levels, integrals and counters
-// cover the window whole and windows side by side add up.
-func (rec *Recording) Between(from, to int64) *Recording {
-	out := *rec
-	out.Readings = nil
-	for _, gpu := range rec.GPUs() {
-		out.Readings = append(out.Readings, rec.Series(gpu).Between(from, to)...)
-	}
-	slices.SortStableFunc(out.Readings, func(a, b Reading) int { return cmp.Compare(a.UnixNS, b.UnixNS) })
-	return &out
-}
 
 // Between cuts a series to [from, to], with readings at the edges as
 // Recording.Between says.
@@ -207,4 +156,115 @@ func (s Series) Refresh(f Field) (Refresh, bool) {
 	}
 	slices.Sort(gaps)
 	return Refresh{gaps[len(gaps)/2], gaps[0], len(times)}, true
+}
+
+// Delta is what a counter counted over a series.
+type Delta struct {
+	Value  uint64 `json:"value"`
+	FromNS int64  `json:"from_unix_ns"` // the first reading that has the counter
+	ToNS   int64  `json:"to_unix_ns"`   // the last one
+	Wraps  int    `json:"wraps"`        // times the counter passed 2^32 and went on from 0
+	// Resets counts falls that are no wrap (the driver was reloaded): what was
+	// counted between the reading before and the reset is lost, so Value is a
+	// lower bound.
+	Resets int `json:"resets"`
+}
+
+// PerSecond is the mean rate, 0 where no time passed.
+func (d Delta) PerSecond() float64 {
+	if d.ToNS <= d.FromNS {
+		return 0
+	}
+	return float64(d.Value) / time.Duration(d.ToNS-d.FromNS).Seconds()
+}
+
+// Delta adds up what a counter counted; ok is false with fewer than two
+// readings of it.
+func (s Series) Delta(f Field) (Delta, bool) {
+	s = s.with(f)
+	if len(s) < 2 {
+		return Delta{}, false
+	}
+	d := Delta{FromNS: s[0].UnixNS, ToNS: s[len(s)-1].UnixNS}
+	at := fieldTable[f].at
+	for i := 1; i < len(s); i++ {
+		before, now := *at(&s[i-1]), *at(&s[i])
+		switch {
+		case now >= before:
+			d.Value += now - before
+		case wrapped(before, now):
+			d.Value += 1<<32 - before + now
+			d.Wraps++
+		default:
+			d.Value += now
+			d.Resets++
+		}
+	}
+	return d, true
+}
+
+// wrapped says whether a falling counter looks like one of 32 bits that went
+// round: it stood in the upper half and the step is less than half a round.
+func wrapped(before, now uint64) bool {
+	return before >= 1<<31 && before < 1<<32 && 1<<32-before+now < 1<<31
+}
+
+// EnergyUse compares the two ways to know how much energy a GPU used. Both
+// cover the same time: from the first refresh of the energy counter to the last.
+type EnergyUse struct {
+	CounterMJ  uint64  `json:"counter_mj"`  // by the counter; the better one
+	IntegralMJ float64 `json:"integral_mj"` // by the trapezoid of the power readings; 0 without them
+	FromNS     int64   `json:"from_unix_ns"`
+	ToNS       int64   `json:"to_unix_ns"`
+	Refreshes  int     `json:"refreshes"` // of the counter, the first one included
+}
+
+// MeanMW is the mean power by the counter.
+func (e EnergyUse) MeanMW() float64 {
+	if e.ToNS <= e.FromNS {
+		return 0
+	}
+	return float64(e.CounterMJ) / time.Duration(e.ToNS-e.FromNS).Seconds()
+}
+
+// EnergyUse measures between refreshes of the counter, since the counter
+// stands still for about 100 ms between them; ok is false with fewer than two
+// refreshes or when the counter was reset.
+func (s Series) EnergyUse() (EnergyUse, bool) {
+	with := s.with(Energy)
+	first, last, n := -1, -1, 0
+	for i := 1; i < len(with); i++ {
+		if with[i].EnergyMJ != with[i-1].EnergyMJ {
+			if first < 0 {
+				first = i
+			}
+			last = i
+			n++
+		}
+	}
+	if n < 2 {
+		return EnergyUse{}, false
+	}
+	d, _ := with[first : last+1].Delta(Energy)
+	if d.Resets > 0 {
+		return EnergyUse{}, false
+	}
+	e := EnergyUse{CounterMJ: d.Value, FromNS: d.FromNS, ToNS: d.ToNS, Refreshes: n}
+	e.IntegralMJ, _ = s.Between(e.FromNS, e.ToNS).PowerIntegral()
+	return e, true
+}
+
+// PowerIntegral is the energy in mJ under the power readings, by trapezoids;
+// gaps of more than 2 s count nothing. ok is false with fewer than two readings.
+func (s Series) PowerIntegral() (mJ float64, ok bool) {
+	s = s.with(Power)
+	if len(s) < 2 {
+		return 0, false
+	}
+	for i := 1; i < len(s); i++ {
+		if gap := time.Duration(s[i].UnixNS - s[i-1].UnixNS); gap <= holds {
+			mJ += (float64(s[i-1].PowerMW) + float64(s[i].PowerMW)) / 2 * gap.Seconds()
+		}
+	}
+	return mJ, true
 }

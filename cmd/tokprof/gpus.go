@@ -20,6 +20,8 @@ type gpusOptions struct {
 	record, topo, readings string
 	library                string
 	length, period         time.Duration
+
+	lost bool // a GPU stopped answering
 }
 
 func newGPUs(s *shared) *cobra.Command {
@@ -74,7 +76,13 @@ func (o *gpusOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = h.Close() }()
+	if err := o.live(ctx, h); err != nil || o.lost {
+		return err // closing a driver that hangs would hang
+	}
+	return h.Close()
+}
+
+func (o *gpusOptions) live(ctx context.Context, h *nvml.Host) error {
 	switch {
 	case o.record != "":
 		return o.recordTo(ctx, h)
@@ -184,14 +192,11 @@ func (o *gpusOptions) sumUp() error {
 func (o *gpusOptions) showHost(ctx context.Context, h *nvml.Host) error {
 	devices, topology := h.Devices(), h.Topology()
 	readings, err := h.Read(ctx)
-	if err != nil && len(readings) == 0 {
+	if err := o.partly(err, len(readings)); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
-	}
-	if err != nil {
-		fmt.Fprintf(o.std.err, "tokprof: %v\n", err)
 	}
 	if o.json {
 		return o.writeJSON(struct {
@@ -258,7 +263,17 @@ func (o *gpusOptions) recordTo(ctx context.Context, h *nvml.Host) error {
 	if failed == nil && !o.quiet && o.record != "-" {
 		fmt.Fprintf(o.std.err, "tokprof: %s: %d readings of %d GPUs in %v\n", o.record, n, len(devices), time.Since(begin).Round(time.Millisecond))
 	}
-	return errors.Join(failed, err)
+	return errors.Join(failed, o.partly(err, n))
+}
+
+// partly makes the loss of some GPUs a warning where others gave readings.
+func (o *gpusOptions) partly(err error, readings int) error {
+	if err == nil || readings == 0 {
+		return err
+	}
+	o.lost = true
+	fmt.Fprintf(o.std.err, "tokprof: %v\n", err)
+	return nil
 }
 
 // limit ends a context after --for.
@@ -277,12 +292,14 @@ func (o *gpusOptions) watchHost(ctx context.Context, h *nvml.Host) error {
 		period = time.Second
 	}
 	v := &gpuWatch{out: o.std.out, terminal: isTerminal(o.std.out), devices: h.Devices(), topology: h.Topology(), versions: h.Versions()}
+	n := 0
 	err := (&nvml.Sampler{Host: h, Period: period}).Run(ctx, func(r nvml.Reading) {
+		n++
 		if v.add(r) != nil {
 			stop()
 		}
 	})
-	return errors.Join(v.err, err)
+	return errors.Join(v.err, o.partly(err, n))
 }
 
 func (o *gpusOptions) writeJSON(v any) error {

@@ -30,9 +30,24 @@ func standIn(t *testing.T, defines ...string) string {
 	return so
 }
 
+// self is this test's program under the name that makes it tokprof (see
+// TestMain), which spares a build.
+func self(t *testing.T) string {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := filepath.Join(t.TempDir(), "tokprof")
+	if err := os.Symlink(exe, bin); err != nil {
+		t.Fatal(err)
+	}
+	return bin
+}
+
 // TestGPUs shows, dumps, watches and records the two GPUs of the stand-in.
 func TestGPUs(t *testing.T) {
-	bin, so := build(t), standIn(t)
+	bin, so := self(t), standIn(t)
 	run := func(args ...string) string {
 		t.Helper()
 		var out, errs bytes.Buffer
@@ -89,7 +104,7 @@ func TestGPUs(t *testing.T) {
 // TestRecordStops ends a recording by a signal, as Ctrl-C does: it ends well
 // and the file holds whole lines.
 func TestRecordStops(t *testing.T) {
-	bin, so, file := build(t), standIn(t), filepath.Join(t.TempDir(), "nvml.jsonl")
+	bin, so, file := self(t), standIn(t), filepath.Join(t.TempDir(), "nvml.jsonl")
 	cmd := exec.CommandContext(t.Context(), bin, "gpus", "--library", so, "--record", file)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
@@ -123,10 +138,30 @@ func TestRecordStops(t *testing.T) {
 	}
 }
 
+// TestLostGPU has a GPU that fell off the bus: the others answer, and stderr
+// names it.
+func TestLostGPU(t *testing.T) {
+	bin, so := self(t), standIn(t, "-DLOSE_ONE")
+	for _, args := range [][]string{{}, {"--watch", "--for", "50ms", "--period", "10ms"}, {"--record", "-", "--for", "50ms"}} {
+		var out, errs bytes.Buffer
+		cmd := exec.CommandContext(t.Context(), bin, append([]string{"gpus", "--library", so}, args...)...)
+		cmd.Stdout, cmd.Stderr = &out, &errs
+		if err := cmd.Run(); err != nil {
+			t.Errorf("%q: %v", args, err)
+		}
+		if want := "tokprof: GPU 2 is not read any more: nvmlDeviceGetHandleByIndex_v2: the GPU has fallen off the bus (NVML code 15)\n"; errs.String() != want {
+			t.Errorf("%q: stderr is %q, want %q", args, errs.String(), want)
+		}
+		if !strings.Contains(out.String(), "Stand-in 1") || len(args) == 0 && !strings.Contains(out.String(), "\n  2 -    ") {
+			t.Errorf("%q: %s", args, out.String())
+		}
+	}
+}
+
 // TestDeadlyDriver has a driver that kills whoever asks it for power: the
 // child dies, we get a sentence.
 func TestDeadlyDriver(t *testing.T) {
-	bin := build(t)
+	bin := self(t)
 	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
 	defer stop()
 	for defines, want := range map[string]string{"-DKILL": "GPU readings ended: stand-in: undefined symbol", "-DNO_DRIVER": "the NVIDIA kernel driver is not loaded (NVML code 9)"} {

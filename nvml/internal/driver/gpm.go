@@ -42,12 +42,16 @@ func (l *library) Activity(gpu int) (Activity, error) {
 }
 
 func (l *library) prepareGPM(gpu int, s *gpmState) error {
+	d, err := l.device(gpu)
+	if err != nil {
+		return err
+	}
 	for _, name := range gpmFunctions {
 		if !l.has[name] {
 			return Error{name, missing}
 		}
 	}
-	support, code := l.devices[gpu].GpmQueryDeviceSupport()
+	support, code := d.GpmQueryDeviceSupport()
 	if code != nvml.SUCCESS {
 		return Error{"nvmlGpmQueryDeviceSupport", int(code)}
 	}

@@ -18,6 +18,7 @@ type library struct {
 	lib     nvml.Interface
 	has     map[string]bool // functions that the library has
 	devices []nvml.Device
+	dead    []error // why a GPU has no handle: it fell off the bus, say
 	gpm     []gpmState
 
 	xidOnce sync.Once
@@ -76,10 +77,11 @@ func (l *library) open() error {
 	}
 	for i := range n {
 		d, code := l.lib.DeviceGetHandleByIndex(i)
+		var dead error
 		if code != nvml.SUCCESS {
-			return fmt.Errorf("GPU %d: %w", i, Error{"nvmlDeviceGetHandleByIndex_v2", int(code)})
+			dead = Error{"nvmlDeviceGetHandleByIndex_v2", int(code)}
 		}
-		l.devices = append(l.devices, d)
+		l.devices, l.dead = append(l.devices, d), append(l.dead, dead)
 	}
 	l.gpm = make([]gpmState, n)
 	return nil
@@ -100,6 +102,9 @@ func (l *library) Close() error {
 	}
 	return nil
 }
+
+// device is a GPU to ask, or why there is none: the others still answer.
+func (l *library) device(gpu int) (nvml.Device, error) { return l.devices[gpu], l.dead[gpu] }
 
 // guard turns the answer of a function into an error; a function that the
 // library does not have is never called.
@@ -129,7 +134,10 @@ func (l *library) HostText(q HostText) (string, error) {
 
 // Text asks a GPU.
 func (l *library) Text(gpu int, q Text) (string, error) {
-	d := l.devices[gpu]
+	d, err := l.device(gpu)
+	if err != nil {
+		return "", err
+	}
 	switch q {
 	case Name:
 		return guard(l, "nvmlDeviceGetName", d.GetName)
@@ -186,7 +194,10 @@ func (l *library) registerXid() {
 		return
 	}
 	l.xidSet = set
-	for _, d := range l.devices {
+	for i, d := range l.devices {
+		if l.dead[i] != nil {
+			continue
+		}
 		if code := d.RegisterEvents(nvml.EventTypeXidCriticalError, set); code != nvml.SUCCESS {
 			l.xidErr = Error{"nvmlDeviceRegisterEvents", int(code)}
 			return

@@ -57,7 +57,7 @@ func TestStandIn(t *testing.T) {
 		return
 	}
 	cmd := exec.Command(os.Args[0], "-test.run=^TestStandIn$", "-test.v")
-	cmd.Env = append(os.Environ(), standInTest+"="+standIn(t))
+	cmd.Env = append(os.Environ(), standInTest+"="+standIn(t, "-DLOSE_ONE"))
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "PASS") {
 		t.Errorf("%v\n%s", err, out)
@@ -69,7 +69,7 @@ func askEverything(t *testing.T, so string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, err := d.Count(); n != 2 || err != nil {
+	if n, err := d.Count(); n != 3 || err != nil {
 		t.Errorf("%d GPUs, %v", n, err)
 	}
 	expect := func(what string, got any, err error, want string) {
@@ -128,6 +128,7 @@ func askEverything(t *testing.T, so string) {
 	expect("parts", nil, err, "unsupported")
 	askInBatches(t, d)
 	askActivity(t, d)
+	askLost(t, d)
 	if err := d.Close(); err != nil {
 		t.Error(err)
 	}
@@ -171,5 +172,25 @@ func askActivity(t *testing.T, d Driver) {
 	}
 	if _, _, ok, err := d.Xid(); ok || err != nil {
 		t.Errorf("a second Xid: %v, %v", ok, err)
+	}
+}
+
+// askLost asks a GPU that has no handle.
+func askLost(t *testing.T, d Driver) {
+	errs := map[string]error{}
+	_, errs["Text"] = d.Text(2, Name)
+	_, errs["Number"] = d.Number(2, Power)
+	_, errs["Link"] = d.Link(2, 0, LinkState)
+	_, errs["RemotePCI"] = d.RemotePCI(2, 0)
+	_, errs["Pair"] = d.Pair(0, 2, CommonAncestor)
+	_, errs["Affinity"] = d.Affinity(2, CPUs)
+	errs["Fields"] = d.Fields(2, []FieldValue{{ID: FieldEnergy}})
+	_, errs["Fabric"] = d.Fabric(2)
+	_, errs["Parts"] = d.Parts(2)
+	_, errs["Activity"] = d.Activity(2)
+	for call, err := range errs {
+		if !errors.Is(err, ErrLost) {
+			t.Errorf("%s of a lost GPU: %v", call, err)
+		}
 	}
 }

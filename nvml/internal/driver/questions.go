@@ -4,6 +4,7 @@ package driver
 
 import (
 	"encoding/binary"
+	"errors"
 	"math"
 	"slices"
 	"strings"
@@ -145,25 +146,39 @@ func ask[S any](l *library, ways []way[S], subject S) (v uint64, err error) {
 
 // Number asks a GPU.
 func (l *library) Number(gpu int, q Number) (uint64, error) {
-	return ask(l, numberWays[q], l.devices[gpu])
+	d, err := l.device(gpu)
+	if err != nil {
+		return 0, err
+	}
+	return ask(l, numberWays[q], d)
 }
 
 // Link asks a link.
 func (l *library) Link(gpu, link int, q Link) (uint64, error) {
-	return ask(l, linkWays[q], wire{l.devices[gpu], link})
+	d, err := l.device(gpu)
+	if err != nil {
+		return 0, err
+	}
+	return ask(l, linkWays[q], wire{d, link})
 }
 
 // RemotePCI asks a link for its other end.
 func (l *library) RemotePCI(gpu, link int) (string, error) {
-	pci, err := guard(l, "nvmlDeviceGetNvLinkRemotePciInfo_v2", func() (nvml.PciInfo, nvml.Return) {
-		return l.devices[gpu].GetNvLinkRemotePciInfo(link)
-	})
+	d, err := l.device(gpu)
+	if err != nil {
+		return "", err
+	}
+	pci, err := guard(l, "nvmlDeviceGetNvLinkRemotePciInfo_v2", func() (nvml.PciInfo, nvml.Return) { return d.GetNvLinkRemotePciInfo(link) })
 	return busID(pci), err
 }
 
 // Pair asks two GPUs.
 func (l *library) Pair(a, b int, q Pair) (uint64, error) {
-	from, to := l.devices[a], l.devices[b]
+	from, errFrom := l.device(a)
+	to, errTo := l.device(b)
+	if err := errors.Join(errFrom, errTo); err != nil {
+		return 0, err
+	}
 	if q == CommonAncestor {
 		return guard(l, "nvmlDeviceGetTopologyCommonAncestor", func() (uint64, nvml.Return) { return small(from.GetTopologyCommonAncestor(to)) })
 	}
@@ -179,7 +194,10 @@ const (
 
 // Affinity asks a GPU for its neighbours.
 func (l *library) Affinity(gpu int, q Affinity) ([]uint64, error) {
-	d := l.devices[gpu]
+	d, err := l.device(gpu)
+	if err != nil {
+		return nil, err
+	}
 	function, call := "nvmlDeviceGetCpuAffinityWithinScope", func() ([]uint, nvml.Return) {
 		return d.GetCpuAffinityWithinScope(cpuRoom, nvml.AFFINITY_SCOPE_NODE)
 	}
@@ -198,13 +216,15 @@ func (l *library) Affinity(gpu int, q Affinity) ([]uint64, error) {
 
 // Fields asks for a batch.
 func (l *library) Fields(gpu int, values []FieldValue) error {
+	d, err := l.device(gpu)
+	if err != nil {
+		return err
+	}
 	raw := make([]nvml.FieldValue, len(values))
 	for i, v := range values {
 		raw[i].FieldId, raw[i].ScopeId = uint32(v.ID), v.Scope
 	}
-	_, err := guard(l, "nvmlDeviceGetFieldValues", func() (struct{}, nvml.Return) {
-		return struct{}{}, l.devices[gpu].GetFieldValues(raw)
-	})
+	_, err = guard(l, "nvmlDeviceGetFieldValues", func() (struct{}, nvml.Return) { return struct{}{}, d.GetFieldValues(raw) })
 	if err != nil {
 		return err
 	}
@@ -248,7 +268,10 @@ func positive(v int64) (uint64, error) {
 
 // Fabric asks by the newest version of the function that the library has.
 func (l *library) Fabric(gpu int) (Fabric, error) {
-	d := l.devices[gpu]
+	d, err := l.device(gpu)
+	if err != nil {
+		return Fabric{}, err
+	}
 	if l.has["nvmlDeviceGetGpuFabricInfoV"] {
 		v3, code := d.GetGpuFabricInfoV().V3()
 		if code == nvml.SUCCESS {
@@ -265,7 +288,10 @@ func (l *library) Fabric(gpu int) (Fabric, error) {
 
 // Parts lists the partitions; a place without one is passed over.
 func (l *library) Parts(gpu int) ([]Part, error) {
-	d := l.devices[gpu]
+	d, err := l.device(gpu)
+	if err != nil {
+		return nil, err
+	}
 	n, err := guard(l, "nvmlDeviceGetMaxMigDeviceCount", d.GetMaxMigDeviceCount)
 	if err != nil {
 		return nil, err

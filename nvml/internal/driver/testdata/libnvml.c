@@ -3,7 +3,8 @@
  * what a real library has beyond these is missing here, as from an old driver.
  * Build: cc -shared -fPIC -o libnvidia-ml.so.1 libnvml.c
  * -DNO_INIT leaves out what every library has; -DNO_DRIVER is a library whose
- * kernel driver is not loaded; -DKILL dies when power is asked.
+ * kernel driver is not loaded; -DLOSE_ONE has a third GPU, which is lost;
+ * -DKILL dies when power is asked.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -25,9 +26,16 @@ ret nvmlInit_v2(void) {
 }
 #endif
 ret nvmlShutdown(void) { return SUCCESS; }
-ret nvmlDeviceGetCount_v2(unsigned *n) { *n = 2; return SUCCESS; }
+ret nvmlDeviceGetCount_v2(unsigned *n) {
+#ifdef LOSE_ONE
+	*n = 3;
+#else
+	*n = 2;
+#endif
+	return SUCCESS;
+}
 ret nvmlDeviceGetHandleByIndex_v2(unsigned i, struct gpu **d) {
-	if (i > 1) return INVALID;
+	if (i > 1) return LOST;
 	*d = &gpus[i];
 	return SUCCESS;
 }
