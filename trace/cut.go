@@ -25,6 +25,9 @@ type Selection struct {
 // returns how many rows were kept. What the file holds only as damage is left
 // out: the result is JSON to any reader.
 func Cut(ctx context.Context, path string, t *Trace, sel Selection, w io.Writer) (kept int64, err error) {
+	if t.export {
+		return 0, &Error{Path: path, Offset: -1, What: "is an Nsight Systems export, and only torch traces can be cut", Hint: "nsys export --times cuts a report"}
+	}
 	src, closeFile, err := source(path)
 	if err != nil {
 		return 0, err

@@ -149,6 +149,22 @@ func (t *Trace) Bytes(id EventID) (n int64, ok bool) {
 	return 0, false
 }
 
+// GraphSlot returns which captured graph a GPU event belongs to and its place
+// among the graph's nodes in the order of their capture; ok is false when the
+// file does not say. Numbers are those of the process: CUPTI numbers a node by
+// its graph (high 32 bits) and its place in it.
+func (t *Trace) GraphSlot(id EventID) (graph uint64, slot int, ok bool) {
+	n := t.GraphNode(id)
+	if n == 0 || !t.export {
+		return 0, 0, false
+	}
+	node := uint64(n)
+	if of, ok := t.origin[n]; ok {
+		node = of
+	}
+	return node >> 32, int(node & 0xffffffff), true
+}
+
 // GraphNode returns the graph node id of a GPU event, 0 when the file has none
 // (writers before 2026-02).
 func (t *Trace) GraphNode(id EventID) int64 {

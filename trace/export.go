@@ -143,7 +143,12 @@ func (p *process) machineGPU(x *nsys.Export, device int64) int64 {
 }
 
 func buildExport(path string, x *nsys.Export, p *process) *Trace {
-	t := &Trace{file: p.file, base: Time(x.Epoch)}
+	t := &Trace{file: p.file, base: Time(x.Epoch), export: true, origin: map[int64]uint64{}}
+	for n, of := range x.Nodes {
+		if n.Process == p.id {
+			t.origin[int64(n.Node)] = of
+		}
+	}
 	t.tracks = tracks(p.file)
 	t.gpu = gpuOrder(t)
 	t.joins = join(t)

@@ -43,6 +43,9 @@ type Trace struct {
 	tracks []Track
 	gpu    []EventID // by start, then device, stream, file order
 	joins  joins
+
+	export bool             // of an Nsight Systems export
+	origin map[int64]uint64 // of a graph node the node it was made from
 }
 
 // Error says that a file could not be read: what, where, and what to do.

@@ -31,8 +31,9 @@ func newAnalyze(s *shared) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "analyze FILE|DIR|- ...",
 		Short: "Say where the GPU time of a trace went",
-		Long: `Reads torch-profiler traces, plain, .gz or .zst, or every trace in a directory,
-and says where the GPU time went. Files recorded together are one window, rank
+		Long: `Reads torch-profiler traces, plain, .gz or .zst, and Nsight Systems exports
+(.sqlite, JSON lines, tables of nsys stats), or every one in a directory, and
+says where the GPU time went. Files recorded together are one window, rank
 by rank; windows are never added together. Without an output flag it prints a
 table; with one it also writes files, all from one reading. "-" as an input is
 standard input, as an output standard output (which then carries that alone).`,

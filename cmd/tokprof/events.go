@@ -18,6 +18,7 @@ const eventColumns = "start_unix_ns,dur_ns,device,stream,correlation,graph_node,
 
 func newEvents(s *shared) *cobra.Command {
 	var out string
+	rank := -1
 	e := &evidenceFlags{}
 	cmd := &cobra.Command{
 		Use:   "events TRACE",
@@ -35,16 +36,17 @@ product means that nothing says what it is for.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return writeEvents(cmd.Context(), s, args[0], out, e)
+			return writeEvents(cmd.Context(), s, args[0], rank, out, e)
 		},
 	}
 	cmd.Flags().StringVarP(&out, "output", "o", "-", "write to `FILE`")
 	cmd.Flags().Bool("csv", true, "write CSV (the only format)")
+	cmd.Flags().IntVar(&rank, "rank", -1, "take rank `N` of a file that holds several")
 	e.add(cmd.Flags())
 	return cmd
 }
 
-func writeEvents(ctx context.Context, s *shared, path, to string, e *evidenceFlags) error {
+func writeEvents(ctx context.Context, s *shared, path string, rank int, to string, e *evidenceFlags) error {
 	evidence, err := e.evidence()
 	if err != nil {
 		return err
@@ -62,7 +64,7 @@ func writeEvents(ctx context.Context, s *shared, path, to string, e *evidenceFla
 	if evidence.Calibration, err = s.calibration(ctx, e, c); err != nil {
 		return err
 	}
-	t, err := s.open(ctx, path, false)
+	t, err := s.openRank(ctx, path, rank)
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,27 @@ func (s *shared) openAll(ctx context.Context, path string, hash bool) ([]*trace.
 	return all, err
 }
 
+// openRank reads the one trace in a file, or one rank's of several.
+func (s *shared) openRank(ctx context.Context, path string, rank int) (*trace.Trace, error) {
+	all, err := s.openAll(ctx, path, false)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range all {
+		if t.Info.Rank == rank || len(all) == 1 && rank < 0 {
+			return t, nil
+		}
+	}
+	name := trace.BaseName(path)
+	if len(all) == 1 {
+		return nil, usageError{fmt.Sprintf("--rank %d: %s holds one trace, of rank %d", rank, name, all[0].Info.Rank), "leave --rank out"}
+	}
+	if rank < 0 {
+		return nil, usageError{fmt.Sprintf("%s holds the traces of %d ranks", name, len(all)), "pick one with --rank 0"}
+	}
+	return nil, usageError{fmt.Sprintf("--rank %d: %s holds ranks 0-%d", rank, name, len(all)-1), ""}
+}
+
 // warn tells on standard error what reading a trace lost, where the answer
 // itself has no place for it.
 func (s *shared) warn(t *trace.Trace) {
@@ -176,11 +197,19 @@ func (s *shared) enough(files []string, ranks []*breakdown.Rank) error {
 			return fmt.Errorf("%s: recorded while CUDA graphs were captured, before any request was served: analyse the rank's own trace", name)
 		}
 	}
+	for _, r := range ranks {
+		if len(r.Graphs) > 0 {
+			return fmt.Errorf("%s: %s", name, wholeGraphs)
+		}
+	}
 	if len(files) > 1 {
 		return fmt.Errorf("%s holds GPU events: %s", name, notGPU(ranks[0].Info))
 	}
 	return fmt.Errorf("%s: no GPU events in %d rows: %s", name, ranks[0].Info.Events, notGPU(ranks[0].Info))
 }
+
+// wholeGraphs says what to do about an export that knows graphs from outside.
+const wholeGraphs = "CUDA graphs were recorded as a whole, and no kernel inside or beside them: record again with nsys profile --cuda-graph-trace=node"
 
 // notGPU says what a trace without GPU events most likely is.
 func notGPU(in trace.Info) string {
@@ -191,6 +220,9 @@ func notGPU(in trace.Info) string {
 		return fmt.Sprintf("it is cut at byte %d (%s), before the GPU rows, which stand last; copy it again", in.TruncatedAt, in.TruncatedBy)
 	case in.Skipped > 0:
 		return fmt.Sprintf("%d damaged rows were left out, the first at byte %d (%s)", in.Skipped, in.Damage[0].Offset, in.Damage[0].What)
+	}
+	if strings.HasPrefix(in.Format, "nsys") {
+		return "nsys recorded no CUDA work: record with nsys profile --trace=cuda,nvtx --cuda-graph-trace=node, and let the server's workers be traced too (--trace-fork-before-exec=true)"
 	}
 	for cat := range in.Counts {
 		switch strings.ToLower(cat) {

@@ -152,6 +152,7 @@ func Reduce(t *trace.Trace, c *kernels.Classifier, o Options) *Rank {
 		r.Captured = attribution.ReadCaptured(t)
 	}
 	if len(t.GPU()) == 0 {
+		r.Graphs = wholeRuns(t)
 		return r
 	}
 	r.Disagreements, r.Landmarks = ev.Disagreements, ev.Landmarks

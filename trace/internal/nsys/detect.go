@@ -49,17 +49,25 @@ var preambles = []string{"Processing [", "Generating SQLite file", "NOTICE: ", "
 func startsTables(head []byte) bool {
 	for line := range bytes.Lines(head) {
 		text := strings.TrimRight(strings.TrimPrefix(string(line), "\ufeff"), "\r\n")
-		switch {
-		case slices.ContainsFunc(preambles, func(p string) bool { return strings.HasPrefix(text, p) }):
-			return true
-		case strings.TrimSpace(text) == "", strings.TrimSpace(text) == "[", strings.TrimSpace(text) == "{", strings.TrimSpace(text) == "[{":
-			continue
-		case strings.HasPrefix(strings.TrimSpace(text), `"Start (`), strings.HasPrefix(strings.TrimSpace(text), `"Time (%)"`), strings.HasPrefix(strings.TrimSpace(text), `"Time(%)"`):
+		if slices.ContainsFunc(preambles, func(p string) bool { return strings.HasPrefix(text, p) }) {
 			return true
 		}
-		return headerOf(text) != nil
+		// The array of objects that a table is in JSON may begin on lines of its own.
+		if object := strings.TrimLeft(text, "[{ \t"); object != "" {
+			return headerOf(text) != nil || startsObject(object)
+		}
 	}
 	return false
+}
+
+// startsObject says whether a text behind a brace is the first key of a row.
+func startsObject(text string) bool {
+	key, _, ok := strings.Cut(strings.TrimPrefix(text, `"`), `"`)
+	if !ok || !strings.HasPrefix(text, `"`) {
+		return false
+	}
+	// "ts" and "name" are the keys of other JSON: a unit stands in none of it.
+	return strings.Contains(key, "(") && (strings.HasPrefix(key, "Start (") || strings.HasPrefix(key, "Time (") || strings.HasPrefix(key, "Time("))
 }
 
 // IsDatabase says whether the start of a text is that of an export as a

@@ -112,8 +112,8 @@ type DeviceID struct {
 	Cuda int64
 }
 
-// NodeID names a graph node of a process.
-type NodeID struct{ Pid, Node uint64 }
+// NodeID names a graph node of a process, by the export's number of it.
+type NodeID struct{ Process, Node uint64 }
 
 // Series are values over time that the profiler sampled.
 type Series struct {

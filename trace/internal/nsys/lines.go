@@ -342,7 +342,7 @@ const (
 
 // call hands out a call of the runtime or the driver, and books graph nodes.
 func (l *lines) call(e *lineEvent) {
-	if e.original != 0 {
+	if e.original != 0 && len(l.x.Nodes) < maxNodes {
 		l.x.Nodes[NodeID{processOf(e.tid), uint64(e.node)}] = uint64(e.original)
 	}
 	if e.class != 0 && e.class != driverClass {

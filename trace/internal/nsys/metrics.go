@@ -87,6 +87,7 @@ func (r *reader) nicMetrics() error {
 			return nil
 		})
 	}
+	adapters := r.adapters()
 	set := &seriesSet{x: r.x, at: map[seriesID]int{}}
 	return r.each(r.query(t, "end|start", "globalId|globalGuid", "portId|portNumber", "metricsListId", "metricsIdx", "value"), func(s *sqlite.Stmt) error {
 		r.tick()
@@ -97,8 +98,36 @@ func (r *reader) nicMetrics() error {
 			if name == "" {
 				name = fmt.Sprintf("metric %d of list %d", id, list)
 			}
-			return Series{Source: fmt.Sprintf("NIC %d port %d", nic&0xff, port), GPU: -1, Name: name}
+			return Series{Source: fmt.Sprintf("NIC %s port %d", adapters.name(nic), port), GPU: -1, Name: name}
 		})
 		return nil
 	})
+}
+
+// adapters are the names of network adapters by their global ids.
+type adapters map[int64]string
+
+func (r *reader) adapters() adapters {
+	names, out := map[int64]string{}, adapters{}
+	if t := "TARGET_INFO_NIC_INFO"; r.has(t, "nicId", "name") {
+		_ = r.each("SELECT nicId, substr(name, 1, 256) FROM "+t, func(s *sqlite.Stmt) error {
+			names[s.ColumnInt64(0)] = s.ColumnText(1)
+			return nil
+		})
+	}
+	if t := "NIC_ID_MAP"; r.has(t, "nicId", "globalId") {
+		_ = r.each("SELECT nicId, globalId FROM "+t, func(s *sqlite.Stmt) error {
+			out[s.ColumnInt64(1)] = names[s.ColumnInt64(0)]
+			return nil
+		})
+	}
+	return out
+}
+
+// name is an adapter's name, or a number for one without.
+func (a adapters) name(global int64) string {
+	if n := a[global]; n != "" {
+		return n
+	}
+	return fmt.Sprint(global & 0xff)
 }

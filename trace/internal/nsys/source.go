@@ -36,7 +36,15 @@ func Read(ctx context.Context, src Source, o Options, sink Sink) (*Export, error
 	var x *Export
 	switch form := Detect(head); {
 	case form == SQLite && !zipped && src.Path != "":
+		// The engine reads the file itself, and tells how far it is.
+		in.progress = nil
+		hashed := make(chan string, 1)
+		go func() { hashed <- in.digest(ctx) }()
 		x, err = ReadSQLite(ctx, src.Path, o, sink)
+		if h := <-hashed; err == nil {
+			x.SHA256 = h
+		}
+		return x, err
 	case form == SQLite:
 		x, err = unpacked(ctx, in, text, o, sink)
 	case form == JSONLines:
@@ -52,19 +60,9 @@ func Read(ctx context.Context, src Source, o Options, sink Sink) (*Export, error
 	if zipped {
 		x.Format += ".gz"
 	}
-	if in.sum != nil {
-		_, err := io.Copy(io.Discard, &patient{ctx, in})
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if err == nil {
-			x.SHA256 = hex.EncodeToString(in.sum.Sum(nil))
-		}
-	}
-	if zipped || src.Path == "" {
-		x.FileBytes = in.n
-	}
-	return x, nil
+	x.SHA256 = in.digest(ctx)
+	x.FileBytes = in.n
+	return x, ctx.Err()
 }
 
 // headLen is how much of the text says what it is.
@@ -89,6 +87,18 @@ func (in *input) Read(p []byte) (int, error) {
 		in.progress(in.n)
 	}
 	return n, err
+}
+
+// digest reads what is left and returns the hash of the whole, "" when none is
+// asked for or the file breaks.
+func (in *input) digest(ctx context.Context) string {
+	if in.sum == nil {
+		return ""
+	}
+	if _, err := io.Copy(io.Discard, &patient{ctx, in}); err != nil {
+		return ""
+	}
+	return hex.EncodeToString(in.sum.Sum(nil))
 }
 
 // open unpacks gzip.

@@ -180,11 +180,12 @@ func (d *database) connect(path, how string) error {
 	conn.Limit(sqlite.LimitAttached, 0)
 	conn.Limit(sqlite.LimitWorkerThreads, 0)
 	d.conn = conn
-	pragmas := []string{"trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0", "cache_size=-8192", "query_only=ON", "temp_store=MEMORY"}
+	var pragmas []string
 	if d.x.Truncated {
 		// The only way to have a database with missing pages opened at all.
 		pragmas = append(pragmas, "writable_schema=ON")
 	}
+	pragmas = append(pragmas, "trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0", "cache_size=-8192", "query_only=ON", "temp_store=MEMORY")
 	for _, p := range pragmas {
 		if err = d.exec("PRAGMA " + p); err != nil {
 			break

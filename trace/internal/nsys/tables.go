@@ -132,12 +132,15 @@ func (r *reader) nodes() error {
 	return r.each(r.query(t, "graphNodeId", "originalGraphNodeId", "globalTid"), func(s *sqlite.Stmt) error {
 		r.tick()
 		r.x.Counts[t]++
-		if of := s.ColumnInt64(1); of != 0 {
+		if of := s.ColumnInt64(1); of != 0 && len(r.x.Nodes) < maxNodes {
 			r.x.Nodes[NodeID{processOf(uint64(s.ColumnInt64(2))), uint64(s.ColumnInt64(0))}] = uint64(of)
 		}
 		return nil
 	})
 }
+
+// maxNodes bounds the graph nodes kept.
+const maxNodes = 1 << 22
 
 // owners reads the names of processes, threads and GPUs.
 func (r *reader) owners() {
