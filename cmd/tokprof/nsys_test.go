@@ -1,0 +1,215 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"tokprof/report/document"
+)
+
+const nsysFixtures = "../../fixtures/nsys/"
+
+// analysis is one window of what tokprof analyze says of a file.
+func analysis(t *testing.T, path string) *document.Analysis {
+	t.Helper()
+	var out, errs bytes.Buffer
+	if code := run(t.Context(), []string{"analyze", path, "--json", "-", "-q"}, streams{nil, &out, &errs}); code != 0 {
+		t.Fatalf("%s: exit %d: %s", path, code, errs.String())
+	}
+	a := new(document.Analysis)
+	if err := json.Unmarshal(out.Bytes(), a); err != nil || a.Schema != document.SchemaAnalysis {
+		t.Fatalf("%s: %v, %q", path, err, a.Schema)
+	}
+	return a
+}
+
+// TestNsysRanks analyses an export of two processes: two ranks with their
+// steps and roles, and sums that agree.
+func TestNsysRanks(t *testing.T) {
+	for _, form := range []string{"sqlite.gz", "json.gz"} {
+		a := analysis(t, nsysFixtures+"llama-16l-tp2/report1."+form)
+		if len(a.Devices) != 2 || a.Devices[0].Rank != 0 || a.Devices[1].Rank != 1 || len(a.Sources) != 2 {
+			t.Fatalf("%s: devices %+v", form, a.Devices)
+		}
+		var sum, groups int64
+		for _, d := range a.Devices {
+			sum += d.SumNS
+			var idle int64
+			for _, c := range d.IdleCauses {
+				idle += c.TimeNS
+			}
+			if d.BusyNS+d.IdleNS+d.GraphNS != a.Window.DurNS || idle != d.IdleNS {
+				t.Errorf("%s rank %d: %d busy, %d idle (%d by cause) of %d", form, d.Rank, d.BusyNS, d.IdleNS, idle, a.Window.DurNS)
+			}
+		}
+		for _, g := range a.Groups {
+			if g.Phase == "all" {
+				groups += g.TimeNS
+			}
+		}
+		if sum != groups {
+			t.Errorf("%s: groups %d, devices %d", form, groups, sum)
+		}
+		steps := map[string]int{}
+		for _, s := range a.Steps {
+			steps[s.Phase]++
+		}
+		if steps["prefill"] != 2 || steps["mixed"] != 4 || steps["decode"] < 6 {
+			t.Errorf("%s: steps %v", form, steps)
+		}
+		roles := map[string]bool{}
+		for _, r := range a.Roles {
+			roles[r.Name] = true
+		}
+		for _, r := range []string{"qkv_proj", "o_proj", "gate_up", "down", "lm_head", "sampling"} {
+			if !roles[r] {
+				t.Errorf("%s: no %s", form, r)
+			}
+		}
+		for _, c := range a.Collectives {
+			if c.Ranks != 2 || c.Estimated {
+				t.Errorf("%s: collective %s of %d ranks, estimated %v", form, c.Kind, c.Ranks, c.Estimated)
+			}
+		}
+	}
+}
+
+// TestNsysWholeGraphs analyses an export whose graphs have no kernels inside:
+// the runs are graphs, no kernels, and their time is not idle.
+func TestNsysWholeGraphs(t *testing.T) {
+	a := analysis(t, nsysFixtures+"qwen3-12l-graphmode/report1.sqlite.gz")
+	if len(a.Graphs) != 1 || a.Graphs[0].Replays != 11 || a.Graphs[0].TimeNS != 18262952 || a.Graphs[0].Kernels != 0 {
+		t.Errorf("graphs %+v", a.Graphs)
+	}
+	var idle int64
+	for _, c := range a.Devices[0].IdleCauses {
+		idle += c.TimeNS
+	}
+	if got := a.Window.DurNS - a.Devices[0].BusyNS - idle; got != 18262952 {
+		t.Errorf("%d ns of the window are neither busy nor idle, want the graphs' 18262952", got)
+	}
+}
+
+func TestNsysEvents(t *testing.T) {
+	path := nsysFixtures + "llama-16l-tp2/report1.sqlite.gz"
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"events", path}, 2, "tokprof: report1.sqlite.gz holds the traces of 2 ranks\ntokprof: hint: pick one with --rank 0\n"},
+		{[]string{"events", path, "--rank", "2"}, 2, "tokprof: --rank 2: report1.sqlite.gz holds ranks 0-1\n"},
+		{[]string{"events", path, "--rank", "1"}, 0, ""},
+		{[]string{"trim", nsysFixtures + "llama-4l-gpumetrics/report1.sqlite.gz", "--steps", "1", "-o", filepath.Join(t.TempDir(), "x.json")}, 2,
+			"report1.sqlite.gz is an Nsight Systems export, and only torch traces can be cut: nsys export --times cuts a report\n"},
+		{[]string{"analyze", nsysFixtures + "llama-4l-gpumetrics/report1.cuda_gpu_kern_sum.csv.gz"}, 2,
+			"sums kernels up by name, without the times of single ones: give the report's events: nsys stats --report cuda_gpu_trace --format csv\n"},
+	} {
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), append(c.args, "-q"), streams{nil, &out, &errs}); code != c.code || !strings.HasSuffix(errs.String(), c.want) || (out.Len() > 0) != (code == 0) {
+			t.Errorf("%v: exit %d, %s", c.args, code, errs.String())
+		}
+		if c.code == 0 {
+			rows := readCSV(t, &out)
+			if len(rows) != 1713 || slices.ContainsFunc(rows, func(r map[string]string) bool { return r["device"] != "1" || r["step"] == "" }) {
+				t.Errorf("%d rows", len(rows))
+			}
+		}
+	}
+}
+
+// TestNsysTwice gives one export under two names: it counts once.
+func TestNsysTwice(t *testing.T) {
+	dir := t.TempDir()
+	b, err := os.ReadFile(nsysFixtures + "llama-16l-tp2/report1.sqlite.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a.sqlite.gz", "b.sqlite.gz"} {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a := analysis(t, dir); len(a.Devices) != 2 {
+		t.Errorf("%d devices", len(a.Devices))
+	}
+}
+
+// unpack is the text of gzip, and any other text itself.
+func unpack(b []byte) []byte {
+	z, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return b
+	}
+	text, err := io.ReadAll(z)
+	if err != nil {
+		return b
+	}
+	return text
+}
+
+// leaks runs every command that reads a trace on a file, and returns the
+// outputs that hold one of the secrets.
+func leaks(t *testing.T, path string, secrets ...string) (found []string) {
+	t.Helper()
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	outputs := map[string]string{}
+	for name, args := range map[string][]string{
+		"analyze": {"analyze", path, "-o", at("page.html"), "--md", at("ticket.md"), "--json", at("all.json"), "--csv", at("kernels.csv"), "--pprof", at("gpu.pb.gz"), "--folded", at("stacks.txt"), "--perfetto", at("steps.perfetto")},
+		"strict":  {"analyze", path, "--strict"},
+		"events":  {"events", path},
+		"rank":    {"events", path, "--rank", "0"},
+		"trim":    {"trim", path, "--events", "0-10", "-o", at("cut.json")},
+		"top":     {"pprof", path, "-traces"},
+	} {
+		var out, errs bytes.Buffer
+		run(t.Context(), args, streams{nil, &out, &errs})
+		outputs[name] = out.String() + errs.String()
+	}
+	err := filepath.WalkDir(dir, func(p string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			b, err := os.ReadFile(p)
+			if err != nil {
+				return err
+			}
+			outputs[e.Name()] = string(unpack(b))
+		}
+		return err
+	})
+	if err != nil || len(outputs) < 6+7 {
+		t.Fatalf("%d outputs, %v", len(outputs), err)
+	}
+	for name, text := range outputs {
+		for _, s := range secrets {
+			if strings.Contains(text, s) {
+				found = append(found, name+" holds "+s)
+			}
+		}
+	}
+	return found
+}
+
+// TestNsysPrivate looks for secrets that were planted wherever an export keeps
+// private things, in every output.
+func TestNsysPrivate(t *testing.T) {
+	path := nsysFixtures + "private/report1.sqlite.gz"
+	planted, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(unpack(planted), []byte("canary-")); n < 15 {
+		t.Fatalf("%d secrets are planted", n)
+	}
+	for _, l := range leaks(t, path, "canary", "/home/") {
+		t.Error(l)
+	}
+}

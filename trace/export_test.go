@@ -1,0 +1,376 @@
+package trace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"tokprof/fixtures/golden"
+)
+
+const exports = "../fixtures/nsys/"
+
+// openFixture opens an export among the fixtures.
+func openFixture(t *testing.T, name string) []*Trace {
+	t.Helper()
+	all, err := OpenAll(context.Background(), exports+name, Options{Hash: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestInfoOfExports(t *testing.T) {
+	files, err := filepath.Glob(exports + "*/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for _, f := range files {
+		name := strings.TrimPrefix(f, exports)
+		all, err := OpenAll(context.Background(), f, Options{Hash: true})
+		if err != nil {
+			fmt.Fprintf(&b, "%s: %s\n", name, err.(*Error).Reason())
+			continue
+		}
+		for _, tr := range all {
+			b.WriteString(filepath.Base(filepath.Dir(name)) + "/" + describe(tr))
+			runs := Time(0)
+			for _, g := range tr.GraphRuns {
+				runs += g.Dur
+			}
+			fmt.Fprintf(&b, "  %d graph runs of %d ns, %d series\n", len(tr.GraphRuns), runs, len(tr.Series))
+		}
+	}
+	golden.Check(t, "exports.golden", []byte(b.String()))
+}
+
+// exportRow is what every form of an export says of a GPU event.
+type exportRow struct {
+	start, dur     Time
+	device         int
+	stream         int64
+	correlation    uint64
+	name           string
+	launched, node bool
+}
+
+func exportRows(tr *Trace, base Time, launches bool) []exportRow {
+	out := make([]exportRow, len(tr.GPU()))
+	for i, id := range tr.GPU() {
+		e := tr.Event(id)
+		lane := tr.Track(e.Track)
+		out[i] = exportRow{start: e.Start - base, dur: e.Dur, device: lane.Device, stream: lane.Stream, correlation: e.Correlation, name: tr.Name(e.Name)}
+		if launches {
+			out[i].launched, out[i].node = tr.LaunchOf(i) != NoEvent, tr.GraphNode(id) != 0
+		}
+	}
+	return out
+}
+
+// TestFormsAgree holds the forms of one report against each other, event by
+// event.
+func TestFormsAgree(t *testing.T) {
+	for _, c := range []struct {
+		dir   string
+		ranks int
+	}{{"llama-16l-tp2/", 2}, {"qwen3-12l-graphmode/", 1}} {
+		database := openFixture(t, c.dir+"report1.sqlite.gz")
+		if len(database) != c.ranks {
+			t.Fatalf("%s: %d ranks", c.dir, len(database))
+		}
+		for form, launches := range map[string]bool{"json.gz": true, "cuda_gpu_trace.csv.gz": false, "cuda_gpu_trace.json.gz": false} {
+			if _, err := os.Stat(exports + c.dir + "report1." + form); err != nil {
+				continue
+			}
+			other := openFixture(t, c.dir+"report1."+form)
+			if len(other) != c.ranks {
+				t.Errorf("%s%s: %d ranks", c.dir, form, len(other))
+				continue
+			}
+			for i, tr := range other {
+				want, got := exportRows(database[i], database[i].base, launches), exportRows(tr, 0, launches)
+				if !slices.Equal(want, got) {
+					t.Errorf("%s%s rank %d: %d events differ from the database's %d", c.dir, form, i, len(got), len(want))
+				}
+				if launches && !equalRanges(database[i], tr) {
+					t.Errorf("%s%s rank %d: annotations differ", c.dir, form, i)
+				}
+				if launches && len(tr.GraphRuns) != len(database[i].GraphRuns) {
+					t.Errorf("%s%s: %d graph runs", c.dir, form, len(tr.GraphRuns))
+				}
+			}
+		}
+	}
+}
+
+func equalRanges(a, b *Trace) bool {
+	list := func(t *Trace) map[string]int {
+		out := map[string]int{}
+		t.Each(func(id EventID, k Kind) {
+			if k == Range {
+				e := t.Event(id)
+				out[fmt.Sprint(t.Name(e.Name), e.Start-t.base, e.Dur, t.Track(e.Track).Tid)]++
+			}
+		})
+		return out
+	}
+	return len(list(a)) > 0 && maps.Equal(list(a), list(b))
+}
+
+// TestKernelSums holds the sums by name against those that nsys stats made of
+// the same report.
+func TestKernelSums(t *testing.T) {
+	for _, dir := range []string{"qwen3-12l-graphmode/", "llama-4l-gpumetrics/"} {
+		sum, err := OpenSummary(context.Background(), exports+dir+"report1.cuda_gpu_kern_sum.csv.gz", Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]SummedKernel{}
+		for _, k := range sum.Kernels {
+			k.Median = 0 // nsys takes the mean of two in the middle
+			want[k.Name] = k
+		}
+		for _, form := range []string{"sqlite.gz", "json.gz", "cuda_gpu_trace.csv.gz", "cuda_gpu_trace.json.gz"} {
+			if _, err := os.Stat(exports + dir + "report1." + form); err != nil {
+				continue
+			}
+			if got := sums(openFixture(t, dir+"report1."+form)); !maps.Equal(got, want) {
+				t.Errorf("%s%s: sums differ: %v, want %v", dir, form, got, want)
+			}
+		}
+	}
+	csv, err1 := OpenSummary(context.Background(), exports+"qwen3-12l-graphmode/report1.cuda_gpu_kern_sum.csv.gz", Options{})
+	object, err2 := OpenSummary(context.Background(), exports+"qwen3-12l-graphmode/report1.cuda_gpu_kern_sum.json.gz", Options{})
+	if err1 != nil || err2 != nil || !slices.Equal(csv.Kernels, object.Kernels) {
+		t.Errorf("CSV and JSON differ: %v %v", err1, err2)
+	}
+	both, err := OpenSummary(context.Background(), exports+"qwen3-12l-graphmode/report1.cuda_gpu_sum.csv.gz", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kernels := slices.DeleteFunc(both.Kernels, func(k SummedKernel) bool { return k.Kind != Kernel })
+	if !slices.Equal(kernels, csv.Kernels) {
+		t.Error("cuda_gpu_sum holds other kernels than cuda_gpu_kern_sum")
+	}
+}
+
+func sums(all []*Trace) map[string]SummedKernel {
+	out := map[string]SummedKernel{}
+	for _, t := range all {
+		for _, id := range t.GPU() {
+			e := t.Event(id)
+			if e.Kind != Kernel {
+				continue
+			}
+			k, ok := out[t.Name(e.Name)]
+			if !ok {
+				k = SummedKernel{Name: t.Name(e.Name), Kind: Kernel, Min: e.Dur}
+			}
+			k.Launches++
+			k.Total += e.Dur
+			k.Min, k.Max = min(k.Min, e.Dur), max(k.Max, e.Dur)
+			out[k.Name] = k
+		}
+	}
+	return out
+}
+
+func TestOpenOfSeveral(t *testing.T) {
+	_, err := Open(context.Background(), exports+"llama-16l-tp2/report1.sqlite.gz", Options{})
+	var bad *Error
+	if !errors.As(err, &bad) || bad.Reason() != "holds the traces of 2 ranks: take one of them" {
+		t.Error(err)
+	}
+	if tr, err := Open(context.Background(), exports+"llama-4l-gpumetrics/report1.sqlite.gz", Options{}); err != nil || tr.Info.Rank != -1 {
+		t.Error(err)
+	}
+	for path, want := range map[string]string{
+		"llama-4l-gpumetrics/report1.sqlite.gz":               "holds single events, no summary: open it as a trace",
+		"../traces/torch-blocks/torch_plain.pt.trace.json.gz": "is no summary of nsys stats: write one with nsys stats --report cuda_gpu_kern_sum --format csv",
+	} {
+		if _, err := OpenSummary(context.Background(), exports+path, Options{}); !errors.As(err, &bad) || bad.Reason() != want {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+// TestGraphSlots holds the places in a graph against the order in which a
+// replay ran: on one stream they rise together, and both ranks agree.
+func TestGraphSlots(t *testing.T) {
+	var slots [2][]int
+	for rank, tr := range openFixture(t, "llama-16l-tp2/report1.sqlite.gz") {
+		last := map[uint64]int{} // by correlation of the replay
+		for _, id := range tr.GPU() {
+			graph, slot, ok := tr.GraphSlot(id)
+			if !ok {
+				continue
+			}
+			e := tr.Event(id)
+			if was, seen := last[e.Correlation]; seen && slot <= was {
+				t.Errorf("rank %d: slot %d of graph %d ran after %d", rank, slot, graph, was)
+			}
+			last[e.Correlation] = slot
+			slots[rank] = append(slots[rank], slot)
+		}
+	}
+	if len(slots[0]) < 500 || !slices.Equal(slots[0], slots[1]) {
+		t.Errorf("%d and %d events have slots, and not the same", len(slots[0]), len(slots[1]))
+	}
+}
+
+// TestMessages finds the sizes of NCCL messages: the logits of half the
+// vocabulary (128,256 words, 2 bytes each) of each row, and nothing in the
+// ranges that say no size.
+func TestMessages(t *testing.T) {
+	for _, tr := range openFixture(t, "llama-16l-tp2/report1.json.gz") {
+		n := 0
+		tr.Each(func(id EventID, k Kind) {
+			if k != Range {
+				return
+			}
+			bytes, ok := tr.Bytes(id)
+			if ok != strings.HasPrefix(tr.Name(tr.NameOf(id)), "NCCL:nccl") || ok && bytes%128256 != 0 && tr.Name(tr.NameOf(id)) == "NCCL:ncclAllGather" {
+				t.Errorf("%s: %d bytes, %v", tr.Name(tr.NameOf(id)), bytes, ok)
+			}
+			if ok {
+				n++
+			}
+		})
+		if n == 0 {
+			t.Error("no message has a size")
+		}
+	}
+}
+
+func TestSeriesOfExport(t *testing.T) {
+	tr := openFixture(t, "llama-4l-gpumetrics/report1.sqlite.gz")[0]
+	if len(tr.Series) != 30 {
+		t.Fatalf("%d series", len(tr.Series))
+	}
+	i := slices.IndexFunc(tr.Series, func(s Series) bool { return s.Name == "SMs Active [Throughput %]" })
+	s := tr.Series[i]
+	if s.Source != "GPU 1" || s.Device != 0 || len(s.Times) != len(s.Values) || !slices.IsSorted(s.Times) || slices.Max(s.Values) != 100 {
+		t.Errorf("%s device %d, %d values, largest %g", s.Source, s.Device, len(s.Values), slices.Max(s.Values))
+	}
+	// The samples and the kernels share a clock: the SMs are at work only while
+	// kernels run (10 kHz: within 0.2 ms of one).
+	gpu := tr.GPU()
+	for k, at := range s.Times {
+		if s.Values[k] < 10 || at > s.Times[len(s.Times)-1] {
+			continue
+		}
+		near := slices.ContainsFunc(gpu, func(id EventID) bool {
+			return tr.Start(id)-200_000 <= at && at <= tr.Start(id)+tr.Dur(id)+200_000
+		})
+		if !near {
+			t.Errorf("SMs active at %d, where no kernel is near", at)
+		}
+	}
+}
+
+// TestReport has a program in nsys's place export a report.
+func TestReport(t *testing.T) {
+	dir := t.TempDir()
+	report := filepath.Join(dir, "canary-dir.nsys-rep")
+	packed, err := filepath.Abs(exports + "qwen3-12l-graphmode/report1.sqlite.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plant := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	plant("canary-dir.nsys-rep", "opaque")
+	good := plant("nsys", "#!/bin/sh\n[ \"$1 $2 $3\" = 'export --type sqlite' ] && [ \"$6\" = --output ] && gzip -dc '"+packed+"' > \"$7\"\n")
+	bad := plant("nsys-broken", "#!/bin/sh\necho canary-secret >&2\nexit 3\n")
+	all, err := OpenAll(context.Background(), report, Options{NsysPath: good, Hash: true})
+	if err != nil || len(all) != 1 || len(all[0].GraphRuns) != 11 || all[0].Info.Format != "nsys-rep" || all[0].Info.Path != report {
+		t.Errorf("%v", err)
+	}
+	var e *Error
+	if _, err := OpenAll(context.Background(), report, Options{NsysPath: bad}); !errors.As(err, &e) || strings.Contains(err.Error(), "canary-secret") || !strings.Contains(e.What, "exit status 3") {
+		t.Error(err)
+	}
+	t.Setenv("PATH", t.TempDir())
+	const want = "is an Nsight Systems report, which only nsys can read, and nsys is not on PATH: run `nsys export --type sqlite canary-dir.nsys-rep` where it is installed and give the .sqlite"
+	if _, err := OpenAll(context.Background(), report, Options{}); !errors.As(err, &e) || e.Reason() != want {
+		t.Error(err)
+	}
+	if _, err := OpenAll(context.Background(), filepath.Join(dir, "no.nsys-rep"), Options{}); !errors.As(err, &e) || e.What != "does not exist" {
+		t.Error(err)
+	}
+}
+
+// TestExportFromStream reads exports from standard input, where a database
+// must be unpacked first.
+func TestExportFromStream(t *testing.T) {
+	for _, name := range []string{"qwen3-12l-graphmode/report1.sqlite.gz", "qwen3-12l-graphmode/report1.json.gz", "qwen3-12l-graphmode/report1.cuda_gpu_trace.csv.gz"} {
+		want := openFixture(t, name)[0]
+		f, err := os.Open(exports + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stdin := os.Stdin
+		os.Stdin = f
+		got, err := Open(context.Background(), "-", Options{})
+		os.Stdin = stdin
+		_ = f.Close()
+		if err != nil || len(got.gpu) != len(want.gpu) || got.Info.Name != "standard input" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestFindExports looks for exports in folders: of one report the fullest form,
+// tables only where nothing else is, other databases and sums never.
+func TestFindExports(t *testing.T) {
+	database, err := os.ReadFile(exports + "qwen3-12l-graphmode/report1.sqlite.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const (
+		lines  = `{"data":["a"],"files":[]}` + "\n"
+		events = "Start (ns),Duration (ns),CorrId,Device,Strm,Name\n1,2,3,GPU (0),7,k\n"
+		sums   = "Time (%),Total Time (ns),Instances,Avg (ns),Med (ns),Min (ns),Max (ns),StdDev (ns),Name\n"
+	)
+	for _, c := range []struct {
+		what  string
+		files map[string]string
+		want  []string
+	}{
+		{"every form", map[string]string{"r.sqlite.gz": string(database), "r.json": lines, "r.nsys-rep": "x", "cuda_gpu_trace.csv": events, "cuda_gpu_kern_sum.csv": sums}, []string{"r.sqlite.gz"}},
+		{"no database", map[string]string{"r.json": lines, "r.nsys-rep": "x", "cuda_gpu_trace.csv": events}, []string{"r.nsys-rep"}},
+		{"two reports", map[string]string{"r1.json.gz": gz(lines), "r2.jsonl": lines, "notes.csv": "a,b,c\n"}, []string{"r1.json.gz", "r2.jsonl"}},
+		{"tables alone", map[string]string{"cuda_gpu_trace.csv": events, "cuda_gpu_trace.json": "[\n {\n \"Start (ns)\": 1,\n \"Duration (ns)\": 2}]", "cuda_gpu_kern_sum.csv": sums}, []string{"cuda_gpu_trace.csv"}},
+		{"packed and unpacked", map[string]string{"r.jsonl": lines, "r.jsonl.gz": gz(lines)}, []string{"r.jsonl"}},
+		{"beside a torch trace", map[string]string{"r.jsonl": lines, rank0: gz(smallTrace), "cookies.sqlite": "SQLite format 3\x00moz_cookies"}, []string{"r.jsonl", rank0}},
+	} {
+		root := plant(t, c.files)
+		got, err := Find([]string{root})
+		for i := range got {
+			got[i] = filepath.Base(got[i])
+		}
+		if err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v %v, want %v", c.what, got, err, c.want)
+		}
+	}
+}
+
+func TestCutOfExport(t *testing.T) {
+	tr := openFixture(t, "llama-4l-gpumetrics/report1.sqlite.gz")[0]
+	_, err := Cut(context.Background(), exports+"llama-4l-gpumetrics/report1.sqlite.gz", tr, Selection{GPU: func(int) bool { return true }}, nil)
+	var bad *Error
+	if !errors.As(err, &bad) || bad.What != "is an Nsight Systems export, and only torch traces can be cut" {
+		t.Error(err)
+	}
+}
