@@ -155,7 +155,7 @@ func checkIdle(t *testing.T, r *Rank) {
 				t.Errorf("device %d: %s is %d ns in %d gaps", d.Device, Cause(c), i.Time, i.Gaps)
 			}
 		}
-		if want := d.Last - d.First - d.Busy; idle != want {
+		if want := d.Last - d.First - d.Busy - d.Graph; idle != want {
 			t.Errorf("device %d: causes hold %d ns of %d idle: %s", d.Device, idle, want, causes(d))
 		}
 	}

@@ -1,0 +1,105 @@
+package breakdown
+
+import (
+	"math/rand"
+	"testing"
+
+	"tokprof/kernels/attribution"
+	"tokprof/kernels/attribution/tracescript"
+	"tokprof/trace"
+)
+
+// graphRun makes a run on the clock of scripts, times in nanoseconds.
+func graphRun(graph uint64, start, dur int, launch trace.EventID) trace.GraphRun {
+	return trace.GraphRun{Graph: graph, Device: 0, Stream: 7, Start: base + trace.Time(start), Dur: trace.Time(dur), Launch: launch}
+}
+
+// launchAt is the call that began at a moment.
+func launchAt(t *testing.T, tr *trace.Trace, at int) trace.EventID {
+	t.Helper()
+	found := trace.NoEvent
+	tr.Each(func(id trace.EventID, k trace.Kind) {
+		if k == trace.Launch && tr.Start(id) == base+trace.Time(at) {
+			found = id
+		}
+	})
+	if found == trace.NoEvent {
+		t.Fatalf("no call at %d", at)
+	}
+	return found
+}
+
+// TestWholeRuns puts graph runs between, over and around kernels: their time
+// is graph time where no kernel runs, and no gap.
+func TestWholeRuns(t *testing.T) {
+	s := &script{}
+	s.Launch(gemmName, 0, 10*µs, 10*µs)
+	s.Call("cudaGraphLaunch", 100*µs, 5*µs)
+	s.Call("cudaGraphLaunch", 400*µs, 5*µs)
+	s.Launch(gemmName, 200*µs, 220*µs, 10*µs)
+	s.Launch(gemmName, 300*µs, 330*µs, 10*µs)
+	tr := s.Open(t)
+	tr.GraphRuns = []trace.GraphRun{
+		graphRun(1, 110*µs, 100*µs, launchAt(t, tr, 100*µs)), // between two kernels
+		graphRun(2, 325*µs, 25*µs, trace.NoEvent),            // around one
+		graphRun(1, 410*µs, 100*µs, launchAt(t, tr, 400*µs)), // behind all
+	}
+	r := Reduce(tr, classifier(t), Options{ExcerptTo: -1})
+	d := r.Devices[0]
+	if d.Busy != 30*µs || d.Graph != 215*µs || d.Sum != 30*µs || d.Last-d.First != 500*µs || r.End != d.Last {
+		t.Errorf("busy %d, graph %d, sum %d, %d to %d", d.Busy, d.Graph, d.Sum, d.First-base, d.Last-base)
+	}
+	// 20–110: the launch at 100 came late, and was 10 on its way; 210–220: the
+	// kernel was launched at 200 and on its way; 230–325: nobody knows who
+	// launched the run; 350–410: late again.
+	const want = "host_late 130000 in 2, launch_latency 30000 in 3, unknown 95000 in 1"
+	if got := causes(d); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if len(r.Graphs) != 2 || r.Graphs[0] != (Graph{Signature: "graph 1", Replays: 2, Time: 200 * µs}) || r.Graphs[1].Time != 25*µs || r.Unanswered != 0 {
+		t.Errorf("graphs %+v, %d calls without an event", r.Graphs, r.Unanswered)
+	}
+	if len(r.Kernels) != 1 {
+		t.Errorf("kernels %+v", r.Kernels)
+	}
+}
+
+// TestWholeRunsAddUp: busy, graph and idle time make the whole extent, whatever
+// lies over what.
+func TestWholeRunsAddUp(t *testing.T) {
+	rnd := rand.New(rand.NewSource(5))
+	for range 50 {
+		s := &script{}
+		for i := range 1 + rnd.Intn(20) {
+			s.Launch(gemmName, i*50*µs, rnd.Intn(1000)*µs, rnd.Intn(80)*µs)
+		}
+		tr := s.Open(t)
+		for range rnd.Intn(20) {
+			tr.GraphRuns = append(tr.GraphRuns, graphRun(uint64(rnd.Intn(3)), rnd.Intn(1000)*µs, rnd.Intn(80)*µs, trace.NoEvent))
+		}
+		d := Reduce(tr, classifier(t), Options{ExcerptTo: -1}).Devices[0]
+		var idle trace.Time
+		for _, c := range d.Idle {
+			idle += c.Time
+		}
+		var own []int32
+		for i := range tr.GPU() {
+			own = append(own, int32(i))
+		}
+		if d.Busy+d.Graph+idle != d.Last-d.First || d.Graph < 0 || d.Busy != union(attribution.NewEvents(tr, classifier(t), attribution.Evidence{}), own) {
+			t.Fatalf("%d busy, %d graph, %d idle of %d", d.Busy, d.Graph, idle, d.Last-d.First)
+		}
+	}
+}
+
+// TestWholeRunsOfExport reads a recording of eleven decode steps whose graphs
+// have no kernels inside.
+func TestWholeRunsOfExport(t *testing.T) {
+	tr := tracescript.OpenFile(t, "../../fixtures/nsys/qwen3-12l-graphmode/report1.sqlite.gz")
+	r := Reduce(tr, classifier(t), Options{ExcerptTo: -1})
+	checkSums(t, tr, r)
+	d := r.Devices[0]
+	if d.Graph != 18262952 || len(r.Graphs) != 1 || r.Graphs[0].Replays != 11 || r.Unanswered != 0 {
+		t.Errorf("graph time %d, graphs %+v, %d calls without an event", d.Graph, r.Graphs, r.Unanswered)
+	}
+}
