@@ -17,7 +17,7 @@ var walls = map[string][]string{
 	"cmd/tokprof":                     {"trace", "trace/capture", "trace/serving", "trace/serving/load", "trace/serving/replay", "nvml", "kernels", "kernels/attribution", "kernels/breakdown", "kernels/role", "kernels/roofline", "report", "report/document", "report/page"},
 	"report":                          {"report/document", "kernels"},
 	"report/page":                     {"report/document"},
-	"report/document":                 {"trace", "trace/serving", "trace/serving/match", "kernels", "kernels/attribution", "kernels/breakdown", "kernels/role", "kernels/roofline", "report/diagnose"},
+	"report/document":                 {"nvml", "trace", "trace/serving", "trace/serving/match", "kernels", "kernels/attribution", "kernels/breakdown", "kernels/role", "kernels/roofline", "report/diagnose"},
 	"report/diagnose":                 {},
 	"kernels/breakdown":               {"trace", "kernels", "kernels/attribution", "kernels/role"},
 	"kernels/attribution":             {"trace", "kernels", "kernels/role"},

@@ -6,6 +6,7 @@ import (
 
 	"tokprof/kernels/breakdown"
 	"tokprof/kernels/roofline"
+	"tokprof/nvml"
 	"tokprof/trace"
 )
 
@@ -16,6 +17,22 @@ type Options struct {
 	Unread  []Unread
 	Model   *roofline.Model // of the served model; nil when not given
 	Run     []RunWindow     // windows of the captured run that the traces are of
+
+	Readings *nvml.Recording // of the GPUs while the traces were recorded; nil when there are none
+	Topology *nvml.Topology  // of the host that the GPUs are in; nil when unknown
+	// GPUs says which GPU a rank's device is, where something outside the
+	// trace tells.
+	GPUs []GPUIdentity
+	// VisibleDevices is the CUDA_VISIBLE_DEVICES that the ranks' processes run
+	// under; "" when unknown.
+	VisibleDevices string
+}
+
+// GPUIdentity is the GPU behind one device of a rank: by its UUID or PCI
+// address, as the driver writes them.
+type GPUIdentity struct {
+	Rank, Device int
+	UUID, PCI    string
 }
 
 // Unread is an input that could not be read.

@@ -188,7 +188,7 @@ func (b *builder) collectives() {
 		k := b.a.Kernels[b.kernelAt[rank][c.Kernel]]
 		id := [2]string{k.Subgroup, k.Name}
 		if rows[id] == nil {
-			rows[id] = &collectiveSum{row: Collective{Kind: k.Subgroup, Kernel: k.ShortName, Estimated: b.split.estimated, Late: []LateRank{}}, late: map[int]int64{}}
+			rows[id] = &collectiveSum{row: Collective{Kind: k.Subgroup, Kernel: k.ShortName, Estimated: b.split.estimated, Late: []LateRank{}, Sizes: []CollectiveSize{}}, late: map[int]int64{}}
 			order = append(order, id)
 		}
 		return rows[id]

@@ -47,6 +47,8 @@ type Analysis struct {
 	// Requests and Tax are known of a captured run only.
 	Requests *Requests `json:"requests,omitempty"`
 	Tax      *Tax      `json:"profiler_tax,omitempty"`
+	// Readings are there when the GPUs were read while the window ran.
+	Readings *Readings `json:"readings,omitempty"`
 
 	// Stacks and Timelines feed the flame graph, pprof, folded and Perfetto
 	// drawings; they are not part of the JSON contract.
@@ -240,6 +242,17 @@ type Phase struct {
 	// WeightReadFloorNS is the least time in which a rank can read its weights
 	// once at its GPU's datasheet bandwidth; 0 when unknown.
 	WeightReadFloorNS int64 `json:"weight_read_floor_ns"`
+
+	// What the GPUs read during the phase's steps, each up to the next one's
+	// start; absent where that is not known.
+	SMMHzMean  float64 `json:"sm_mhz_mean,omitempty"`  // over the GPUs of all ranks
+	PowerWMean float64 `json:"power_w_mean,omitempty"` // of one GPU
+	EnergyJ    float64 `json:"energy_j,omitempty"`     // of all GPUs together
+	JPerToken  float64 `json:"j_per_token,omitempty"`
+	// RoleEnergy shares EnergyJ out by busy time: an estimate, since power
+	// differs between kernels.
+	RoleEnergy []NameEnergy `json:"energy_by_role,omitempty"`
+	Clock      *ClockEffect `json:"clock,omitempty"`
 }
 
 // Spread is the middle and the tail of a distribution.
@@ -264,6 +277,7 @@ type Step struct {
 	PeriodNS int64      `json:"period_ns"`
 	Parts    []NameTime `json:"parts"`
 	Roles    []NameTime `json:"roles"`
+	SMMHz    float64    `json:"sm_mhz,omitempty"` // mean SM clock of the rank's GPU; absent when unknown
 }
 
 // NameTime is a named amount of time.
@@ -287,25 +301,60 @@ type Layer struct {
 // Collective is one kind of collective by one kernel. Time inside a collective
 // is transfer, which every rank needs, and waiting for the rank that came last.
 type Collective struct {
-	Kind       string  `json:"kind"`
-	Kernel     string  `json:"kernel"`
-	Bytes      int64   `json:"bytes"` // 0 when unknown
-	Ranks      int     `json:"ranks"` // that ran one together, at most
-	Count      int64   `json:"count"`
-	Unmatched  int64   `json:"unmatched"` // runs without a partner in another rank's file: not split
-	TransferNS Spread  `json:"transfer_ns"`
-	WaitNS     Spread  `json:"wait_ns"` // per rank
-	SkewNS     Spread  `json:"skew_ns"` // first rank's start to last rank's
-	AlgBW      float64 `json:"algbw"`   // B/s, 0 when unknown
-	BusBW      float64 `json:"busbw"`
+	Kind   string `json:"kind"`
+	Kernel string `json:"kernel"`
+	// Bytes is the message as nccl-tests counts it: one rank's buffer of an
+	// all-reduce, the whole of what is gathered or scattered; the mean where
+	// sizes differ (see Sizes), 0 when unknown.
+	Bytes      int64  `json:"bytes"`
+	BytesHow   string `json:"bytes_how"` // "config" or "weights": the step's tokens × the width by either; "" when unknown
+	Ranks      int    `json:"ranks"`     // that ran one together, at most
+	Count      int64  `json:"count"`
+	Unmatched  int64  `json:"unmatched"` // runs without a partner in another rank's file: not split
+	TransferNS Spread `json:"transfer_ns"`
+	WaitNS     Spread `json:"wait_ns"`         // per rank
+	LongestNS  Spread `json:"longest_wait_ns"` // per collective: of the rank that waited longest
+	SkewNS     Spread `json:"skew_ns"`         // first rank's start to last rank's
+	// AlgBW is bytes over transfer time, BusBW the share of it that each link
+	// carries by nccl-tests' factors, both in B/s and of the sizes from 1 MiB
+	// where there are any; 0 when unknown.
+	AlgBW float64 `json:"algbw"`
+	BusBW float64 `json:"busbw"`
+	// Ceiling is what NCCL's own model lets BusBW be on the path between the
+	// ranks, Physical what the wires carry in one direction; 0 when unknown.
 	Ceiling    float64 `json:"ceiling"`
+	Physical   float64 `json:"physical"`
+	CeilingHow string  `json:"ceiling_how"` // in words
+	Percent    float64 `json:"percent"`     // BusBW of Ceiling, 0–100; 0 when unknown and when latency-bound
+	// LatencyBound: no message reaches 1 MiB, so bandwidth is not what counts.
+	LatencyBound bool   `json:"latency_bound"`
+	BestNS       int64  `json:"best_ns"`   // shortest transfer seen of such messages, by any kernel
+	Algorithm    string `json:"algorithm"` // as far as the kernel's name shows it; "" when it does not
+	Warning      string `json:"warning,omitempty"`
 	// Estimated: from one rank's file, by the lower envelope of equal
 	// collectives.
 	Estimated     bool  `json:"estimated"`
 	TransferSumNS int64 `json:"transfer_sum_ns"` // over all ranks
 	WaitSumNS     int64 `json:"wait_sum_ns"`
 	// Late says for which rank the others waited, longest first.
-	Late []LateRank `json:"late"`
+	Late  []LateRank       `json:"late"`
+	Sizes []CollectiveSize `json:"sizes"` // of known size, largest first
+}
+
+// CollectiveSize is the runs of a collective with one message size, or with
+// sizes of one power of two where there are many.
+type CollectiveSize struct {
+	Bytes        int64   `json:"bytes"` // mean
+	MinBytes     int64   `json:"min_bytes"`
+	MaxBytes     int64   `json:"max_bytes"`
+	Count        int64   `json:"count"`
+	TransferNS   Spread  `json:"transfer_ns"`
+	LongestNS    Spread  `json:"longest_wait_ns"`
+	BestNS       int64   `json:"best_ns"`
+	AlgBW        float64 `json:"algbw"` // of the median transfer
+	BusBW        float64 `json:"busbw"`
+	Percent      float64 `json:"percent"`
+	LatencyBound bool    `json:"latency_bound"`
 }
 
 // LateRank is a rank that others waited for in collectives.
