@@ -168,12 +168,12 @@ func (r *gpuReader) numbers(v *Reading, due turns) error {
 			continue
 		}
 		if s.field == UtilGPU {
-			v.Put(UtilGPU, n>>32)
 			v.Put(UtilMem, n&0xFFFFFFFF)
-			continue
+			n >>= 32
 		}
 		v.Put(s.field, n)
 	}
+	v.Valid &= r.wanted
 	return nil
 }
 

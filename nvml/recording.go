@@ -20,7 +20,7 @@ const (
 type Recording struct {
 	Devices   []Device
 	Readings  []Reading // in the order of time
-	LinkScope string    // AllLinks, FirstLink or, where it is not said, ""
+	LinkScope string    // as all Devices say: AllLinks, FirstLink or, where one does not, ""
 
 	// Torn says that the end was cut off: inside a line or inside the compression.
 	Torn bool

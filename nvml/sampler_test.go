@@ -44,6 +44,11 @@ func TestReading(t *testing.T) {
 	if want := Set(Power, SMClock, ReasonBits, Energy, PowerInstant, NVLinkRx, NVLinkTx, PCIeRx, PCIeTx); err != nil || got.Valid != want {
 		t.Errorf("the second reading has fields %b (%v), want %b", got.Valid, err, want)
 	}
+	// Both utilisations come from one call; only the wanted one is there.
+	r = newGPUReader(h, 2, Set(UtilMem), &xidMailbox{off: true})
+	if got, err := r.read(testTime); err != nil || got.Valid != Set(UtilMem) || got.UtilMem != 55 {
+		t.Errorf("asked for the memory's utilisation alone: %+v, %v", got, err)
+	}
 	if xid, ok := (&Reading{}).Value(Xid); ok || xid != 0 {
 		t.Errorf("an empty reading has an Xid")
 	}

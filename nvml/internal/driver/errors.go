@@ -33,7 +33,7 @@ var codes = map[int]struct {
 	is    error
 }{
 	1:       {"the library was not initialised", nil},
-	2:       {"invalid argument", nil},
+	2:       {"invalid argument", ErrUnsupported}, // our questions are right for some driver
 	3:       {"not supported", ErrUnsupported},
 	4:       {"not permitted for this user", ErrNotPermitted},
 	6:       {"not found", nil},

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
 )
@@ -264,50 +263,4 @@ func positive(v int64) (uint64, error) {
 		return 0, Error{"nvmlDeviceGetFieldValues", int(nvml.ERROR_NO_DATA)}
 	}
 	return uint64(v), nil
-}
-
-// Fabric asks by the newest version of the function that the library has.
-func (l *library) Fabric(gpu int) (Fabric, error) {
-	d, err := l.device(gpu)
-	if err != nil {
-		return Fabric{}, err
-	}
-	if l.has["nvmlDeviceGetGpuFabricInfoV"] {
-		v3, code := d.GetGpuFabricInfoV().V3()
-		if code == nvml.SUCCESS {
-			return Fabric{int(v3.State), int(v3.Status), v3.CliqueId, v3.ClusterUuid, v3.HealthMask}, nil
-		}
-		v2, code := d.GetGpuFabricInfoV().V2()
-		if code == nvml.SUCCESS {
-			return Fabric{int(v2.State), int(v2.Status), v2.CliqueId, v2.ClusterUuid, v2.HealthMask}, nil
-		}
-	}
-	v1, err := guard(l, "nvmlDeviceGetGpuFabricInfo", d.GetGpuFabricInfo)
-	return Fabric{int(v1.State), int(v1.Status), v1.CliqueId, v1.ClusterUuid, 0}, err
-}
-
-// Parts lists the partitions; a place without one is passed over.
-func (l *library) Parts(gpu int) ([]Part, error) {
-	d, err := l.device(gpu)
-	if err != nil {
-		return nil, err
-	}
-	n, err := guard(l, "nvmlDeviceGetMaxMigDeviceCount", d.GetMaxMigDeviceCount)
-	if err != nil {
-		return nil, err
-	}
-	var parts []Part
-	for i := range n {
-		m, err := guard(l, "nvmlDeviceGetMigDeviceHandleByIndex", func() (nvml.Device, nvml.Return) { return d.GetMigDeviceHandleByIndex(i) })
-		if err != nil {
-			continue
-		}
-		p := Part{Index: i}
-		p.Name, _ = guard(l, "nvmlDeviceGetName", m.GetName)
-		p.UUID, _ = guard(l, "nvmlDeviceGetUUID", m.GetUUID)
-		p.MemoryBytes, _ = ask(l, numberWays[MemoryTotal], m)
-		p.Name = strings.TrimSpace(p.Name)
-		parts = append(parts, p)
-	}
-	return parts, nil
 }
