@@ -8,7 +8,7 @@ import (
 
 // option is one way to fill the context requests of a step.
 type option struct {
-	rows  []int32
+	rows  []int32 // whose prompts it completes, ^row for one that it resumes
 	cost  float64
 	open  int64
 	known bool
@@ -103,7 +103,35 @@ func (m *search) options(h *reading, k int) []option {
 			add(x)
 		}
 	}
+	for _, w := range m.resumable(h, k, slots) {
+		for _, n := range []int{slots - 1, want, 0} {
+			n = min(max(n, 0), slots-1, len(rows))
+			add(append([]int32{^w}, rows[:n]...))
+		}
+	}
 	return out
+}
+
+// resumable are the first few of the running requests that are left out and can
+// come back at step k by computing prompt and tokens again.
+func (m *search) resumable(h *reading, k, slots int) []int32 {
+	const few = 4
+	var out []int32
+	for _, r := range h.run {
+		if slots > 0 && r.out && int(r.ran) < k-1 && m.t.turns == 1 && len(out) < few {
+			out = append(out, r.row)
+		}
+	}
+	return out
+}
+
+// resumed finds the running request that an option resumes; ok is false where it
+// names a row that enters.
+func (h *reading) resumed(w int32) (i int, ok bool) {
+	if w >= 0 {
+		return 0, false
+	}
+	return slices.IndexFunc(h.run, func(r running) bool { return r.row == ^w }), true
 }
 
 func sorted(x []int32) []int32 {
@@ -158,6 +186,11 @@ func (m *search) weigh(h *reading, k, slots int, tokens int64, x []int32) option
 	o := option{rows: x, open: h.open, known: h.known}
 	sum := int64(0)
 	for _, w := range x {
+		if i, again := h.resumed(w); again {
+			r := m.rows[^w]
+			sum += r.need + int64(r.units[h.run[i].unit].first)
+			continue
+		}
 		o.cost += m.lateness(k, m.rows[w])
 		sum += m.rows[w].need
 	}
@@ -188,10 +221,8 @@ func (m *search) weigh(h *reading, k, slots int, tokens int64, x []int32) option
 		o.open, o.known = 0, true
 		o.cost += costExtra
 	default:
-		o.open, o.known, o.exact = 0, true, h.known
-		if h.known {
-			o.cost += costExact
-		}
+		o.open, o.known, o.exact = 0, true, true
+		o.cost += costExact
 	}
 	return o
 }

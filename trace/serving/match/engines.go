@@ -2,6 +2,7 @@ package match
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"tokprof/trace/serving"
@@ -10,10 +11,12 @@ import (
 // lane is one engine: a scheduler with its steps and the requests that can be
 // its own.
 type lane struct {
-	t    *timeline
-	mine []bool // of the requests
-	m    *search
-	log  *log
+	t      *timeline
+	mine   []bool // of the requests
+	server []bool // those to its server
+	m      *search
+	kept   *reading
+	log    *log
 }
 
 // lanes splits steps by engine and requests by what fits: first each engine
@@ -25,23 +28,17 @@ func lanes(steps []Step, requests []serving.Request) []*lane {
 	}
 	var out []*lane
 	for _, ids := range of {
-		out = append(out, &lane{t: newTimeline(steps, ids), mine: everyone(len(requests))})
+		out = append(out, &lane{t: newTimeline(steps, ids), mine: everyone(len(requests)), server: everyone(len(requests))})
 	}
-	slices.SortFunc(out, func(a, b *lane) int { return cmp.Compare(a.t.index[0], b.t.index[0]) })
+	byRhythm(out, requests)
 	for _, l := range out {
 		l.read(requests)
+		l.chooseServer(requests)
 	}
-	changed := make([]bool, len(out))
-	for i, l := range out {
-		changed[i] = l.keepServer(requests)
-	}
-	if share(out, len(requests)) {
-		for i := range changed {
-			changed[i] = true
-		}
-	}
-	for i, l := range out {
-		if changed[i] {
+	slices.SortFunc(out, func(a, b *lane) int { return cmp.Compare(a.t.index[0], b.t.index[0]) })
+	if len(out) > 1 {
+		share(out, len(requests))
+		for _, l := range out {
 			l.read(requests)
 		}
 	}
@@ -67,26 +64,83 @@ func everyone(n int) []bool {
 	return all
 }
 
-func (l *lane) read(requests []serving.Request) { l.m, l.log = aligned(l.t, requests, l.mine) }
+func (l *lane) read(requests []serving.Request) {
+	l.m, l.kept = aligned(l.t, requests, l.mine)
+	l.log = l.m.replay(l.kept)
+}
 
-// keepServer drops the requests to other servers where nearly all that fit went
-// to one.
-func (l *lane) keepServer(requests []serving.Request) bool {
-	units, most, total := map[int]int{}, 0, 0
-	for i, f := range l.fits(len(requests)) {
-		units[requests[i].Server] += f.units
-		total += f.units
-		if units[requests[i].Server] > units[most] {
-			most = requests[i].Server
+// chooseServer keeps to the requests of one server where that reads better than
+// all of them together.
+func (l *lane) chooseServer(requests []serving.Request) {
+	const most = 16
+	var servers []int
+	for i := range requests {
+		if s := requests[i].Server; !slices.Contains(servers, s) && len(servers) <= most {
+			servers = append(servers, s)
 		}
 	}
-	if units[most] == total || units[most]*5 < total*4 {
-		return false
+	if len(servers) == 1 || len(servers) > most {
+		return
+	}
+	best := *l
+	for _, s := range servers {
+		one := lane{t: l.t, mine: make([]bool, len(requests)), server: make([]bool, len(requests))}
+		for i := range requests {
+			one.server[i] = requests[i].Server == s
+			one.mine[i] = l.mine[i] && one.server[i]
+		}
+		if one.read(requests); one.kept.cost < best.kept.cost {
+			best = one
+		}
+	}
+	*l = best
+}
+
+// byRhythm takes requests away from engines whose steps they do not go with:
+// an engine's own get a token with each of its steps, always about as late.
+func byRhythm(lanes []*lane, requests []serving.Request) {
+	if len(lanes) < 2 {
+		return
 	}
 	for i := range requests {
-		l.mine[i] = requests[i].Server == most
+		off := make([]float64, len(lanes))
+		least := math.Inf(1)
+		for j, l := range lanes {
+			off[j] = l.t.offBeat(requests[i].TokenUnixNS)
+			least = min(least, off[j])
+		}
+		for j, l := range lanes {
+			l.mine[i] = off[j] <= 2*least+0.05
+		}
 	}
-	return true
+}
+
+// offBeat says how far tokens are from one a step and evenly late, in steps a
+// token; 0 where too few came to say.
+func (t *timeline) offBeat(times []int64) float64 {
+	last, lastLate := 0, int64(0)
+	off, n := 0.0, 0
+	for _, at := range times {
+		if at < t.first() || at > t.last() {
+			continue
+		}
+		g := int(t.genAt[t.ended(at)])
+		if g == 0 {
+			continue
+		}
+		k := int(t.gens[g-1])
+		late := at - t.end[k]
+		if n++; n > 1 {
+			whole := math.Abs(float64(g-last) - 1)
+			part := math.Abs(float64(late-lastLate)) / float64(max(1, t.end[min(k+1, len(t.end)-1)]-t.end[max(0, k-1)])) * 2
+			off += min(whole+part, 2)
+		}
+		last, lastLate = g, late
+	}
+	if n < 5 {
+		return 0
+	}
+	return off / float64(n-1)
 }
 
 // fit says how well a request goes with an engine: how many of its units found
@@ -117,31 +171,23 @@ func (l *lane) fits(requests int) []fit {
 	return out
 }
 
-// share gives each request that several engines claim to the one that it fits
-// best, and says whether there were any.
-func share(lanes []*lane, requests int) bool {
+// share gives each request to the engine that it fits best. One that fits none
+// so far stays open to all.
+func share(lanes []*lane, requests int) {
 	best, whose := make([]fit, requests), make([]*lane, requests)
-	clash := false
 	for _, l := range lanes {
 		for i, f := range l.fits(requests) {
-			if f.units == 0 {
-				continue
-			}
-			clash = clash || whose[i] != nil
 			b := best[i]
-			if whose[i] == nil || f.units*10 > b.units*11 || f.units*11 >= b.units*10 && f.uneven < b.uneven {
+			if f.units > 0 && (whose[i] == nil || f.units*10 > b.units*11 || f.units*11 >= b.units*10 && f.uneven < b.uneven) {
 				best[i], whose[i] = f, l
 			}
 		}
 	}
-	if clash {
-		for _, l := range lanes {
-			for i := range requests {
-				l.mine[i] = l.mine[i] && (whose[i] == nil || whose[i] == l)
-			}
+	for _, l := range lanes {
+		for i := range requests {
+			l.mine[i] = l.server[i] && (whose[i] == nil || whose[i] == l)
 		}
 	}
-	return clash
 }
 
 // drop takes requests away that others have, and says whether one of them was

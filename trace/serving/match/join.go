@@ -5,7 +5,7 @@ import "tokprof/trace/serving"
 // read finds the likeliest reading of one engine's steps with those requests
 // that can be its own.
 func read(t *timeline, requests []serving.Request, mine []bool) (*search, *reading) {
-	t.takeTurns(requests)
+	t = t.listen(requests, mine)
 	var rows []*row
 	for i := range requests {
 		if !mine[i] {
@@ -40,7 +40,7 @@ func (m *search) write(l *log, res *Result) (latest int64) {
 			for j := range n {
 				res.Requests[r.req].Tokens[int(u.first)+j] = Token{Step: t.index[k], Why: Joined, Sure: sure}
 			}
-			if i >= continuing {
+			if i >= continuing && g.unit == 0 {
 				res.Requests[r.req].Entered = t.index[k]
 				if b, early := l.began[g.row]; early && b == None {
 					res.Requests[r.req].Entered = None

@@ -24,11 +24,12 @@ type Step struct {
 	GenerationRequests, GenerationTokens int64
 
 	// Requests and Tokens are the totals of an annotation that does not tell
-	// context and generation apart; the four counts above are then 0.
+	// context and generation apart; the four counts above are then 0. Any number
+	// of tokens is 0 when not said.
 	Requests, Tokens int64
 
-	// Engine tells the schedulers of a data-parallel server apart: each is
-	// joined on its own.
+	// Engine tells schedulers apart: of a data-parallel server, or of several
+	// servers. Each serves its own requests, and the join decides which.
 	Engine int
 }
 
@@ -75,20 +76,24 @@ type Result struct {
 	// for each generation request and one for each context request whose prompt
 	// the step completed. Which those are, the replay says; a context request
 	// that it cannot name counts when the next step has one more generation
-	// request than the named ones explain. A generation request that was only
-	// computing a resumed prompt, or ran one step past its end because the
-	// engine learnt of the end late, emitted nothing and is not counted where
-	// the replay shows it. A request's drafts accepted in one step count once.
+	// request than the named ones explain. A generation request that ran a step
+	// past its end, because the engine learnt of the end late, is not counted
+	// where the replay shows it. A request's drafts accepted in one step count
+	// once.
 	Emitted int64
 	// Explained is how many of Emitted have a token joined.
 	Explained int64
 
 	// Sure is the share of joined tokens whose step no other reading of the
-	// counts and times would change, 0–1: moving their request's run of tokens
-	// one step later would put a token before the end of its step or break the
-	// counts, moving it one step earlier would break the counts or make its
-	// promptest token later than any token that the counts place alone, and no
-	// other request could change places with it.
+	// counts and times would change, 0–1. A request's run of tokens is sure when
+	// (1) starting it at a later step would put a token before the end of its
+	// step or break the counts: the step takes no more requests, prompts no
+	// longer add up, or a request is missing or too many where all were
+	// explained; (2) starting it at an earlier step would break the counts, or
+	// make its promptest token later than that of any run that the counts place
+	// alone; (3) no request of the next step that took any could change places
+	// with it. From the first step on that left it out, or could have in place of
+	// another, it is not sure.
 	Sure float64
 }
 

@@ -53,8 +53,8 @@ func (m *search) replay(kept *reading) *log {
 			o = o.strangers(h.open)
 		}
 		l.entered[k], l.unnamed[k], l.exact[k] = len(rows), slots-len(rows), o.exact
-		if len(rows) > 0 && (h.open > 0 || !o.exact && (!h.known || parts)) {
-			first := slices.MinFunc(rows, func(a, b int32) int {
+		if enters := slices.DeleteFunc(slices.Clone(rows), func(w int32) bool { return w < 0 }); len(enters) > 0 && (h.open > 0 || !o.exact && (!h.known || parts)) {
+			first := slices.MinFunc(enters, func(a, b int32) int {
 				return cmp.Or(cmp.Compare(m.rows[a].q.SentUnixNS, m.rows[b].q.SentUnixNS), cmp.Compare(a, b))
 			})
 			if l.began[first] = None; o.exact {

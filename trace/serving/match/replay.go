@@ -167,53 +167,9 @@ func (m *search) elsewhere(h *reading, k int) int {
 	return n
 }
 
-// leaveOut marks those of the running requests that step k cannot have served:
-// the ones that can wait longest, and of equals those already out and those sent
-// last, which engines preempt first.
+// leaveOut marks n of the running requests as those that step k did not serve.
 func (m *search) leaveOut(h *reading, k, n int) {
-	t := m.t
-	s := &t.steps[k]
-	recompute := s.GenerationTokens - s.GenerationRequests
-	// Who was preempted comes back with a recomputation, and so shows in the
-	// tokens of its step; where many take turns (pipeline stages), nobody was.
-	preempted := !t.drafts && !t.whole(k) && n <= t.slots(k)/4+1
-	g := t.genAt[k]
-	type candidate struct {
-		i      int
-		wait   int32
-		must   bool
-		resume int // -1: comes back here, 1: stays out
-	}
-	order := make([]candidate, 0, len(h.run))
-	for i, r := range h.run {
-		row := m.rows[r.row]
-		x := candidate{i: i, wait: row.late[r.unit] - g}
-		x.must = x.wait <= 0
-		if int32(k)-r.ran < t.turns {
-			x.resume, x.must = 1, false
-		}
-		if preempted && r.out {
-			over := row.need + int64(row.units[r.unit].first) - (recompute + 1)
-			switch {
-			case recompute > 0 && over >= 0 && (over == 0 || over%16 == 0):
-				x.resume = -1
-			case recompute == 0:
-				x.resume = 1
-			}
-		}
-		order = append(order, x)
-	}
-	slices.SortFunc(order, func(a, b candidate) int {
-		if a.must != b.must {
-			if a.must {
-				return -1
-			}
-			return 1
-		}
-		ra, rb := h.run[a.i], h.run[b.i]
-		return cmp.Or(cmp.Compare(a.resume, b.resume), cmp.Compare(a.wait, b.wait), compareBool(ra.out, rb.out),
-			cmp.Compare(m.rows[ra.row].q.SentUnixNS, m.rows[rb.row].q.SentUnixNS), cmp.Compare(ra.row, rb.row))
-	})
+	order := m.precedence(h, k, n)
 	for j, x := range order {
 		r := &h.run[x.i]
 		out := j >= len(order)-n
@@ -222,7 +178,7 @@ func (m *search) leaveOut(h *reading, k, n int) {
 				m.log.swayed[r.row] = r.unit
 			}
 		}
-		if out && !r.out && t.turns == 1 {
+		if out && !r.out && m.t.turns == 1 {
 			h.cost += costOut
 		}
 		if out && x.must {
@@ -230,6 +186,21 @@ func (m *search) leaveOut(h *reading, k, n int) {
 		}
 		r.out = out
 	}
+}
+
+// claim is what a running request has to a slot of a step.
+type claim struct {
+	i    int   // in the reading's
+	wait int32 // steps that it can wait
+	must bool  // it cannot
+	back int   // -1: comes back here after it was preempted, 1: cannot come back here
+	out  bool
+	sent int64
+}
+
+func (a claim) compare(b claim) int {
+	return cmp.Or(-compareBool(a.must, b.must), cmp.Compare(a.back, b.back), cmp.Compare(a.wait, b.wait),
+		compareBool(a.out, b.out), cmp.Compare(a.sent, b.sent), cmp.Compare(a.i, b.i))
 }
 
 func compareBool(a, b bool) int {
@@ -240,4 +211,35 @@ func compareBool(a, b bool) int {
 		return 1
 	}
 	return -1
+}
+
+// precedence puts the running requests in the order in which step k serves them
+// when it leaves n out: last those that can wait longest, and of equals those
+// already out and those sent last, which engines preempt first.
+func (m *search) precedence(h *reading, k, n int) []claim {
+	t := m.t
+	s := &t.steps[k]
+	recompute := s.GenerationTokens - s.GenerationRequests
+	// Who was preempted comes back with a recomputation, and so shows in the
+	// tokens of its step; where many are left out, others are at work on them.
+	preempted := !t.drafts && !t.whole(k) && n <= t.slots(k)/4+1
+	order := make([]claim, 0, len(h.run))
+	for i, r := range h.run {
+		row := m.rows[r.row]
+		x := claim{i: i, wait: row.late[r.unit] - t.genAt[k], out: r.out, sent: row.q.SentUnixNS}
+		x.must = x.wait <= 0
+		over := row.need + int64(row.units[r.unit].first) - (recompute + 1)
+		switch {
+		case int32(k)-r.ran < t.turns: // another stage's batch
+			x.back, x.must = 1, false
+		case !preempted || !r.out:
+		case recompute == 0:
+			x.back = 1
+		case recompute > 0 && over >= 0 && over%16 == 0: // whole blocks were still cached
+			x.back = -1
+		}
+		order = append(order, x)
+	}
+	slices.SortFunc(order, claim.compare)
+	return order
 }

@@ -98,10 +98,7 @@ func (r *row) bound(t *timeline) {
 		}
 	}
 	r.from = int32(t.started(r.q.SentUnixNS, r.units[0].at-patience))
-	if r.due >= 0 && t.ctxAt[0] <= r.due {
-		r.before = t.ctxAt[min(int(r.from), len(t.ctxAt)-1)] > r.due
-	} else {
-		r.before = true
+	if r.q.SentUnixNS < t.steps[0].Start {
+		r.before = r.due < 0 || t.ctxAt[r.from] > r.due
 	}
-	r.before = r.before && (len(t.steps) == 0 || r.q.SentUnixNS < t.steps[0].Start)
 }

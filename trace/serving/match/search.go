@@ -144,6 +144,11 @@ func (m *search) branch(h *reading, k int, children []child) []child {
 		c := child{of: h, o: o, cost: h.cost + o.cost, state: state + uint64(o.open)*0x94d049bb133111eb}
 		grown := len(h.run)
 		for _, w := range o.rows {
+			if i, again := h.resumed(w); again {
+				r := h.run[i]
+				c.state += mix(r.row, r.unit+1, false) - mix(r.row, r.unit, r.out)
+				continue
+			}
 			c.state += mix(w, 1, false) + mix(w, 0, false)
 			if len(m.rows[w].units) > 1 {
 				grown++
@@ -198,16 +203,23 @@ func (m *search) enter(h *reading, k int, o option, tell emitted) {
 	h.open, h.known = o.open, o.known
 	if len(o.rows) > 0 || o.alien {
 		h.last = &choice{prev: h.last, step: int32(k), rows: o.rows, alien: o.alien}
-		h.taken = append(h.taken, o.rows...)
 	}
 	if m.t.whole(k) {
 		m.trail(h, k, int(m.t.steps[k].Requests)-m.served-len(o.rows))
 	}
 	for _, w := range o.rows {
-		if tell != nil {
-			tell(k, w, 0)
+		r := running{row: w}
+		if i, again := h.resumed(w); again {
+			r = h.run[i]
+			h.run = slices.Delete(h.run, i, i+1)
+		} else {
+			h.taken = append(h.taken, w)
 		}
-		if r := (running{row: w, unit: 1, ran: int32(k)}); m.unfinished(h, r) {
+		if tell != nil {
+			tell(k, r.row, r.unit)
+		}
+		r.unit, r.ran, r.out = r.unit+1, int32(k), false
+		if m.unfinished(h, r) {
 			h.run = append(h.run, r)
 		}
 	}

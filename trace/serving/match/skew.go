@@ -1,7 +1,6 @@
 package match
 
 import (
-	"cmp"
 	"slices"
 
 	"tokprof/trace/serving"
@@ -65,17 +64,16 @@ func (t *timeline) shifted(ns int64) *timeline {
 
 // aligned reads the steps on the GPU's clock, and, where that explains little,
 // on the client's as its prompts suggest it; the likelier reading is kept.
-func aligned(t *timeline, requests []serving.Request, mine []bool) (*search, *log) {
+func aligned(t *timeline, requests []serving.Request, mine []bool) (*search, *reading) {
 	m, kept := read(t, requests, mine)
-	l := m.replay(kept)
 	ns, ok := skew(t, requests)
-	if !ok || ns > -slack && m.good(l) {
-		return m, l
+	if !ok || ns > -slack && m.good(m.replay(kept)) {
+		return m, kept
 	}
-	if other, better := read(t.shifted(ns), requests, mine); cmp.Less(better.cost, kept.cost) {
-		return other, other.replay(better)
+	if other, better := read(t.shifted(ns), requests, mine); better.cost < kept.cost {
+		return other, better
 	}
-	return m, l
+	return m, kept
 }
 
 // good says that the log explains most of what was emitted.

@@ -33,6 +33,7 @@ type timeline struct {
 	// drafts says that steps check drafted tokens, so that a request may get
 	// several in a step.
 	drafts bool
+	untold bool // generation steps say nothing of tokens
 }
 
 func newTimeline(steps []Step, of []int) *timeline {
@@ -75,7 +76,6 @@ func newTimeline(steps []Step, of []int) *timeline {
 		}
 	}
 	t.habits()
-	t.turns = 1
 	return t
 }
 
@@ -146,7 +146,7 @@ func (t *timeline) room(k int) int {
 
 // habits learns how the engine schedules.
 func (t *timeline) habits() {
-	alone, mixed, drafting, gens := 0, 0, 0, 0
+	alone, mixed, drafting, untold, gens := 0, 0, 0, 0, 0
 	for k := range t.steps {
 		s := &t.steps[k]
 		switch {
@@ -159,36 +159,49 @@ func (t *timeline) habits() {
 			gens++
 			if s.GenerationTokens > s.GenerationRequests {
 				drafting++
+			} else if s.GenerationTokens == 0 {
+				untold++
 			}
 		}
 	}
 	t.apart = mixed == 0 && alone > 1
 	// A resumed request computes several tokens too, but in few steps.
-	t.drafts = gens > 0 && drafting*3 > gens
+	t.drafts = drafting*3 > gens
+	t.untold = untold == gens
 }
 
-// takeTurns learns from tokens whether batches take turns.
-func (t *timeline) takeTurns(requests []serving.Request) {
+// listen learns from the tokens of some requests what counts do not say: whether
+// batches take turns, and whether requests get several tokens in a step.
+func (t *timeline) listen(requests []serving.Request, mine []bool) *timeline {
 	var every []float64
+	together, all := 0, 0
 	for i := range requests {
+		if !mine[i] {
+			continue
+		}
 		var first, last, n int
-		for _, at := range requests[i].TokenUnixNS {
+		for j, at := range requests[i].TokenUnixNS {
 			if at < t.first() || at > t.last() {
 				continue
 			}
 			last = int(t.genAt[t.ended(at)])
 			if n++; n == 1 {
 				first = last
+			} else if at == requests[i].TokenUnixNS[j-1] {
+				together++
 			}
 		}
-		if n > 4 {
+		if all += n; n > 4 {
 			every = append(every, float64(last-first)/float64(n-1))
 		}
 	}
-	if len(every) > 0 && !t.drafts {
+	c := *t
+	c.drafts = t.drafts || t.untold && together*4 > all
+	if c.turns = 1; len(every) > 0 && !c.drafts {
 		slices.Sort(every)
-		t.turns = max(1, int32(math.Round(every[len(every)/2])))
+		c.turns = max(1, int32(math.Round(every[len(every)/2])))
 	}
+	return &c
 }
 
 // ended is how many steps had ended at a moment.
