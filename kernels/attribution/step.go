@@ -67,10 +67,7 @@ func findSteps(t *trace.Trace) []Step {
 func binSteps(ev *Events) []int32 {
 	t := ev.Trace
 	out := make([]int32, len(t.GPU()))
-	byPid := map[string][]int32{}
-	for i, s := range ev.Steps {
-		byPid[s.Pid] = append(byPid[s.Pid], int32(i))
-	}
+	byPid := stepsByPid(ev.Steps)
 	callStep := make([]int32, len(ev.Calls))
 	for c := range ev.Calls {
 		l := ev.Calls[c].Launch
@@ -106,21 +103,58 @@ func stepAt(steps []Step, of []int32, at trace.Time) int32 {
 }
 
 // measureSteps fills each step's GPU extent. Events come by start, so a step's
-// busy time grows by what reaches past its last end.
+// busy time grows by what reaches past its last end. Graphs recorded as a whole
+// are at work too, though no event of theirs is known.
 func measureSteps(ev *Events, stepOf []int32) {
 	t := ev.Trace
-	for i, id := range t.GPU() {
-		if stepOf[i] < 0 {
-			continue
+	runs, of := t.GraphRuns, runSteps(ev)
+	until := func(at trace.Time) {
+		for ; len(runs) > 0 && runs[0].Start < at; runs, of = runs[1:], of[1:] {
+			if of[0] >= 0 {
+				ev.Steps[of[0]].cover(runs[0].Start, runs[0].End())
+			}
 		}
-		s := &ev.Steps[stepOf[i]]
-		start := t.Start(id)
-		end := start + t.Dur(id)
-		if s.Launches == 0 {
-			s.First, s.Last = start, start
-		}
-		s.Busy += max(0, end-max(start, s.Last))
-		s.Last = max(s.Last, end)
-		s.Launches++
 	}
+	for i, id := range t.GPU() {
+		start := t.Start(id)
+		until(start)
+		if stepOf[i] >= 0 {
+			s := &ev.Steps[stepOf[i]]
+			s.cover(start, start+t.Dur(id))
+			s.Launches++
+		}
+	}
+	until(1<<63 - 1)
+}
+
+// cover books GPU work that starts no earlier than what was booked before.
+func (s *Step) cover(start, end trace.Time) {
+	if s.First == 0 && s.Last == 0 {
+		s.First, s.Last = start, start
+	}
+	s.Busy += max(0, end-max(start, s.Last))
+	s.Last = max(s.Last, end)
+}
+
+// runSteps gives each graph run the step that launched it, -1 for none.
+func runSteps(ev *Events) []int32 {
+	t := ev.Trace
+	of := make([]int32, len(t.GraphRuns))
+	byPid := stepsByPid(ev.Steps)
+	for i, g := range t.GraphRuns {
+		of[i] = -1
+		if g.Launch != trace.NoEvent {
+			of[i] = stepAt(ev.Steps, byPid[t.Track(t.TrackOf(g.Launch)).Pid], t.Start(g.Launch))
+		}
+	}
+	return of
+}
+
+// stepsByPid lists the steps of each process.
+func stepsByPid(steps []Step) map[string][]int32 {
+	byPid := map[string][]int32{}
+	for i, s := range steps {
+		byPid[s.Pid] = append(byPid[s.Pid], int32(i))
+	}
+	return byPid
 }

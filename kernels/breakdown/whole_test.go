@@ -103,3 +103,26 @@ func TestWholeRunsOfExport(t *testing.T) {
 		t.Errorf("graph time %d, graphs %+v, %d calls without an event", d.Graph, r.Graphs, r.Unanswered)
 	}
 }
+
+// TestWholeRunsInSteps: a step that launched a graph was at work while it ran.
+func TestWholeRunsInSteps(t *testing.T) {
+	tr := tracescript.OpenFile(t, "../../fixtures/nsys/qwen3-12l-graphmode/report1.sqlite.gz")
+	r := Reduce(tr, classifier(t), Options{ExcerptTo: -1})
+	var busy trace.Time
+	decode := 0
+	for _, s := range r.Steps {
+		busy += s.Busy
+		if s.Label.Phase != trace.Decode {
+			continue
+		}
+		decode++
+		// One run of 1.66 ms in each, and sampling behind it.
+		if s.Busy < 1600*µs || s.Busy > 2300*µs || s.Last-s.First < s.Busy {
+			t.Errorf("step %s busy %d from %d to %d", s.Name, s.Busy, s.First, s.Last)
+		}
+	}
+	// Steps of an asynchronous server overlap, by a hair.
+	if d := r.Devices[0]; decode != 11 || busy < d.Busy+d.Graph || busy > (d.Busy+d.Graph)*101/100 {
+		t.Errorf("%d decode steps; steps busy %d, device %d and %d in graphs", decode, busy, d.Busy, d.Graph)
+	}
+}
