@@ -1,13 +1,13 @@
 package trace
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // isReport says whether a name is that of an Nsight Systems report, whose
@@ -36,8 +36,8 @@ func openReport(ctx context.Context, path string, o Options) ([]*Trace, error) {
 	defer func() { _ = os.RemoveAll(dir) }()
 	to := filepath.Join(dir, strings.TrimSuffix(strings.TrimSuffix(BaseName(path), ".nsys-rep"), ".qdrep")+".sqlite")
 	cmd := exec.CommandContext(ctx, tool, "export", "--type", "sqlite", "--force-overwrite", "true", "--output", to, path)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.WaitDelay = 5 * time.Second // for what nsys started itself
+	// What nsys prints may hold the report's private texts: it goes nowhere.
 	err = cmd.Run()
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -46,7 +46,6 @@ func openReport(ctx context.Context, path string, o Options) ([]*Trace, error) {
 		_, err = os.Stat(to)
 	}
 	if err != nil {
-		// What nsys says may hold the report's private texts: it stays unsaid.
 		var exit *exec.ExitError
 		what := "could not be exported by " + tool
 		if errors.As(err, &exit) {

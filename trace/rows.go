@@ -37,7 +37,6 @@ type Series struct {
 type rows struct {
 	by   map[uint64]*process
 	last *process
-	one  *process // takes every row when rows do not tell their process
 }
 
 func newRows() *rows { return &rows{by: map[uint64]*process{}} }

@@ -68,8 +68,15 @@ func (s *shared) warn(t *trace.Trace) {
 	case in.ChecksumFailed:
 		fmt.Fprintf(s.std.err, "tokprof: %s does not match its checksum: any value may be wrong\n", in.Name)
 	}
+	if n := len(t.GraphRuns); n > 0 {
+		fmt.Fprintf(s.std.err, "tokprof: %s holds CUDA graphs as a whole: the kernels of %d replays are missing; record again with nsys profile --cuda-graph-trace=node\n", in.Name, n)
+	}
 	if in.Skipped > 0 {
-		fmt.Fprintf(s.std.err, "tokprof: %s: %d damaged rows left out, the first at byte %d (%s)\n", in.Name, in.Skipped, in.Damage[0].Offset, in.Damage[0].What)
+		where := ""
+		if len(in.Damage) > 0 {
+			where = fmt.Sprintf(", the first at byte %d (%s)", in.Damage[0].Offset, in.Damage[0].What)
+		}
+		fmt.Fprintf(s.std.err, "tokprof: %s: %d damaged rows left out%s\n", in.Name, in.Skipped, where)
 	}
 }
 

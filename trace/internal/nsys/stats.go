@@ -279,3 +279,68 @@ func (t *tables) sum(h *header, cells []string) bool {
 
 // maxSummary bounds the lines of a summary kept; real ones have hundreds.
 const maxSummary = 1 << 20
+
+// array reads a table as JSON: an array of objects whose keys are the headers.
+func (t *tables) array() error {
+	t.table++
+	o := &object{columns: map[string]field{}}
+	for {
+		c, err := t.in.ReadByte()
+		var n int64
+		switch {
+		case err != nil:
+		case c == ']':
+			t.off++
+			return nil
+		case c != '{':
+			t.off++
+			continue
+		default:
+			t.off++
+			t.buf, n, err = element(t.in, c, t.buf[:0])
+			t.off += n
+		}
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				t.cut("the text ends inside a table")
+			}
+			return err
+		}
+		switch h, ok := o.read(t.buf); {
+		case !ok:
+			t.lose("an object of a table is no JSON")
+		case h.known():
+			t.take(h, o.cells[:])
+		}
+	}
+}
+
+// object is one row of a table in JSON: cells by field.
+type object struct {
+	columns map[string]field // by key as written
+	factors [fieldCount]float64
+	cells   [fieldCount]string
+	h       header
+}
+
+// read takes one row; the header it returns says which cells it has.
+func (o *object) read(b []byte) (h *header, ok bool) {
+	const maxColumns = 256
+	o.h = header{n: int(fieldCount)}
+	for f := range o.h.at {
+		o.h.at[f] = -1
+	}
+	_, ok = fields(b, 0, func(_, key, v []byte) {
+		f, known := o.columns[string(key)]
+		if !known && len(o.columns) < maxColumns {
+			var factor float64
+			f, factor = columnOf(unescaped(key))
+			o.columns[string(key)], o.factors[f] = f, factor
+		}
+		if f != noField && o.h.at[f] < 0 {
+			o.h.at[f], o.h.factor[f] = int(f), o.factors[f]
+			o.cells[f] = unescaped(v)
+		}
+	})
+	return &o.h, ok
+}
