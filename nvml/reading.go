@@ -49,6 +49,11 @@ type Fields uint64
 // AllFields holds every field.
 const AllFields = Fields(1)<<numFields - 1
 
+// UsualFields are all but those of GPM: its calls, made while other GPUs were
+// read, crashed the process on a virtual machine with H200 (driver 580.159.04).
+// Where somebody wants them, the GPUs are read one after another.
+const UsualFields = AllFields &^ gpmFields
+
 // Set makes a set of fields.
 func Set(fields ...Field) Fields {
 	var m Fields

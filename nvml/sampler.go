@@ -19,7 +19,7 @@ const DefaultPeriod = 20 * time.Millisecond
 type Sampler struct {
 	Host   *Host
 	Period time.Duration // between two readings of a GPU; 0 is DefaultPeriod
-	Fields Fields        // what to ask; 0 is AllFields
+	Fields Fields        // what to ask; 0 is UsualFields
 }
 
 // Run reads until the context ends, which is no error. Each GPU is read apart,
@@ -33,7 +33,7 @@ func (s *Sampler) Run(ctx context.Context, each func(Reading)) error {
 		period = DefaultPeriod
 	}
 	if fields == 0 {
-		fields = AllFields
+		fields = UsualFields
 	}
 	if len(s.Host.gpus) == 0 {
 		return errors.New("the NVIDIA driver has no GPU to read")
@@ -41,10 +41,15 @@ func (s *Sampler) Run(ctx context.Context, each func(Reading)) error {
 	out := &handover{each: each}
 	defer out.close()
 	xids := &xidMailbox{driver: s.Host.driver, waiting: map[int]uint64{}, off: !fields.Has(Xid)}
+	var turn *sync.Mutex
+	if fields&gpmFields != 0 {
+		turn = new(sync.Mutex)
+	}
 	ended := make(chan outcome, len(s.Host.gpus))
 	ticks := make([]chan struct{}, len(s.Host.gpus))
 	for i := range s.Host.gpus {
 		r := newGPUReader(s.Host, i, fields, xids)
+		r.turn = turn
 		ticks[i] = make(chan struct{}, 1)
 		go func() { ended <- outcome{i, r.run(ctx, ticks[i], out.give)} }()
 	}
@@ -122,13 +127,13 @@ func (h *handover) close() {
 // between two samples.
 const glance = 300 * time.Millisecond
 
-// Read takes one reading of every GPU with all that it can tell. It takes a
-// third of a second.
-func (h *Host) Read(ctx context.Context) ([]Reading, error) {
+// Read takes one reading of every GPU with what it can tell of some fields, 0 for
+// UsualFields. It takes a third of a second.
+func (h *Host) Read(ctx context.Context, fields Fields) ([]Reading, error) {
 	ctx, stop := context.WithTimeout(ctx, glance)
 	defer stop()
 	rec := &Recording{}
-	err := (&Sampler{Host: h, Period: glance / 6}).Run(ctx, func(r Reading) { rec.Readings = append(rec.Readings, r) })
+	err := (&Sampler{Host: h, Period: glance / 6, Fields: fields}).Run(ctx, func(r Reading) { rec.Readings = append(rec.Readings, r) })
 	var out []Reading
 	for _, gpu := range rec.GPUs() {
 		s := rec.Series(gpu)

@@ -17,6 +17,7 @@ import (
 type gpusOptions struct {
 	*shared
 	watch, json            bool
+	links, activity        bool
 	record, topo, readings string
 	library                string
 	length, period         time.Duration
@@ -52,6 +53,8 @@ anywhere. What a GPU does not tell is shown as "-", never as zero.`,
 	f.StringVar(&o.record, "record", "", "record into `FILE` until Ctrl-C; - is stdout")
 	f.StringVar(&o.readings, "readings", "", "sum up a recording `FILE`; - is stdin")
 	f.StringVar(&o.topo, "topo", "", "show a saved nvidia-smi topo -m `FILE`; - is stdin")
+	f.BoolVar(&o.links, "links", false, "show only the matrix of links")
+	f.BoolVar(&o.activity, "activity", false, "also ask how busy SMs, tensor cores and memory were\n(GPM, Hopper and newer; a driver has crashed on it)")
 	f.BoolVar(&o.json, "json", false, "write everything as JSON")
 	f.DurationVar(&o.length, "for", 0, "stop --watch or --record after a `DURATION` such as 30s")
 	f.DurationVar(&o.period, "period", 0, "`DURATION` between readings (--record 20ms, --watch 1s)")
@@ -102,6 +105,8 @@ func (o *gpusOptions) check() error {
 	}
 	live := o.watch || o.record != ""
 	switch {
+	case o.links && (modes > 0 || o.json):
+		return usageError{"--links goes with no other output", "--json holds the links too"}
 	case modes > 1:
 		return usageError{"--watch, --record, --readings and --topo exclude each other", "give one of them"}
 	case live && o.json:
@@ -191,7 +196,10 @@ func (o *gpusOptions) sumUp() error {
 
 func (o *gpusOptions) showHost(ctx context.Context, h *nvml.Host) error {
 	devices, topology := h.Devices(), h.Topology()
-	readings, err := h.Read(ctx)
+	if o.links {
+		return o.print(func(w io.Writer) { fmt.Fprint(w, topology) })
+	}
+	readings, err := h.Read(ctx, o.fields())
 	if err := o.partly(err, len(readings)); err != nil {
 		return err
 	}
@@ -214,6 +222,14 @@ func (o *gpusOptions) showHost(ctx context.Context, h *nvml.Host) error {
 		fmt.Fprintln(w)
 		writeTopology(w, topology, terminalWidth(o.std.out))
 	})
+}
+
+// fields are what the GPUs are asked for.
+func (o *gpusOptions) fields() nvml.Fields {
+	if o.activity {
+		return nvml.AllFields
+	}
+	return nvml.UsualFields
 }
 
 // flushEvery is how long a reading may wait before it is in the file: short
@@ -244,7 +260,7 @@ func (o *gpusOptions) recordTo(ctx context.Context, h *nvml.Host) error {
 	}
 	begin, flushed, n := time.Now(), time.Time{}, 0
 	var failed error
-	err := (&nvml.Sampler{Host: h, Period: o.period}).Run(ctx, func(r nvml.Reading) {
+	err := (&nvml.Sampler{Host: h, Period: o.period, Fields: o.fields()}).Run(ctx, func(r nvml.Reading) {
 		n++
 		err := w.Reading(&r)
 		if err == nil && time.Since(flushed) > flushEvery {

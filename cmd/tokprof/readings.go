@@ -7,9 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"time"
 
+	"tokprof/nvml"
 	"tokprof/trace/capture"
 )
 
@@ -19,41 +19,36 @@ const childPatience = 5 * time.Second
 // gpuReadings records the GPUs' readings in a child process of ourselves: a bad
 // driver can take that down, not the capture.
 func gpuReadings(ctx context.Context, path string) (end func() error, err error) {
-	if err := askGPUs(ctx); err != nil {
-		return nil, err
-	}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	// The capture ends the child itself, interrupted or not.
-	child := exec.Command(self, "gpus", "--record", path)
-	var said strings.Builder
-	child.Stderr = &said
-	// A process group of its own: Ctrl-C is for the capture.
-	child.SysProcAttr = apart()
-	if err := child.Start(); err != nil {
+	f, err := os.Create(path)
+	if err != nil {
 		return nil, err
 	}
-	done := make(chan error, 1)
-	go func() { done <- child.Wait() }()
+	none := func(err error) (func() error, error) {
+		_ = f.Close()
+		_ = os.Remove(path)
+		return nil, err
+	}
+	child, err := nvml.StartChild([]string{self, "gpus", "--record", "-"}, f)
+	if err != nil {
+		return none(err)
+	}
+	ready, cancel := context.WithTimeout(ctx, 2*childPatience)
+	defer cancel()
+	if err := child.Ready(ready); err != nil {
+		_ = child.Stop()
+		return none(err)
+	}
 	return func() error {
-		_ = child.Process.Signal(syscall.SIGTERM)
-		select {
-		case err := <-done:
-			return childError(err, said.String())
-		case <-time.After(childPatience):
-			_ = child.Process.Kill()
-			<-done
-			return errors.New("the process that read the GPUs did not end and was killed")
+		err := child.Stop()
+		if e := f.Close(); err == nil {
+			err = e
 		}
+		return err
 	}, nil
-}
-
-// askGPUs says why there are no GPUs to read, in a child as well.
-func askGPUs(ctx context.Context) error {
-	_, err := gpuText(ctx, "--json")
-	return err
 }
 
 // gpuText runs tokprof gpus and returns what it prints.
@@ -67,7 +62,6 @@ func gpuText(ctx context.Context, args ...string) ([]byte, error) {
 	child := exec.CommandContext(ctx, self, append([]string{"gpus"}, args...)...)
 	var said strings.Builder
 	child.Stderr = &said
-	child.SysProcAttr = apart()
 	out, err := child.Output()
 	return out, childError(err, said.String())
 }
@@ -92,7 +86,7 @@ func childError(err error, said string) error {
 func (c *capturing) extras(ctx context.Context, log *capture.LogTail) func(dir string, began time.Time) []string {
 	return func(dir string, _ time.Time) (notes []string) {
 		if c.readings == nil {
-			if text, err := gpuText(ctx, "--plain-topology"); err == nil {
+			if text, err := gpuText(ctx, "--links"); err == nil {
 				notes = append(notes, capture.WriteExtra(dir, capture.TopologyName, text)...)
 			}
 		}
