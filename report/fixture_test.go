@@ -293,7 +293,40 @@ func random(rng *rand.Rand, name func() string) *document.Analysis {
 	for i := range rng.Intn(4) {
 		a.Timelines = append(a.Timelines, randomTimeline(rng, i, len(a.Kernels), name))
 	}
+	if rng.Intn(2) == 0 {
+		addRandomRequests(rng, a, name)
+	}
 	totals(a)
+	return a
+}
+
+// addRandomRequests adds requests and a tax of any numbers.
+func addRandomRequests(rng *rand.Rand, a *document.Analysis, name func() string) {
+	n := func() int64 { return rng.Int63n(1e12) - rng.Int63n(1e9)*int64(rng.Intn(2)) }
+	q := &document.Requests{Count: n(), Failed: n(), Damaged: int64(rng.Intn(2)), TPOTNS: document.Spread{Median: n()}, TTFTNS: document.Spread{Median: n()}, Join: document.Join{Joined: n(), Share: rng.Float64(), Reason: name()}}
+	for i := range rng.Intn(4) {
+		q.Rows = append(q.Rows, document.Request{ID: i, Error: name(), TTFTNS: n(), FirstToken: &document.FirstToken{QueueNS: n(), PrefillNS: n(), DeliveryNS: n(), Parts: []document.NameTime{{Name: name(), TimeNS: n()}}}})
+		q.Slowest = append(q.Slowest, document.SlowToken{Request: i, GapNS: n(), Why: name()})
+		q.Errors = append(q.Errors, document.ErrorCount{Error: name(), Count: n()})
+	}
+	a.Requests, a.Tax = q, &document.Tax{Window: name(), TPOTInflation: rng.Float64()}
+}
+
+// withRequests adds what eight clients saw of the fixture, and its tax.
+func withRequests(a *document.Analysis) *document.Analysis {
+	a.Requests = &document.Requests{
+		Count: 8, InputTokens: 708, OutputTokens: 192, TokensPerS: 1555,
+		TTFTNS: document.Spread{Median: 48_711_026, P99: 48_728_227}, TPOTNS: document.Spread{Median: 3_226_689, P99: 3_874_852},
+		Join:    document.Join{Emitted: 192, Explained: 192, Joined: 192, Share: 1, Sure: 0.9},
+		Errors:  []document.ErrorCount{},
+		Roles:   []document.RequestRole{{Span: "prefill", Role: "gate_up", TimeNS: 12_930_000}},
+		Slowest: []document.SlowToken{{Request: 0, Position: 2, GapNS: 18_875_068, Step: 2, Phase: "mixed", StepsNS: 18_143_068, DeliveryNS: 732_000, Parts: []document.NameTime{{Name: "idle", TimeNS: 18_143_068}}, Why: "step 2: mixed, prefill of 644 tokens of 7 other requests"}},
+		Rows: []document.Request{{ID: 1, PromptTokens: 71, OutputTokens: 24, TTFTNS: 48_711_026, EnteredStep: 2, FirstStep: 2, FirstToken: &document.FirstToken{
+			Requests: 1, TimeNS: 48_711_026, QueueNS: 28_039_750, PrefillNS: 18_142_593, DeliveryNS: 2_528_683,
+			Parts: []document.NameTime{{Name: "ffn", TimeNS: 18_142_593}}, Phases: []document.NameTime{{Name: "mixed", TimeNS: 18_142_593}}}}},
+	}
+	a.Tax = &document.Tax{Window: "decode-plain", Requests: 8, Gaps: 184, TTFTNS: 48_711_026, PlainTTFTNS: 73_778_697, TTFTInflation: -0.34, TPOTNS: 3_226_689, PlainTPOTNS: 2_362_482, TPOTInflation: 0.3658}
+	a.Trust = append(a.Trust, document.Trust{Code: "profiler_tax", Severity: document.Info, Message: "profiler tax: " + a.Tax.Words(), Touches: []string{"steps"}})
 	return a
 }
 

@@ -14,6 +14,7 @@ import (
 
 func TestMarkdownGolden(t *testing.T) {
 	golden.Check(t, "ticket.md.golden", []byte(Markdown(fixture())))
+	golden.Check(t, "ticket_requests.md.golden", []byte(Markdown(withRequests(fixture()))))
 	var b bytes.Buffer
 	if err := WriteMarkdown(&b, setOf(fixture(), window1())); err != nil {
 		t.Fatal(err)

@@ -73,6 +73,7 @@ func TestCSVRoles(t *testing.T) {
 func TestRecordsGolden(t *testing.T) {
 	a := fixture()
 	a.Steps = a.Steps[:2] // enough to see their form
+	withRequests(a)
 	var j, set, c bytes.Buffer
 	for name, err := range map[string]error{
 		"analysis": WriteJSON(&j, setOf(a)),

@@ -285,6 +285,9 @@ func manyWindows(s *document.Set, o TextOptions) []textLine {
 		if text := requestsText(a, o.Width); text != "" {
 			lines = append(lines, plainLine(text))
 		}
+		if a.Tax != nil { // the one line of trust may not reach it
+			lines = append(lines, plainLine("profiler tax: "+a.Tax.Words()))
+		}
 		lines = append(lines, textLine{})
 	}
 	hint := fmt.Sprintf("%d windows, never added together: --window N or NAME shows one of them", len(s.Analyses))

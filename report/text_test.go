@@ -37,6 +37,8 @@ func TestTextGolden(t *testing.T) {
 		{"text_groups.golden", setOf(window1()), TextOptions{}},
 		{"text_windows.golden", setOf(fixture(), window1()), TextOptions{}},
 		{"text_empty.golden", setOf(), TextOptions{}},
+		{"text_requests.golden", setOf(withRequests(fixture())), TextOptions{}},
+		{"text_requests_windows.golden", setOf(withRequests(fixture()), window1()), TextOptions{}},
 	} {
 		var b bytes.Buffer
 		if err := WriteText(&b, c.set, c.o); err != nil {
@@ -96,6 +98,35 @@ func TestTextFindings(t *testing.T) {
 	a.Findings = nil
 	if got := draw(a); strings.Contains(got, "finding") {
 		t.Errorf("a finding in\n%s", got)
+	}
+}
+
+// TestRequestsText: what does not fit gives way, the counts never do.
+func TestRequestsText(t *testing.T) {
+	a := withRequests(fixture())
+	a.Requests.Failed, a.Requests.Count = 2, 10
+	for n, want := range map[int]string{
+		200: "requests 8 ok, 2 failed · TTFT 48.7 ms (queue 28, prefill 18, delivery 2.5) · TPOT 3.23 ms; 100 % of tokens joined with steps",
+		90:  "requests 8 ok, 2 failed · TTFT 48.7 ms (queue 28, prefill 18, delivery 2.5) · TPOT 3.23 ms",
+		88:  "requests 8 ok, 2 failed · TTFT 48.7 ms (queue 28, prefill 18, delivery 3) · TPOT 3.23 ms",
+		80:  "requests 8 ok, 2 failed · TTFT 48.7 ms · TPOT 3.23 ms",
+		30:  "requests 8 ok, 2 failed · TTF…",
+	} {
+		if got := requestsText(a, n); got != want {
+			t.Errorf("%d cells: %q, want %q", n, got, want)
+		}
+	}
+	a.Requests.Join.Outside, a.Requests.Join.Joined = 180, 12
+	if got := requestsText(a, 200); !strings.HasSuffix(got, "; 12 of 192 tokens joined with steps") {
+		t.Errorf("most tokens outside: %q", got)
+	}
+	a.Requests = &document.Requests{Count: 3, Failed: 3}
+	if got := requestsText(a, 80); got != "requests 0 ok, 3 failed" {
+		t.Errorf("all failed: %q", got)
+	}
+	f := &document.FirstToken{QueueNS: 999_800, PrefillNS: 12_400_000, DeliveryNS: 96_000}
+	if got := wayText(14_300_000, f, 1); got != " (queue 1.0, prefill 12, delivery 0.1)" {
+		t.Errorf("the way is %q", got)
 	}
 }
 

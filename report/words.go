@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"tokprof/report/document"
@@ -270,18 +271,22 @@ func requestsText(a *document.Analysis, n int) string {
 	if q.TPOTNS.Median > 0 {
 		tpot = " · TPOT " + document.FormatDur(q.TPOTNS.Median)
 	}
-	if q.Join.Joined > 0 {
-		joined = "; " + document.FormatShare(q.Join.Share) + " of tokens joined with steps"
+	switch j := q.Join; {
+	case j.Joined > 0 && j.Outside == 0:
+		joined = "; " + document.FormatShare(j.Share) + " of tokens joined with steps"
+	case j.Joined > 0:
+		joined = fmt.Sprintf("; %s of %s tokens joined with steps", document.FormatCount(j.Joined), document.FormatCount(q.OutputTokens))
 	}
-	ttft := " · TTFT " + document.FormatDur(q.TTFTNS.Median)
-	if q.TTFTNS.Median <= 0 {
-		ttft = ""
+	ttft := ""
+	if q.TTFTNS.Median > 0 {
+		ttft = " · TTFT " + document.FormatDur(q.TTFTNS.Median)
 	}
-	way := ttft
+	way, rough := ttft, ttft
 	if r := q.Typical(); r != nil {
-		way = " · TTFT " + document.FormatDur(r.TTFTNS) + wayText(r.TTFTNS, r.FirstToken)
+		way = " · TTFT " + document.FormatDur(r.TTFTNS) + wayText(r.TTFTNS, r.FirstToken, 1)
+		rough = " · TTFT " + document.FormatDur(r.TTFTNS) + wayText(r.TTFTNS, r.FirstToken, 0)
 	}
-	for _, s := range []string{way + tpot + joined, way + tpot, ttft + tpot} {
+	for _, s := range []string{way + tpot + joined, way + tpot, rough + tpot, ttft + tpot} {
 		if cellWidth(text+s) <= n {
 			return text + s
 		}
@@ -289,22 +294,17 @@ func requestsText(a *document.Analysis, n int) string {
 	return cutCells(text+ttft+tpot, n)
 }
 
-// wayText is the way to a first token, in its unit: " (queue 1.2, prefill 31,
-// delivery 6)".
-func wayText(ttft int64, f *document.FirstToken) string {
+// wayText is the way to a first token in its unit, numbers under ten with some
+// digits: " (queue 1.2, prefill 31, delivery 6.0)".
+func wayText(ttft int64, f *document.FirstToken, digits int) string {
 	_, unit, _ := strings.Cut(document.FormatDur(ttft), " ")
+	size := map[string]float64{"ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9}[unit]
 	short := func(ns int64) string {
-		number, u, _ := strings.Cut(document.FormatDur(ns), " ")
-		if whole, frac, ok := strings.Cut(number, "."); ok {
-			number = whole
-			if len(strings.TrimPrefix(whole, "-")) == 1 {
-				number += "." + frac[:1]
-			}
+		v := float64(ns) / size
+		if v >= 9.95 {
+			return strconv.FormatFloat(v, 'f', 0, 64)
 		}
-		if u != unit {
-			number += " " + u
-		}
-		return number
+		return strconv.FormatFloat(v, 'f', digits, 64)
 	}
 	return fmt.Sprintf(" (queue %s, prefill %s, delivery %s)", short(f.QueueNS), short(f.PrefillNS), short(f.DeliveryNS))
 }
