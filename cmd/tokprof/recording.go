@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"tokprof/trace/capture"
 	"tokprof/trace/serving"
@@ -86,21 +87,21 @@ func (c *capturing) tell(w io.Writer) {
 			switch e.Fact {
 			case "engine", "trace dir":
 			default:
-				fmt.Fprintf(w, "  %-22s %s (%s)\n", e.Fact, e.Value, e.How)
+				fact(w, e.Fact, fmt.Sprintf("%s (%s)", e.Value, e.How))
 			}
 		}
 		switch {
 		case c.nsysSession != "":
 		case t.TraceDir != "":
-			fmt.Fprintf(w, "  %-22s %s (%s)\n", "traces appear in", t.TraceDir, c.dirHow[i])
+			fact(w, "traces appear in", fmt.Sprintf("%s (%s)", t.TraceDir, c.dirHow[i]))
 		default:
-			fmt.Fprintf(w, "  %-22s unknown: give --trace-dir, or copy the traces afterwards\n", "traces appear in")
+			fact(w, "traces appear in", "unknown: give --trace-dir, or copy the traces afterwards")
 		}
-		if f.ProfileRoute != serving.RoutePresent {
-			fmt.Fprintf(w, "  start the server with  %s\n", serving.EnableLine(f.Version, f.Engine))
+		if f.ProfileRoute != serving.RoutePresent && !c.check {
+			fmt.Fprintf(w, "  start the server with\n  %s\n", serving.EnableLine(f.Version, f.Engine))
 		}
 	}
-	fmt.Fprintln(w, "will send")
+	fmt.Fprintln(w, "will send (the server stands still while it writes its traces)")
 	for _, p := range c.windows {
 		steps := capture.Steps(p.Load)
 		if c.steps > 0 {
@@ -108,14 +109,32 @@ func (c *capturing) tell(w io.Writer) {
 		}
 		twice := ""
 		if p.Plain {
-			twice = ", once without the profiler and once with it"
+			twice = ", with and without profiler"
 		}
 		in, out := lengths(p)
-		fmt.Fprintf(w, "  %-9s %d requests, %s tokens in, %s out%s\n            %s\n", p.Name, len(p.Load.Requests), in, out, twice, c.cost(steps))
+		fact(w, p.Name, fmt.Sprintf("%d requests, %s tokens in, %s out%s; %s", len(p.Load.Requests), in, out, twice, c.cost(steps)))
 	}
 	if c.check {
 		fmt.Fprintf(w, "flags for a server of this version\n  %s\n", strings.ReplaceAll(c.enableLines(), "\n", "\n  "))
 	}
+}
+
+// factWidth is where the values of facts begin.
+const factWidth = 20
+
+// fact prints a name and a value of any length in two columns, within 80.
+func fact(w io.Writer, name, value string) {
+	line, used := fmt.Sprintf("  %-*s ", factWidth, name), 0
+	for _, word := range strings.Fields(value) {
+		if n := utf8.RuneCountInString(word); used > 0 && factWidth+3+used+1+n > helpWidth {
+			line, used = line+"\n"+strings.Repeat(" ", factWidth+3), 0
+		} else if used > 0 {
+			line, used = line+" ", used+1
+		}
+		line += word
+		used += utf8.RuneCountInString(word)
+	}
+	fmt.Fprintln(w, line)
 }
 
 // enableLines are the flags for each kind of server among the targets.

@@ -224,7 +224,7 @@ short line
 
 func TestCost(t *testing.T) {
 	c := Expect(25, 2, 16, false)
-	if got := c.String(); got != "about 25 steps × 2 ranks × 16 layers: 0.8 MB to 3.4 MB of traces; the server stands still for 1 s to 9 s to write them" {
+	if got := c.String(); got != "about 25 steps × 2 ranks × 16 layers: 0.8 MB to 3.4 MB of traces, 1 s to 9 s to write them" {
 		t.Error(got)
 	}
 	// The run that the figures come from: 28 steps, 545 kB a rank, 2.1 s.

@@ -70,7 +70,7 @@ func (c Cost) String() string {
 	if c.Layers > 0 {
 		fmt.Fprintf(&b, " × %d layers", c.Layers)
 	}
-	fmt.Fprintf(&b, ": %s of traces; the server stands still for %s to write them", span(megabytes(c.MinBytes), megabytes(c.MaxBytes)), span(rough(c.MinFlush), rough(c.MaxFlush)))
+	fmt.Fprintf(&b, ": %s of traces, %s to write them", span(megabytes(c.MinBytes), megabytes(c.MaxBytes)), span(rough(c.MinFlush), rough(c.MaxFlush)))
 	return b.String()
 }
 
