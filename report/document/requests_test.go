@@ -18,6 +18,7 @@ import (
 	"tokprof/kernels/breakdown"
 	"tokprof/trace"
 	"tokprof/trace/serving"
+	"tokprof/trace/serving/match"
 )
 
 // Windows of the run that llama-16l-tp2 was cut from.
@@ -500,5 +501,119 @@ func TestResized(t *testing.T) {
 		if fmt.Sprint(got) != test.want {
 			t.Errorf("%v to %d is %v, want %s", test.in, test.total, got, test.want)
 		}
+	}
+}
+
+// decodeLine is n decode steps of 100 ns with pauses of 10 ns, the first one a
+// prefill of 64 tokens; f may change steps.
+func decodeLine(n int, f func(i int, s *engineStep)) *stepLine {
+	var steps []engineStep
+	for i := range n {
+		s := engineStep{index: i + 40, start: int64(i) * 110, end: int64(i)*110 + 100, label: trace.StepLabel{Phase: trace.Decode, GenerationRequests: 1}}
+		s.cells = []stepCell{{"ffn", "down", 60}, {"waiting", "", 30}, {"idle", "", 10}}
+		if i == 0 {
+			s.label = trace.StepLabel{Phase: trace.Prefill, ContextRequests: 1, ContextTokens: 64}
+		}
+		if f != nil {
+			f(i, &s)
+		}
+		steps = append(steps, s)
+	}
+	return newStepLine(steps)
+}
+
+// oneRequest is a request whose tokens are of steps, delivered so long after
+// their ends.
+func oneRequest(l *stepLine, steps []int, late []int64) ([]ownRow, joined) {
+	row := &serving.Request{ID: 7, Status: 200, DueUnixNS: -50}
+	r := match.Request{Entered: max(0, steps[0])}
+	for i, s := range steps {
+		at := late[i]
+		if s >= 0 {
+			at += l.to[s]
+			r.Tokens = append(r.Tokens, match.Token{Step: s, Why: match.Joined})
+		} else {
+			r.Tokens = append(r.Tokens, match.Token{Step: match.None, Why: match.Unmatched})
+		}
+		row.TokenUnixNS = append(row.TokenUnixNS, at)
+	}
+	return []ownRow{{row, 0}}, joined{line: l, result: match.Result{Requests: []match.Request{r}}}
+}
+
+// TestSlowestSaysWhy: the reason of the longest gap, in words.
+func TestSlowestSaysWhy(t *testing.T) {
+	longer := func(part string, more int64) func(int, *engineStep) {
+		return func(i int, s *engineStep) {
+			if i > 3 {
+				s.start, s.end = s.start+more, s.end+more
+			}
+			if i == 3 {
+				s.end += more
+				for c := range s.cells {
+					if s.cells[c].part == part {
+						s.cells[c].time += more
+					}
+				}
+			}
+		}
+	}
+	all := []int{0, 1, 2, 3, 4, 5}
+	even := []int64{9, 9, 9, 9, 9, 9}
+	for _, test := range []struct {
+		want  string
+		line  *stepLine
+		steps []int
+		late  []int64
+	}{
+		{"step 43: decode, 80 ns more in the FFN than the median step", decodeLine(6, longer("ffn", 80)), all, even},
+		{"step 43: decode, 80 ns more in waiting inside collectives than the median step", decodeLine(6, longer("waiting", 80)), all, even},
+		{"step 43: decode, the GPU idle for 80 ns longer than in the median step", decodeLine(6, longer("idle", 80)), all, even},
+		{"step 43: decode, delivered 40 ns later than the token before", decodeLine(6, nil), all, []int64{9, 9, 9, 49, 9, 9}},
+		{"step 43: decode, hardly slower than others", decodeLine(6, nil), all, []int64{9, 9, 9, 10, 9, 9}},
+		{"delivery: 900 ns from the end of its step to the client, which got 3 tokens at once", decodeLine(7, nil), all, []int64{9, 9, 9, 900, 790, 680}},
+		{"delivery: 900 ns from the end of its step to the client; it was the last one recorded, and the profiler stopped then", decodeLine(6, nil), all, []int64{9, 9, 9, 9, 9, 900}},
+		{"steps 42–44 ran, and only the last gave this request a token", decodeLine(6, nil), []int{0, 1, 4, 5}, even},
+		{"step 43: mixed, prefill of 1900 tokens of 2 other requests", decodeLine(6, func(i int, s *engineStep) {
+			if longer("ffn", 500)(i, s); i == 3 {
+				s.label = trace.StepLabel{Phase: trace.Mixed, ContextRequests: 2, ContextTokens: 1900, GenerationRequests: 1}
+			}
+		}), all, even},
+		{"steps 42–43: prefill, prefill of 3800 tokens", decodeLine(6, func(i int, s *engineStep) {
+			if i == 2 || i == 3 {
+				s.label = trace.StepLabel{Phase: trace.Prefill, ContextRequests: 1, ContextTokens: 1900}
+			}
+		}), []int{0, 1, 3, 4, 5}, even},
+		{"counts and times leave open which step emitted it", decodeLine(6, nil), []int{0, 1, -1, 4}, []int64{9, 9, 9000, 9000}},
+		{"the step of the token before it is not known", decodeLine(6, nil), []int{0, -1, 4}, []int64{9, 120, 9}},
+	} {
+		own, j := oneRequest(test.line, test.steps, test.late)
+		got := slowest(own, j, 0)
+		if len(got) == 0 || got[0].Why != test.want {
+			t.Errorf("want %q, got %+v", test.want, got)
+		}
+	}
+}
+
+// TestOneStepManyTokens: drafts accepted in one step share its time, and a token
+// held back by the stopping profiler is in no mean.
+func TestOneStepManyTokens(t *testing.T) {
+	l := decodeLine(4, nil)
+	own, j := oneRequest(l, []int{0, 1, 1, 1, 2, 3}, []int64{9, 9, 9, 9, 9, 5000})
+	g := betweenTokens(own[0], j.result.Requests[0], l, newCoverage(l))
+	if g.Gaps != 4 || g.Stalled != 1 || g.TimeNS != 220 || g.StepsNS != 220 || g.DeliveryNS != 0 {
+		t.Errorf("gaps %+v", g)
+	}
+	if f := firstToken(own[0], j.result.Requests[0], l); f.QueueNS != 50 || f.PrefillNS != 100 || f.DeliveryNS != 9 || f.TimeNS != 159 {
+		t.Errorf("first token %+v", f)
+	}
+	if f := firstToken(own[0], match.Request{Entered: match.None, Tokens: j.result.Requests[0].Tokens}, l); f != nil {
+		t.Errorf("a request that entered nowhere has %+v", f)
+	}
+	c := newCoverage(l)
+	c.add(0, 1)
+	c.add(1, 3)
+	c.add(3, 2)
+	if got := c.roles("decode"); len(got) != 1 || got[0] != (RequestRole{"decode", "down", 5 * 60}) {
+		t.Errorf("roles %+v", got)
 	}
 }

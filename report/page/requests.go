@@ -61,7 +61,7 @@ func joinNote(q *document.Requests) string {
 	note += fmt.Sprintf(" Steps only count their requests and tokens, so tokens are joined with them by time, order and counts: %s of the %s that were emitted while steps were recorded",
 		thin(document.FormatShare(j.Share)), countOf(j.Joined+j.Unmatched, "token"))
 	if j.Joined > 0 && j.Sure > 0 {
-		note += fmt.Sprintf(", %s of them without another way to read the counts", thin(document.FormatShare(j.Sure)))
+		note += fmt.Sprintf("; %s of these can be of no other step", thin(document.FormatShare(j.Sure)))
 	}
 	note += "."
 	if j.Outside > 0 {

@@ -88,7 +88,7 @@ func TestRequestNumbers(t *testing.T) {
 
 func TestJoinNote(t *testing.T) {
 	for want, q := range map[string]document.Requests{
-		"1 request with 5 output tokens. Steps only count their requests and tokens, so tokens are joined with them by time, order and counts: 80\u202f% of the 5 tokens that were emitted while steps were recorded, 75\u202f% of them without another way to read the counts.": {
+		"1 request with 5 output tokens. Steps only count their requests and tokens, so tokens are joined with them by time, order and counts: 80\u202f% of the 5 tokens that were emitted while steps were recorded; 75\u202f% of these can be of no other step.": {
 			Count: 1, OutputTokens: 5, Join: document.Join{Joined: 4, Unmatched: 1, Share: 0.8, Sure: 0.75}},
 		"2 requests ended as they should, with 7 output tokens. Tokens are not joined with steps: nobody knows.": {Count: 4, Failed: 1, Damaged: 1, OutputTokens: 7, Join: document.Join{Reason: "nobody knows"}},
 		"1 request with 9 output tokens. Steps only count their requests and tokens, so tokens are joined with them by time, order and counts: 100\u202f% of the 4 tokens that were emitted while steps were recorded. 5 tokens came before the first recorded step or after the last. 1 gap behind the last recorded step, while the server stopped its profiler, are in no mean.": {
