@@ -103,10 +103,11 @@ func sound(r *serving.Request) bool {
 
 // requestRow is a row as the client gave it; what is not sound stays 0.
 func requestRow(r *serving.Request) Request {
-	out := Request{ID: r.ID, DueUnixNS: dueOf(r), EnteredStep: -1, FirstStep: -1}
+	out := Request{ID: r.ID, EnteredStep: -1, FirstStep: -1}
 	if !sound(r) {
 		return out
 	}
+	out.DueUnixNS = dueOf(r)
 	out.PromptTokens, out.CachedTokens, out.OutputTokens = int64(r.PromptTokens), int64(r.CachedTokens), int64(len(r.TokenUnixNS))
 	if r.Failed() {
 		out.Error = errorText(r)

@@ -114,6 +114,9 @@ func checkRequests(t *testing.T, a *Analysis) {
 	var tokens int64
 	for _, r := range q.Rows {
 		tokens += r.OutputTokens
+		if r.Error == damagedRow && (r.DueUnixNS|r.TTFTNS|r.PromptTokens|r.OutputTokens != 0 || r.FirstToken != nil) {
+			t.Errorf("a damaged row tells %+v", r)
+		}
 		if f := r.FirstToken; f != nil {
 			same("a first token", f.QueueNS+f.PrefillNS+f.DeliveryNS, r.TTFTNS)
 			same("a first token's time", f.TimeNS, r.TTFTNS)

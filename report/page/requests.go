@@ -274,7 +274,7 @@ func requestTable(a *document.Analysis, steps map[int]string, limit int) *table 
 	for _, r := range rows {
 		id := countCell(int64(r.ID))
 		id.Num = false
-		cells := []cell{id, countCell(r.PromptTokens), countCell(r.OutputTokens), durCell(r.DueUnixNS - a.Window.StartUnixNS), wayCell(&r, scale),
+		cells := []cell{id, countCell(r.PromptTokens), countCell(r.OutputTokens), known(r.DueUnixNS > 0, durCell(r.DueUnixNS-a.Window.StartUnixNS)), wayCell(&r, scale),
 			known(r.TTFTNS > 0, durCell(r.TTFTNS))}
 		if f := r.FirstToken; f != nil {
 			cells = append(cells, durCell(f.QueueNS), durCell(f.PrefillNS), durCell(f.DeliveryNS))
