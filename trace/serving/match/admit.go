@@ -10,19 +10,19 @@ import (
 type option struct {
 	rows  []int32 // whose prompts it completes, ^row for one that it resumes
 	cost  float64
-	open  int64
+	open  int64 // as in reading, after the step
 	known bool
 	exact bool // the prompts add up to the step's context tokens
 	alien bool // context requests without a row are nobody's, not a part of a prompt
 }
 
 const (
-	costChunk   = 0.8 // a part of a prompt that ends in a later step
-	costUnknown = 2.0 // a context request of nobody's
-	costCached  = 1.5 // fewer tokens than the prompts have: prefix cache
-	costExtra   = 3.0 // more tokens than the prompts have
-	costExact   = -4.0
-	costLasting = 1.0 // a step by which all tokens of a request are late, after the first
+	costChunk   = 0.8  // a part of a prompt that ends in a later step
+	costUnknown = 2.0  // a context request of nobody's
+	costCached  = 1.5  // fewer tokens than the prompts have: prefix cache
+	costExtra   = 3.0  // more tokens than the prompts have
+	costExact   = -4.0 // prompts that add up to the step's tokens, which is rarely chance
+	costLasting = 1.0  // a step by which all tokens of a request are late, after the first
 )
 
 // lateness is what it costs that a row's first token came so long after step k.

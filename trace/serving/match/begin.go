@@ -27,12 +27,12 @@ func (m *search) begin() []*reading {
 	}
 	straddling, likely := m.straddling(sure)
 	var out []*reading
-	add := func(cost float64, lag int32, n int, behind []int32) {
+	add := func(cost float64, lag int32, n int, behind map[int32]bool) {
 		s := &start{rows: sorted(append(slices.Clone(sure), may[:n]...)), waited: may[:n]}
 		h := &reading{cost: cost + 1.5*float64(n), from: s, taken: slices.Clone(may[:n])}
 		for _, w := range s.rows {
 			u := m.firstUnit(w) + lag
-			if slices.Contains(behind, w) {
+			if behind[w] {
 				u++
 			}
 			s.unit = append(s.unit, max(1, u))
@@ -80,7 +80,7 @@ func (m *search) firstUnit(w int32) int32 {
 // next step has ended, while others' come before: the tokens of a step come
 // together, so that the widest gap between rows is where one burst ends and the
 // next begins. likely says that this is plain.
-func (m *search) straddling(rows []int32) (behind []int32, likely bool) {
+func (m *search) straddling(rows []int32) (behind map[int32]bool, likely bool) {
 	t := m.t
 	if len(rows) < 2 || len(t.gens) < 2 {
 		return nil, false
@@ -117,8 +117,9 @@ func (m *search) straddling(rows []int32) (behind []int32, likely bool) {
 	if widest <= around {
 		return nil, false
 	}
+	behind = make(map[int32]bool, cut)
 	for _, p := range at[:cut] {
-		behind = append(behind, p.row)
+		behind[p.row] = true
 	}
 	return behind, widest > 2*around
 }

@@ -167,12 +167,16 @@ func (m *search) elsewhere(h *reading, k int) int {
 	return n
 }
 
-// leaveOut marks n of the running requests as those that step k did not serve.
+// leaveOut marks n of the running requests as those that step k did not serve:
+// those with the least claims.
 func (m *search) leaveOut(h *reading, k, n int) {
-	order := m.precedence(h, k, n)
-	for j, x := range order {
-		r := &h.run[x.i]
-		out := j >= len(order)-n
+	claims := m.claims(h, k, n)
+	left := make([]bool, len(claims))
+	for _, x := range leastClaims(claims, n) {
+		left[x.i] = true
+	}
+	for _, x := range claims {
+		r, out := &h.run[x.i], left[x.i]
 		if m.log != nil && (out || x.wait > 0) {
 			if _, known := m.log.swayed[r.row]; !known {
 				m.log.swayed[r.row] = r.unit
@@ -213,17 +217,36 @@ func compareBool(a, b bool) int {
 	return -1
 }
 
-// precedence puts the running requests in the order in which step k serves them
-// when it leaves n out: last those that can wait longest, and of equals those
-// already out and those sent last, which engines preempt first.
-func (m *search) precedence(h *reading, k, n int) []claim {
+// leastClaims are n of them.
+func leastClaims(claims []claim, n int) []claim {
+	if n > 32 {
+		sorted := slices.SortedFunc(slices.Values(claims), claim.compare)
+		return sorted[len(sorted)-n:]
+	}
+	var least []claim // in order
+	for _, x := range claims {
+		if n == 0 || len(least) == n && x.compare(least[0]) < 0 {
+			continue
+		}
+		i, _ := slices.BinarySearchFunc(least, x, claim.compare)
+		if least = slices.Insert(least, i, x); len(least) > n {
+			least = slices.Delete(least, 0, 1)
+		}
+	}
+	return least
+}
+
+// claims are what the running requests have to step k, which leaves n out: least
+// those that can wait longest, and of equals those already out and those sent
+// last, which engines preempt first.
+func (m *search) claims(h *reading, k, n int) []claim {
 	t := m.t
 	s := &t.steps[k]
 	recompute := s.GenerationTokens - s.GenerationRequests
 	// Who was preempted comes back with a recomputation, and so shows in the
 	// tokens of its step; where many are left out, others are at work on them.
 	preempted := !t.drafts && !t.whole(k) && n <= t.slots(k)/4+1
-	order := make([]claim, 0, len(h.run))
+	claims := make([]claim, 0, len(h.run))
 	for i, r := range h.run {
 		row := m.rows[r.row]
 		x := claim{i: i, wait: row.late[r.unit] - t.genAt[k], out: r.out, sent: row.q.SentUnixNS}
@@ -238,8 +261,7 @@ func (m *search) precedence(h *reading, k, n int) []claim {
 		case recompute > 0 && over >= 0 && over%16 == 0: // whole blocks were still cached
 			x.back = -1
 		}
-		order = append(order, x)
+		claims = append(claims, x)
 	}
-	slices.SortFunc(order, claim.compare)
-	return order
+	return claims
 }

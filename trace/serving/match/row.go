@@ -99,6 +99,6 @@ func (r *row) bound(t *timeline) {
 	}
 	r.from = int32(t.started(r.q.SentUnixNS, r.units[0].at-patience))
 	if r.q.SentUnixNS < t.steps[0].Start {
-		r.before = r.due < 0 || t.ctxAt[r.from] > r.due
+		r.before = r.due < 0 || int(r.from) < len(t.steps) && t.ctxAt[r.from] > r.due
 	}
 }

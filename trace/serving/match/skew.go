@@ -10,7 +10,7 @@ import (
 // whose length no other request and no other step has: when their first token
 // came after that step, less a typical delay. ok is false when there are too few
 // or they do not agree.
-func skew(t *timeline, requests []serving.Request) (ns int64, ok bool) {
+func skew(t *timeline, requests []serving.Request, mine []bool) (ns int64, ok bool) {
 	const near = 10_000_000_000 // no clock of a serving host is further off
 	const typical = 1_000_000
 	lo, hi := t.first()-near, t.last()+near
@@ -23,7 +23,7 @@ func skew(t *timeline, requests []serving.Request) (ns int64, ok bool) {
 		}
 	}
 	for i := range requests {
-		if at := requests[i].TokenUnixNS; len(at) > 0 && at[0] > lo && at[0] < hi {
+		if at := requests[i].TokenUnixNS; mine[i] && len(at) > 0 && at[0] > lo && at[0] < hi {
 			keepOnly(ofRow, int64(requests[i].PromptTokens), i)
 		}
 	}
@@ -66,7 +66,7 @@ func (t *timeline) shifted(ns int64) *timeline {
 // on the client's as its prompts suggest it; the likelier reading is kept.
 func aligned(t *timeline, requests []serving.Request, mine []bool) (*search, *reading) {
 	m, kept := read(t, requests, mine)
-	ns, ok := skew(t, requests)
+	ns, ok := skew(t, requests, mine)
 	if !ok || ns > -slack && m.good(m.replay(kept)) {
 		return m, kept
 	}

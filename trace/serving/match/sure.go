@@ -5,14 +5,14 @@ import "slices"
 // run is the tokens of one row as they were placed.
 type run struct {
 	row     int32
-	steps   []int32
-	first   int32 // unit
-	entered bool  // the first of them completed the prompt
-	whole   bool  // the last unit is among them
-	from    int32 // number of the gens that served the first continuing unit
-	to      int32 // and the last
-	free    bool  // another reading would move them
-	head    bool  // the first token alone
+	units   []int32
+	steps   []int32 // of each unit
+	entered bool    // the first of them completed the prompt
+	whole   bool    // the last unit is among them
+	from    int32   // number of the gens that served the first continuing unit
+	to      int32   // and the last
+	free    bool    // another reading would move them
+	head    bool    // the first token alone
 }
 
 // doubt finds what another reading would move.
@@ -64,11 +64,11 @@ func (d *doubt) gather() {
 		for i, g := range gave {
 			r := of[g.row]
 			if r == nil {
-				r = &run{row: g.row, first: g.unit, entered: i >= len(gave)-d.l.entered[k], from: never}
+				r = &run{row: g.row, entered: i >= len(gave)-d.l.entered[k], from: never}
 				of[g.row] = r
 				d.runs = append(d.runs, r)
 			}
-			r.steps = append(r.steps, int32(k))
+			r.units, r.steps = append(r.units, g.unit), append(r.steps, int32(k))
 			r.whole = int(g.unit)+1 == len(d.m.rows[g.row].units)
 			if i < len(gave)-d.l.entered[k] {
 				r.from, r.to = min(r.from, t.genAt[k]), t.genAt[k]
@@ -135,7 +135,7 @@ type move struct{ to, by int32 }
 func (d *doubt) later(r *run, inTime bool) []move {
 	t, row := d.m.t, d.m.rows[r.row]
 	if !r.entered {
-		if r.first > 1 && (!inTime || r.from != never && row.late[r.first-1] >= r.from) {
+		if r.units[0] > 1 && (!inTime || r.from != never && row.late[r.units[0]-1] >= r.from) {
 			return []move{{None, 1}}
 		}
 		return nil
@@ -198,8 +198,8 @@ func (d *doubt) promptest(r *run, by int32) int64 {
 	least := int64(1 << 62)
 	row := d.m.rows[r.row]
 	for i, k := range r.steps {
-		if u := int(r.first) + i; u < len(row.units) && k >= by {
-			least = min(least, row.units[u].at-d.m.t.end[k-by])
+		if k >= by {
+			least = min(least, row.units[r.units[i]].at-d.m.t.end[k-by])
 		}
 	}
 	return least

@@ -130,16 +130,16 @@ func (t *timeline) slots(k int) int {
 }
 
 // room is how many tokens a step can emit to requests that it serves for
-// generation.
+// generation: one each, or as many as it checks.
 func (t *timeline) room(k int) int {
 	s := &t.steps[k]
 	switch {
-	case t.whole(k) && s.Tokens > 0:
-		return int(s.Tokens)
+	case t.whole(k):
+		return max(t.slots(k), int(s.Tokens))
 	case t.drafts && s.GenerationTokens == 0:
 		return 1 << 30
 	case t.drafts:
-		return int(s.GenerationTokens)
+		return max(t.slots(k), int(s.GenerationTokens))
 	}
 	return t.slots(k)
 }
