@@ -26,7 +26,7 @@ func formOf(src *kineto.Source) nsys.Form {
 		return nsys.Detect(head)
 	}
 	raw := make([]byte, 1<<16)
-	n, _ := io.ReadFull(src.R, raw) // why it ended shows again when it is read
+	n, _ := io.ReadAtLeast(src.R, raw, 16) // why it ended shows again when it is read
 	src.R = io.MultiReader(bytes.NewReader(raw[:n]), src.R)
 	head, err := kineto.Head(bytes.NewReader(raw[:n]), enough)
 	if err != nil {
