@@ -28,7 +28,7 @@ func Cut(ctx context.Context, path string, t *Trace, sel Selection, w io.Writer)
 	if t.export {
 		return 0, &Error{Path: path, Offset: -1, What: "is an Nsight Systems export, and only torch traces can be cut", Hint: "nsys export --times cuts a report"}
 	}
-	src, closeFile, err := source(path)
+	src, closeFile, err := source(ctx, path)
 	if err != nil {
 		return 0, err
 	}

@@ -94,7 +94,7 @@ func OpenAll(ctx context.Context, path string, o Options) ([]*Trace, error) {
 	if isReport(path) {
 		return openReport(ctx, path, o)
 	}
-	src, closeFile, err := source(path)
+	src, closeFile, err := source(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -121,9 +121,9 @@ func openTorch(ctx context.Context, path string, src kineto.Source, o Options) (
 	return build(path, f), nil
 }
 
-func source(path string) (kineto.Source, func(), error) {
+func source(ctx context.Context, path string) (kineto.Source, func(), error) {
 	if path == "-" {
-		return kineto.Source{Name: "standard input", R: os.Stdin, Size: -1}, func() {}, nil
+		return kineto.Source{Name: "standard input", R: newInterruptible(ctx, os.Stdin), Size: -1}, func() {}, nil
 	}
 	st, err := os.Stat(path)
 	if err != nil {

@@ -27,7 +27,7 @@ type SummedKernel struct {
 // OpenSummary reads a summary; "-" is standard input. The error is an *Error,
 // or the context's.
 func OpenSummary(ctx context.Context, path string, o Options) (*Summary, error) {
-	src, closeFile, err := source(path)
+	src, closeFile, err := source(ctx, path)
 	if err != nil {
 		return nil, err
 	}

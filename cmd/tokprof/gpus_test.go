@@ -78,7 +78,7 @@ func TestGPUs(t *testing.T) {
 		Peers                []nvml.Peer
 		Readings             []map[string]int64
 	}
-	if err := json.Unmarshal([]byte(run("--json")), &dump); err != nil {
+	if err := json.Unmarshal([]byte(run("--json", "--activity")), &dump); err != nil {
 		t.Fatal(err)
 	}
 	if dump.Schema != "tokprof.gpus/v1" || len(dump.Devices) != 2 || dump.Topology.Path(0, 1) != "NV2" || len(dump.Peers) != 1 || dump.Readings[1]["temp_c"] != 55 || dump.Readings[0]["tensor_active_permille"] != 55 {
