@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"tokprof/report/document"
 )
@@ -179,72 +178,4 @@ func b2i(b bool) int {
 		return 1
 	}
 	return 0
-}
-
-// titleOf says what was measured: engine, GPUs, ranks, steps by phase.
-func titleOf(a *document.Analysis) string {
-	parts := []string{cmp.Or(joinDistinct(a, func(s document.Source) string { return s.Engine }), "unknown engine")}
-	parts = append(parts, gpusOf(a))
-	if s := stepCounts(a.Phases); s != "" {
-		parts = append(parts, s)
-	}
-	return strings.Join(append(parts, document.FormatDur(a.Window.DurNS)), " · ")
-}
-
-// gpusOf is "2 × NVIDIA H200 (2 of 4 ranks)".
-func gpusOf(a *document.Analysis) string {
-	world, ranks := 0, map[int]bool{}
-	for _, s := range a.Sources {
-		if s.Role == "gpu" {
-			world = max(world, s.WorldSize)
-			ranks[s.Rank] = true
-		}
-	}
-	gpu := cmp.Or(joinDistinct(a, func(s document.Source) string { return s.GPU }), "GPU")
-	if n := len(a.Devices); n != 1 || gpu == "GPU" {
-		gpu = fmt.Sprintf("%d × %s", n, gpu)
-	}
-	switch {
-	case world > len(ranks) && len(ranks) > 0:
-		gpu += fmt.Sprintf(" (%d of %d ranks)", len(ranks), world)
-	case len(ranks) > 1:
-		gpu += fmt.Sprintf(" (%d ranks)", len(ranks))
-	}
-	return gpu
-}
-
-// joinDistinct joins the distinct values of one field of the GPU sources.
-func joinDistinct(a *document.Analysis, field func(document.Source) string) string {
-	var vals []string
-	for _, s := range a.Sources {
-		if v := printable(field(s)); s.Role == "gpu" && v != "" && !slices.Contains(vals, v) {
-			vals = append(vals, v)
-		}
-	}
-	return strings.Join(vals, " + ")
-}
-
-// stepCounts is "24 decode, 1 prefill step", or "5 steps" where no phase is
-// known; "" without steps.
-func stepCounts(phases []document.Phase) string {
-	sorted := slices.Clone(phases)
-	slices.SortStableFunc(sorted, func(x, y document.Phase) int { return cmp.Compare(y.Steps, x.Steps) })
-	sorted = slices.DeleteFunc(sorted, func(p document.Phase) bool { return p.Steps <= 0 })
-	if len(sorted) == 0 {
-		return ""
-	}
-	parts := make([]string, len(sorted))
-	for i, p := range sorted {
-		switch parts[i] = document.FormatCount(p.Steps); {
-		case p.Phase != noPhase:
-			parts[i] += " " + p.Phase
-		case len(sorted) > 1:
-			parts[i] += " other"
-		}
-	}
-	noun := " steps"
-	if sorted[len(sorted)-1].Steps == 1 {
-		noun = " step"
-	}
-	return strings.Join(parts, ", ") + noun
 }

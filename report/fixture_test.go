@@ -309,10 +309,14 @@ func addRandomRequests(rng *rand.Rand, a *document.Analysis, name func() string)
 		q.Slowest = append(q.Slowest, document.SlowToken{Request: i, GapNS: n(), Why: name()})
 		q.Errors = append(q.Errors, document.ErrorCount{Error: name(), Count: n()})
 	}
-	a.Requests, a.Tax = q, &document.Tax{Window: name(), TPOTInflation: rng.Float64()}
+	a.Requests, a.Tax = q, &document.Tax{Window: name(), TTFTNS: n(), TPOTNS: n(), PlainTPOTNS: n(), TPOTInflation: rng.Float64() - 0.5, TTFTInflation: rng.Float64() - 0.5, PlainFirst: rng.Intn(2) == 0}
+	a.Trust = append(a.Trust, document.Trust{Code: "profiler_tax", Severity: document.Info, Message: "profiler tax: " + a.Tax.Words()})
+	for range rng.Intn(3) {
+		a.Servers = append(a.Servers, document.ServerFacts{Engine: name(), Version: name(), Model: name(), Flags: map[string]string{"tp_size": fmt.Sprint(rng.Intn(3)), name(): name()}})
+	}
 }
 
-// withRequests adds what eight clients saw of the fixture, and its tax.
+// withRequests adds what eight clients saw of the fixture, its server, and its tax.
 func withRequests(a *document.Analysis) *document.Analysis {
 	a.Requests = &document.Requests{
 		Count: 8, InputTokens: 708, OutputTokens: 192, TokensPerS: 1555,
@@ -325,7 +329,8 @@ func withRequests(a *document.Analysis) *document.Analysis {
 			Requests: 1, TimeNS: 48_711_026, QueueNS: 28_039_750, PrefillNS: 18_142_593, DeliveryNS: 2_528_683,
 			Parts: []document.NameTime{{Name: "ffn", TimeNS: 18_142_593}}, Phases: []document.NameTime{{Name: "mixed", TimeNS: 18_142_593}}}}},
 	}
-	a.Tax = &document.Tax{Window: "decode-plain", Requests: 8, Gaps: 184, TTFTNS: 48_711_026, PlainTTFTNS: 73_778_697, TTFTInflation: -0.34, TPOTNS: 3_226_689, PlainTPOTNS: 2_362_482, TPOTInflation: 0.3658}
+	a.Servers = []document.ServerFacts{{Engine: "vLLM", Version: "0.20.2", Model: "llama-16l", WorldSize: 2, Flags: map[string]string{"tensor_parallel_size": "2"}}}
+	a.Tax = &document.Tax{Window: "decode-plain", Requests: 8, Gaps: 184, PlainFirst: true, TTFTNS: 48_711_026, PlainTTFTNS: 73_778_697, TTFTInflation: -0.34, TPOTNS: 3_226_689, PlainTPOTNS: 2_362_482, TPOTInflation: 0.3658}
 	a.Trust = append(a.Trust, document.Trust{Code: "profiler_tax", Severity: document.Info, Message: "profiler tax: " + a.Tax.Words(), Touches: []string{"steps"}})
 	return a
 }

@@ -44,7 +44,7 @@ func WriteMarkdown(w io.Writer, s *document.Set) error {
 // pasted into an issue. Text from traces is escaped, so that it neither breaks
 // a table nor mentions anyone; file names and hosts stay out.
 func Markdown(a *document.Analysis) string {
-	title := "GPU time: " + titleOf(a)
+	title := "GPU time: " + titleOf(a, ticketCells)
 	if a.Window.Name != "" {
 		title += " · window " + a.Window.Name
 	}
@@ -161,8 +161,8 @@ func mdKernels(a *document.Analysis, n int) []string {
 
 // mdEnvironment is what ran, by whose account, and how to repeat it.
 func mdEnvironment(a *document.Analysis) []string {
-	engine := cmp.Or(joinDistinct(a, func(s document.Source) string { return s.Engine }), "unknown engine")
-	lines := []string{fmt.Sprintf("**Environment** %s on %s; tokprof %s", mdText(engine), mdText(gpusOf(a)), mdText(cmp.Or(a.Version, "(unknown version)")))}
+	what := joinTitle(printable(a.ModelWords()), engineOf(a))
+	lines := []string{fmt.Sprintf("**Environment** %s on %s; tokprof %s", mdText(what), mdText(gpusOf(a)), mdText(cmp.Or(a.Version, "(unknown version)")))}
 	if a.Command != "" {
 		lines = append(lines, "**Reproduce** "+mdCode(withoutFileNames(a, a.Command)))
 	}

@@ -111,7 +111,10 @@ func (b *profileBuilder) comment(a *document.Analysis, window string) {
 		}
 	}
 	add("tokprof " + cmp.Or(a.Version, "(unknown version)"))
-	add("engine: " + cmp.Or(joinDistinct(a, func(s document.Source) string { return s.Engine }), "unknown"))
+	if model := a.ModelWords(); model != "" {
+		add("model: " + model)
+	}
+	add("engine: " + cmp.Or(printable(a.EngineWords()), joinDistinct(a, func(s document.Source) string { return s.Engine }), "unknown"))
 	add("gpu: " + gpusOf(a))
 	for _, t := range a.Trust {
 		if severityRank(t.Severity) >= severityRank(document.Warning) {

@@ -80,13 +80,13 @@ func (j *jsonWriter) analysis(a *document.Analysis, indent string) {
 }
 
 // object writes the fields of a struct, lists with one element a line; fields
-// that may be absent are left out when they are nil.
+// that may be absent are left out when they are nil or an empty list.
 func (j *jsonWriter) object(v reflect.Value, indent string) {
 	j.raw("{")
 	for i, first := 0, true; i < v.NumField(); i++ {
-		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		name, may, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
 		f := v.Field(i)
-		if name == "-" || f.Kind() == reflect.Pointer && f.IsNil() {
+		if name == "-" || f.Kind() == reflect.Pointer && f.IsNil() || may == "omitempty" && f.Kind() == reflect.Slice && f.Len() == 0 {
 			continue
 		}
 		if !first {

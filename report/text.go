@@ -156,16 +156,18 @@ func floorLines(a *document.Analysis, cols []column, o TextOptions, p textPlan) 
 // headLines are title, verdict, what the finding in the verdict promises, and
 // trust.
 func headLines(a *document.Analysis, o TextOptions, p textPlan) []textLine {
-	lines := []textLine{{{titleOf(a), styleBold}}}
+	lines := []textLine{{{titleOf(a, o.Width), styleBold}}}
 	for _, l := range wrapCells(a.Verdict, o.Width, p.verdict) {
 		lines = append(lines, plainLine(l))
 	}
 	if f := topFindings(a); p.gain && len(f) > 0 && inVerdict(a, &f[0]) {
 		lines = append(lines, gainLines(&f[0], o)...)
 	}
-	severity, msg := trustLine(a)
+	severity, _ := trustLine(a)
 	const label = "trust  "
-	for i, l := range wrapCells(string(severity)+": "+msg, o.Width-len(label), p.trust) {
+	width := o.Width - len(label)
+	text := fittedTrust(a, func(s string) bool { return len(wrapCells(s, width, 1<<10)) <= p.trust })
+	for i, l := range wrapCells(text, width, p.trust) {
 		if i > 0 {
 			lines = append(lines, plainLine(strings.Repeat(" ", len(label))+l))
 			continue
@@ -279,14 +281,21 @@ func manyWindows(s *document.Set, o TextOptions) []textLine {
 	for i, a := range s.Analyses {
 		name := cmp.Or(printable(a.Window.Name), fmt.Sprint(i))
 		head := headLines(a, o, textPlan{verdict: 2, trust: 1})
-		head[0] = textLine{{cutCells("window "+name, o.Width/3), styleBold}, {" · " + titleOf(a), ""}}
+		label, sep := cutCells("window "+name, o.Width/3), " · "
+		head[0] = textLine{{label, styleBold}, {sep + titleOf(a, o.Width-cellWidth(label+sep)), ""}}
 		lines = append(lines, head...)
 		lines = append(lines, plainLine(shareSummary(a, o.Width)))
 		if text := requestsText(a, o.Width); text != "" {
 			lines = append(lines, plainLine(text))
 		}
 		if a.Tax != nil { // the one line of trust may not reach it
-			lines = append(lines, plainLine("profiler tax: "+a.Tax.Words()))
+			tax := "profiler tax: " + a.Tax.Words()
+			if cellWidth(tax) > o.Width {
+				tax = taxLine(a.Tax)
+			}
+			for _, l := range wrapCells(tax, o.Width, 2) {
+				lines = append(lines, plainLine(l))
+			}
 		}
 		lines = append(lines, textLine{})
 	}

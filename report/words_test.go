@@ -117,7 +117,7 @@ func TestNoPhaseIsNotNamed(t *testing.T) {
 	if !strings.Contains(perfetto.String(), `"name":"step 12 (median of 24)"`) {
 		t.Error("the step's slice names its phase")
 	}
-	if got := stepCounts([]document.Phase{{Phase: "none", Steps: 2}, {Phase: "decode", Steps: 24}, {Phase: "mixed"}}); got != "24 decode, 2 other steps" {
+	if got := stepCounts([]document.Phase{{Phase: "none", Steps: 2}, {Phase: "decode", Steps: 24}, {Phase: "mixed"}}, 0); got != "24 decode, 2 other steps" {
 		t.Errorf("stepCounts = %q", got)
 	}
 	if got := []string{columnTitle("none", 1), columnTitle("none", 2), columnTitle("mixed", 2)}; !slices.Equal(got, []string{"all steps", "other steps", "mixed"}) {

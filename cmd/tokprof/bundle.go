@@ -20,12 +20,16 @@ func runWindows(b *capture.Bundle) ([]document.RunWindow, error) {
 	if err != nil {
 		return nil, err
 	}
+	var servers []document.ServerFacts
+	for _, s := range b.Servers {
+		servers = append(servers, document.ServerFacts(s))
+	}
 	var out []document.RunWindow
 	for _, w := range b.Windows {
 		if !w.Profiled {
 			continue
 		}
-		r := document.RunWindow{Name: w.Name, FromUnixNS: w.StartCallUnixNS, ToUnixNS: w.StopReturnUnixNS, PlainName: w.Twin}
+		r := document.RunWindow{Name: w.Name, FromUnixNS: w.StartCallUnixNS, ToUnixNS: w.StopReturnUnixNS, PlainName: w.Twin, Servers: servers}
 		for _, f := range w.Files {
 			r.Files = append(r.Files, filepath.Base(f))
 		}

@@ -149,6 +149,7 @@ type builder struct {
 func (b *builder) build() {
 	b.numberRanks()
 	b.sources()
+	b.servers()
 	b.window()
 	b.mergeKernels()
 	b.devices()

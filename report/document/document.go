@@ -44,9 +44,10 @@ type Analysis struct {
 	Provenance  []Provenance `json:"provenance"`
 	Findings    []Finding    `json:"findings"`
 
-	// Requests and Tax are known of a captured run only.
-	Requests *Requests `json:"requests,omitempty"`
-	Tax      *Tax      `json:"profiler_tax,omitempty"`
+	// Servers, Requests and Tax are known of a captured run only.
+	Servers  []ServerFacts `json:"servers,omitempty"`
+	Requests *Requests     `json:"requests,omitempty"`
+	Tax      *Tax          `json:"profiler_tax,omitempty"`
 	// Readings are there when the GPUs were read while the window ran.
 	Readings *Readings `json:"readings,omitempty"`
 

@@ -1,6 +1,7 @@
 package document
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -33,6 +34,10 @@ func (b *builder) facts() diagnose.Facts {
 		if r.Info.Version != "" {
 			f.Version = r.Info.Version
 		}
+	}
+	if len(b.a.Servers) > 0 {
+		s := b.a.Servers[0]
+		f.Engine, f.Version = cmp.Or(f.Engine, s.Engine), cmp.Or(f.Version, s.Version)
 	}
 	f.Phases = b.phaseFacts()
 	if p := PhaseNamed(b.a, "decode"); p != nil {

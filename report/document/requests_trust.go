@@ -16,7 +16,7 @@ func (b *builder) requestTrust() {
 		touches := []string{}
 		more := ""
 		if max(t.TPOTInflation, t.TTFTInflation) > taxNotable {
-			touches, more = []string{"phases", "steps", "requests"}, "; without it, steps are shorter than shown here"
+			touches, more = []string{"phases", "steps", "requests"}, "; unprofiled steps are shorter"
 		}
 		b.doubt("profiler_tax", Info, touches, "profiler tax: %s%s", t.Words(), more)
 	}

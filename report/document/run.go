@@ -20,6 +20,7 @@ type RunWindow struct {
 	// Plain are the rows of the same load without the profiler.
 	Plain     []serving.Request
 	PlainName string
+	Servers   []ServerFacts // of the run, as the rows' Server counts them
 }
 
 // runWindows finds the run's window of each group of files: the one that names

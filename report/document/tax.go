@@ -22,6 +22,9 @@ type Tax struct {
 	TPOTNS        int64   `json:"tpot_ns"` // 0 when no pair has two tokens
 	PlainTPOTNS   int64   `json:"plain_tpot_ns"`
 	TPOTInflation float64 `json:"tpot_inflation"`
+	// PlainFirst says that the run without the profiler came first, so that it
+	// may have met a cold server.
+	PlainFirst bool `json:"plain_first"`
 }
 
 // taxPairs is the share of the requests of both runs that must pair up: with
@@ -39,7 +42,7 @@ func (b *builder) tax() {
 			len(pairs), loads, cutRunes(b.run.PlainName, 40))
 		return
 	}
-	t := &Tax{Window: b.run.PlainName, Requests: int64(len(pairs))}
+	t := &Tax{Window: b.run.PlainName, Requests: int64(len(pairs)), PlainFirst: dueOf(pairs[0][1]) < dueOf(pairs[0][0])}
 	var ttft, plainTTFT, tpot, plainTPOT []int64
 	for _, p := range pairs {
 		profiled, plain := p[0], p[1]
@@ -97,15 +100,36 @@ func served(rows []serving.Request, window string) []*serving.Request {
 	return out
 }
 
-// Words says what the profiler cost: "TPOT 3.23 ms profiled, 2.36 ms without
-// (+37 %)", and the same of TTFT.
-func (t *Tax) Words() string {
-	one := func(name string, with, without int64, change float64) string {
-		return fmt.Sprintf("%s %s profiled, %s without (%s)", name, FormatDur(with), FormatDur(without), FormatChange(change))
-	}
-	ttft := one("TTFT", t.TTFTNS, t.PlainTTFTNS, t.TTFTInflation)
+// TPOTWords says what the profiler cost: "TPOT 3.23 ms profiled, 2.36 ms without
+// (+37 %)"; "" when no pair of requests has two tokens.
+func (t *Tax) TPOTWords() string {
 	if t.TPOTNS == 0 || t.PlainTPOTNS == 0 {
-		return ttft
+		return ""
 	}
-	return one("TPOT", t.TPOTNS, t.PlainTPOTNS, t.TPOTInflation) + "; " + ttft
+	words := fmt.Sprintf("TPOT %s profiled, %s without ", FormatDur(t.TPOTNS), FormatDur(t.PlainTPOTNS))
+	if t.TPOTInflation < 0 {
+		return words + "(no slower)"
+	}
+	return words + "(" + FormatChange(t.TPOTInflation) + ")"
+}
+
+// TTFTWords says the same of the first token. A run without the profiler that
+// was slower is no negative cost: it met a server that was not warm yet.
+func (t *Tax) TTFTWords() string {
+	words := fmt.Sprintf("TTFT %s profiled, %s ", FormatDur(t.TTFTNS), FormatDur(t.PlainTTFTNS))
+	switch {
+	case t.TTFTInflation >= 0:
+		return words + "without (" + FormatChange(t.TTFTInflation) + ")"
+	case t.PlainFirst:
+		return words + "in the run without, which came first, cold"
+	}
+	return words + "without (no slower)"
+}
+
+// Words is what there is of TPOTWords and TTFTWords.
+func (t *Tax) Words() string {
+	if w := t.TPOTWords(); w != "" {
+		return w + "; " + t.TTFTWords()
+	}
+	return t.TTFTWords()
 }

@@ -90,7 +90,11 @@ func requestNumber(a *document.Analysis) (number, bool) {
 		if q.TPOTNS.Median <= 0 || plain <= 0 {
 			plain, change = x.PlainTTFTNS, x.TTFTInflation
 		}
-		n.Lines = append(n.Lines, dur(plain)+" without profiler ("+thin(document.FormatChange(change))+")")
+		said := document.FormatChange(change)
+		if change < 0 {
+			said = "no slower with it"
+		}
+		n.Lines = append(n.Lines, dur(plain)+" without profiler ("+thin(said)+")")
 	}
 	return n, true
 }

@@ -241,7 +241,12 @@ func taxTable(x *document.Tax) *table {
 		Cols: cols("Median", "#Profiled", "#Without", "#Change")}
 	add := func(name string, with, without int64, change float64) {
 		if with > 0 && without > 0 {
-			t.Rows = append(t.Rows, row{Cells: []cell{textCell(name), durCell(with), durCell(without), {Text: thin(document.FormatChange(change)), Num: true}}})
+			said := cell{Text: thin(document.FormatChange(change)), Num: true}
+			if change < 0 {
+				said.Text = "no slower"
+				t.Note = slowerWithout(x)
+			}
+			t.Rows = append(t.Rows, row{Cells: []cell{textCell(name), durCell(with), durCell(without), said}})
 		}
 	}
 	add("TPOT", x.TPOTNS, x.PlainTPOTNS, x.TPOTInflation)
@@ -250,6 +255,14 @@ func taxTable(x *document.Tax) *table {
 		return nil
 	}
 	return t
+}
+
+// slowerWithout says what it means that the run without the profiler was slower.
+func slowerWithout(x *document.Tax) string {
+	if x.PlainFirst {
+		return "The run without the profiler came first, cold: where it was the slower one, the profiler's cost does not show."
+	}
+	return "Where the run without the profiler was the slower one, the profiler's cost does not show."
 }
 
 // requestTable lists requests by the time they were due, or the ones that

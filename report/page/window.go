@@ -164,7 +164,7 @@ func windowLabel(a *document.Analysis) string {
 // numberedWindow is a name that we gave for want of a better one.
 var numberedWindow = regexp.MustCompile(`^w\d{1,4}$`)
 
-// windowHeading is the title line: window, engine, GPUs.
+// windowHeading is the title line: window, model, engine, GPUs.
 func windowHeading(a *document.Analysis) string {
 	var parts []string
 	if !numberedWindow.MatchString(a.Window.Name) {
@@ -173,13 +173,18 @@ func windowHeading(a *document.Analysis) string {
 	engines, gpus := map[string]bool{}, map[string]bool{}
 	var engine, gpu []string
 	for _, s := range a.Sources {
-		if s.Engine != "" && !engines[s.Engine] {
+		if s.Engine != "" && !engines[s.Engine] && a.EngineWords() == "" {
 			engines[s.Engine] = true
 			engine = append(engine, clip(s.Engine, 40))
 		}
 		if s.GPU != "" && !gpus[s.GPU] {
 			gpus[s.GPU] = true
 			gpu = append(gpu, clip(s.GPU, 60))
+		}
+	}
+	for _, known := range []string{a.ModelWords(), a.EngineWords()} {
+		if known != "" {
+			parts = append(parts, clip(known, 120))
 		}
 	}
 	if len(engine) > 0 {
@@ -190,7 +195,11 @@ func windowHeading(a *document.Analysis) string {
 		g = strings.Join(gpu[:min(3, len(gpu))], ", ")
 	}
 	if n := len(a.Devices); n > 0 {
-		parts = append(parts, fmt.Sprintf("%d × %s", n, g))
+		g = fmt.Sprintf("%d × %s", n, g)
+		if p := a.ParallelWords(); p != "" {
+			g += " (" + clip(p, 60) + ")"
+		}
+		parts = append(parts, g)
 	}
 	return strings.Join(parts, " · ")
 }

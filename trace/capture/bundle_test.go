@@ -28,7 +28,7 @@ func write(t *testing.T, dir string, files map[string]string) {
 	}
 }
 
-const recorderManifest = `{"spec": {"model": "llama"}, "version": {"version": "0.20.2"}, "cmd": "python3 -m vllm.entrypoints.openai.api_server",
+const recorderManifest = `{"spec": {"model": "llama"}, "version": {"version": "0.20.2"}, "cmd": "python3 -m vllm.entrypoints.openai.api_server --tensor-parallel-size 2 --data-parallel-size=2 --port 8101",
 "windows": [{"name": "decode-plain", "profiled": false, "files": []},
 {"name": "prefill", "profiled": true, "start_call_unix_ns": 100, "stop_return_unix_ns": 200, "files": ["profiler_out_0.txt", "rank0.1795400709985551932.pt.trace.json.gz"]},
 {"name": "decode", "profiled": true, "start_call_unix_ns": 300, "stop_return_unix_ns": 400, "files": ["profiler_out_0.txt", "rank0.1795400709985551932.pt.trace.json.gz", "rank0.1795400711861592576.pt.trace.json.gz"]}]}`
@@ -53,7 +53,7 @@ decode true twin "decode-plain" [rank0.1795400711861592576.pt.trace.json.gz]
 	if got.String() != want {
 		t.Errorf("windows\n%swant\n%s", &got, want)
 	}
-	if s := b.Servers[0]; s.Engine != "vLLM" || s.Version != "0.20.2" || s.Model != "llama" || b.Own() {
+	if s := b.Servers[0]; s.Engine != "vLLM" || s.Version != "0.20.2" || s.Model != "llama" || s.WorldSize != 4 || s.Flags["tensor_parallel_size"] != "2" || b.Own() {
 		t.Errorf("server %+v, own %v", s, b.Own())
 	}
 	if b.ReadingsPath() == "" || b.ModelPath() != "" {

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -160,6 +162,7 @@ func readRecorder(path string, raw []byte) (*Manifest, error) {
 	if !strings.Contains(r.Cmd, "vllm") {
 		m.Servers[0].Engine = ""
 	}
+	m.Servers[0].parallel(r.Cmd)
 	var before []string
 	names := map[string]bool{}
 	for _, w := range m.Windows {
@@ -177,4 +180,23 @@ func readRecorder(path string, raw []byte) (*Manifest, error) {
 		}
 	}
 	return m, m.check(path)
+}
+
+var parallelFlag = regexp.MustCompile(`--((?:tensor|pipeline|data)-parallel-size)[ =](\d{1,5})\b`)
+
+// parallel takes the parallel sizes from a server's command line. Where it names
+// none, nothing is taken: what the default is depends on the engine.
+func (s *Server) parallel(cmd string) {
+	world := 1
+	for _, m := range parallelFlag.FindAllStringSubmatch(cmd, -1) {
+		if s.Flags == nil {
+			s.Flags = map[string]string{}
+		}
+		s.Flags[strings.ReplaceAll(m[1], "-", "_")] = m[2]
+		n, _ := strconv.Atoi(m[2])
+		world *= n
+	}
+	if s.Flags != nil {
+		s.WorldSize = world
+	}
 }
