@@ -144,6 +144,9 @@ type builder struct {
 	kernelAt  [][]int32 // by rank and its kernel index: index into a.Kernels
 	sum       int64
 	split     splits // of time inside collectives
+	sent      [][]message
+	comm      []*collectiveSum // of each row of a.Collectives
+	gpus      placing          // of ranks on the GPUs that were read
 }
 
 func (b *builder) build() {
@@ -159,6 +162,8 @@ func (b *builder) build() {
 	b.steps()
 	b.phases()
 	b.layers()
+	b.readings()
+	b.speeds()
 	b.graphs()
 	b.stacks()
 	b.timelines()

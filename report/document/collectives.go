@@ -182,56 +182,81 @@ func alignSteps(ranks []*breakdown.Rank) []int32 {
 // collectives writes one row per kind and kernel.
 func (b *builder) collectives() {
 	b.split = splitCollectives(b.ranks)
-	rows := map[[2]string]*collectiveSum{}
-	var order [][2]string
+	b.sent = b.messages()
+	alone := b.aloneRanks()
+	rows := map[int32]*collectiveSum{} // by index into a.Kernels
+	var order []int32
 	row := func(rank int, c breakdown.Collective) *collectiveSum {
-		k := b.a.Kernels[b.kernelAt[rank][c.Kernel]]
-		id := [2]string{k.Subgroup, k.Name}
+		id := b.kernelAt[rank][c.Kernel]
 		if rows[id] == nil {
-			rows[id] = &collectiveSum{row: Collective{Kind: k.Subgroup, Kernel: k.ShortName, Estimated: b.split.estimated, Late: []LateRank{}, Sizes: []CollectiveSize{}}, late: map[int]int64{}}
+			k := b.a.Kernels[id]
+			rows[id] = &collectiveSum{kernel: id, row: Collective{
+				Kind: k.Subgroup, Kernel: k.ShortName, Algorithm: algorithmOf(k.Name),
+				Estimated: b.split.estimated, Late: []LateRank{}, Sizes: []CollectiveSize{},
+			}, late: map[int]int64{}, together: map[string]bool{}}
 			order = append(order, id)
 		}
 		return rows[id]
 	}
 	for i, r := range b.ranks {
 		for j, c := range r.Collectives {
-			if s := b.split.of[i][j]; s.known {
-				row(i, c).add(s)
-			} else {
+			s := b.split.of[i][j]
+			switch {
+			case !s.known:
 				row(i, c).unmatched++
+			case b.split.estimated:
+				row(i, c).add(s)
+				row(i, c).size(b.sent[i][j], alone, s.transfer, s.wait)
+			default:
+				row(i, c).add(s)
 			}
 		}
 	}
 	for _, g := range b.split.groups {
-		m := g.members[g.late]
-		sum := row(m.rank, m.c)
-		sum.groups++
-		sum.row.Ranks = max(sum.row.Ranks, len(g.members))
-		first, last := g.members[0].c.Start, m.c.Start
-		for _, o := range g.members {
-			first = min(first, o.c.Start)
-			if o.rank != m.rank {
-				sum.late[b.number[m.rank]] += int64(b.split.of[o.rank][o.index].wait)
-			}
-		}
-		sum.skew = append(sum.skew, int64(last-first))
+		b.addGroup(row(g.members[g.late].rank, g.members[g.late].c), g)
 	}
 	for _, id := range order {
-		b.a.Collectives = append(b.a.Collectives, rows[id].finish())
+		b.comm = append(b.comm, rows[id])
 	}
-	slices.SortStableFunc(b.a.Collectives, func(x, y Collective) int {
-		return cmp.Compare(y.TransferSumNS+y.WaitSumNS, x.TransferSumNS+x.WaitSumNS)
+	slices.SortStableFunc(b.comm, func(x, y *collectiveSum) int {
+		return cmp.Compare(y.row.TransferSumNS+y.row.WaitSumNS, x.row.TransferSumNS+x.row.WaitSumNS)
 	})
+	for _, s := range b.comm {
+		b.a.Collectives = append(b.a.Collectives, s.finish())
+	}
+}
+
+// addGroup adds what the ranks of one collective have in common.
+func (b *builder) addGroup(sum *collectiveSum, g group) {
+	late := g.members[g.late]
+	sum.groups++
+	sum.row.Ranks = max(sum.row.Ranks, len(g.members))
+	sum.together[b.groupKey(g)] = true
+	first, longest := g.members[0].c.Start, trace.Time(0)
+	for _, o := range g.members {
+		first = min(first, o.c.Start)
+		wait := b.split.of[o.rank][o.index].wait
+		longest = max(longest, wait)
+		if o.rank != late.rank {
+			sum.late[b.number[late.rank]] += int64(wait)
+		}
+	}
+	sum.skew = append(sum.skew, int64(late.c.Start-first))
+	sum.longest = append(sum.longest, int64(longest))
+	sum.size(b.groupMessage(g), len(g.members), b.split.of[late.rank][late.index].transfer, longest)
 }
 
 // collectiveSum gathers one row.
 type collectiveSum struct {
+	kernel         int32 // index into Analysis.Kernels
 	row            Collective
 	transfer, wait []int64
-	skew           []int64
+	skew, longest  []int64       // by collective
 	late           map[int]int64 // ns others waited for this rank
 	groups         int64
 	unmatched      int64
+	sizes          []sizedRun
+	together       map[string]bool // groups of ranks that ran it, as groupKey spells them
 }
 
 func (s *collectiveSum) add(x split) {
@@ -245,9 +270,11 @@ func (s *collectiveSum) finish() Collective {
 	s.row.Count = s.groups
 	if s.row.Estimated {
 		s.row.Count, s.row.Ranks = int64(len(s.transfer))+s.unmatched, 1
+		s.longest = slices.Clone(s.wait)
 	}
 	s.row.Unmatched = s.unmatched
 	s.row.TransferNS, s.row.WaitNS, s.row.SkewNS = spread(s.transfer), spread(s.wait), spread(s.skew)
+	s.row.LongestNS = spread(s.longest)
 	for rank, ns := range s.late {
 		if ns > 0 {
 			s.row.Late = append(s.row.Late, LateRank{rank, ns, share(ns, s.row.WaitSumNS)})

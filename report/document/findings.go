@@ -163,6 +163,13 @@ func (b *builder) collectiveFacts() []diagnose.CollectiveFacts {
 	at := map[key]*diagnose.CollectiveFacts{}
 	durs := map[key][]int64{}
 	late := map[key]map[int]int64{}
+	sizes := map[key][]sizedRun{}
+	alone := b.aloneRanks()
+	size := func(k key, m message, ranks int, transfer trace.Time) {
+		if bytes := m.whole(at[k].Kind, ranks); bytes > 0 {
+			sizes[k] = append(sizes[k], sizedRun{bytes: bytes, transfer: int64(transfer), ranks: ranks})
+		}
+	}
 	var order []key
 	for j, c := range b.ranks[0].Collectives {
 		s := b.split.of[0][j]
@@ -179,6 +186,9 @@ func (b *builder) collectiveFacts() []diagnose.CollectiveFacts {
 		at[k].Count++
 		at[k].TransferNS += int64(s.transfer)
 		durs[k] = append(durs[k], int64(s.transfer))
+		if b.split.estimated {
+			size(k, b.sent[0][j], alone, s.transfer)
+		}
 	}
 	for _, g := range b.split.groups {
 		m := g.members[0]
@@ -189,6 +199,7 @@ func (b *builder) collectiveFacts() []diagnose.CollectiveFacts {
 		if late[k] != nil {
 			at[k].Ranks = max(at[k].Ranks, len(g.members))
 			late[k][b.number[g.members[g.late].rank]]++
+			size(k, b.groupMessage(g), len(g.members), b.split.of[m.rank][m.index].transfer)
 		}
 	}
 	var out []diagnose.CollectiveFacts
@@ -196,6 +207,10 @@ func (b *builder) collectiveFacts() []diagnose.CollectiveFacts {
 		f := at[k]
 		slices.Sort(durs[k])
 		f.TransferMedianNS = quantile(durs[k], 0.5)
+		row := b.commRow(k.kernel)
+		row.Bytes, row.BusBW = 0, 0
+		total(&row, sizes[k])
+		f.Bytes, f.BusBW, f.Ceiling = row.Bytes, row.BusBW, row.Ceiling
 		for rank, n := range late[k] {
 			if s := share(n, f.Count); s > f.LateShare || s == f.LateShare && rank < f.LateRank {
 				f.LateRank, f.LateShare = rank, s
@@ -204,6 +219,16 @@ func (b *builder) collectiveFacts() []diagnose.CollectiveFacts {
 		out = append(out, *f)
 	}
 	return out
+}
+
+// commRow is a copy of the row of a kernel's collectives.
+func (b *builder) commRow(kernel int32) Collective {
+	for n, s := range b.comm {
+		if s.kernel == kernel {
+			return b.a.Collectives[n]
+		}
+	}
+	return Collective{}
 }
 
 // copyFacts sums copies by phase and direction.

@@ -33,6 +33,7 @@ func (b *builder) trust() {
 	b.shares()
 	b.clock()
 	b.requestTrust()
+	b.readingsTrust()
 	for _, r := range b.beside {
 		b.side(r)
 	}

@@ -1,0 +1,165 @@
+package document
+
+import (
+	"fmt"
+	"testing"
+
+	"tokprof/kernels"
+	"tokprof/kernels/breakdown"
+	"tokprof/kernels/role"
+	"tokprof/trace"
+)
+
+// TestNames reads number types and algorithms off real kernel names.
+func TestNames(t *testing.T) {
+	for name, want := range map[string]string{
+		"ncclDevKernel_AllReduce_Sum_bf16_RING_LL(ncclDevKernelArgsStorage<4096ul>)":                                                           "2 NCCL's choice",
+		"ncclDevKernel_AllReduce_Sum_f16_TREE_LL(ncclDevKernelArgsStorage<4096ul>)":                                                            "2 NCCL's choice",
+		"ncclDevKernel_ReduceScatter_Sum_f32_RING_LL(ncclDevKernelArgsStorage<(unsigned long)4096>)":                                           "4 NCCL's choice",
+		"ncclKernel_AllReduce_RING_LL_Sum_half(ncclDevComm*, unsigned long, ncclWork*)":                                                        "2 NCCL's choice",
+		"ncclDevKernel_AllGather_RING_LL(ncclDevKernelArgsStorage<4096ul>)":                                                                    "0 NCCL's choice",
+		"ncclSymkDevKernel_AllReduce_AGxLL_R_sum_bf16(ncclSymkDevWorkArgs4K)":                                                                  "2 one-shot",
+		"ncclSymkDevKernel_AllReduce_RSxLD_AGxST_sum_f32(ncclSymkDevWorkArgs4K)":                                                               "4 two-shot",
+		"ncclSymkDevKernel_ReduceScatter_LDMC_sum_bf16(ncclSymkDevWorkArgs4K)":                                                                 "2 in-switch",
+		"ncclSymkDevKernel_AllGather_LL(ncclSymkDevWorkArgs4K)":                                                                                "0 ",
+		"void vllm::cross_device_reduce_1stage<__half, 4>(vllm::RankData*, vllm::RankSignals, vllm::Signal*, __half*, int, int)":               "2 one-shot",
+		"void vllm::cross_device_reduce_2stage<__nv_bfloat16, 8>(vllm::RankData*, vllm::RankSignals, vllm::Signal*, __nv_bfloat16*, int, int)": "2 two-shot",
+		"multimem_all_reduce_kernel<c10::BFloat16, 16>(c10::BFloat16*, unsigned long)":                                                         "2 in-switch",
+		"void flashinfer::trtllm_mnnvl_allreduce::twoshotAllreduceKernel<(unsigned char)8, __nv_bfloat16, false, float4>(int)":                 "2 two-shot",
+		"void flashinfer::trtllm_allreduce::oneShotAllReduceKernel<__nv_bfloat16, 8, true, false>(int)":                                        "2 one-shot",
+		"void deep_ep::intranode::combine<__nv_bfloat16, 8, 768, 4096>(__nv_bfloat16*, float*)":                                                "0 ",
+		"all_reduce": "0 ",
+	} {
+		if got := fmt.Sprintf("%v %s", elemBytesOf(name), algorithmOf(name)); got != want {
+			t.Errorf("%.80s: %q, want %q", name, got, want)
+		}
+	}
+}
+
+// TestRates holds bandwidths against nccl-tests' factors.
+func TestRates(t *testing.T) {
+	for _, c := range []struct {
+		kind     string
+		ranks    int
+		alg, bus float64 // GB/s of 1 GB in 1 ms
+	}{
+		{"all_reduce", 2, 1000, 1000}, {"all_reduce", 8, 1000, 1750}, {"all_gather", 4, 1000, 750}, {"reduce_scatter", 4, 1000, 750},
+		{"all_to_all", 8, 1000, 875}, {"broadcast", 8, 1000, 1000}, {"send_recv", 2, 1000, 1000}, {"ep_dispatch", 8, 1000, 0}, {"all_reduce", 0, 1000, 0},
+	} {
+		alg, bus := rates(c.kind, c.ranks, 1e9, 1e6)
+		if !near(alg, c.alg*1e9, 1e-9) || !near(bus, c.bus*1e9, 1e-9) {
+			t.Errorf("%s over %d: %v and %v", c.kind, c.ranks, alg, bus)
+		}
+	}
+}
+
+// reducingLayers is a rank whose step of 100 tokens and 4 requests has so many
+// all-reduces and gathers, in a model of so many layers.
+func reducingLayers(rank, layers, reduces, gathers int, weights ...breakdown.WeightSeen) *breakdown.Rank {
+	var runs []run
+	for i := range reduces {
+		runs = append(runs, run{0, trace.Time(10 * i), 5, 0})
+	}
+	for i := range gathers {
+		runs = append(runs, run{0, trace.Time(800 + 10*i), 5, 1})
+	}
+	r := reducing(rank, 1, 0, runs...)
+	for i := range r.Kernels {
+		r.Kernels[i].Name = []string{"all_reduce_bf16", "all_gather_bf16"}[i]
+		if i == 1 || reduces == 0 {
+			r.Kernels[i].Name, r.Kernels[i].Match.Category = "all_gather_bf16", kernels.Category{Group: "comm", Subgroup: "all_gather"}
+		}
+	}
+	r.Steps[0].Label.Tokens, r.Steps[0].Label.Requests = 100, 4
+	for n := range layers {
+		r.Layers = append(r.Layers, breakdown.LayerSum{Phase: trace.Decode, Layer: n, Kind: role.Dense, Steps: 1})
+	}
+	r.Weights = weights
+	return r
+}
+
+// TestMessageSizes wants tokens × hidden where a step has just the all-reduces
+// of a tensor-parallel model, rows × vocabulary for its one gather, and nothing
+// where either is in doubt.
+func TestMessageSizes(t *testing.T) {
+	sides := []breakdown.WeightSeen{{Role: role.OProj, K: 512, N: 1024}, {Role: role.Down, K: 2048, N: 1024}, {Role: role.QKVProj, K: 1024, N: 768}, {Role: role.LMHead, K: 1024, N: 16000}}
+	odd := append([]breakdown.WeightSeen{{Role: role.Down, K: 2048, N: 1536}}, sides...)
+	llama := model(t, "llama-3-8b")
+	for _, c := range []struct {
+		name                     string
+		layers, reduces, gathers int
+		weights                  []breakdown.WeightSeen
+		o                        Options
+		reduceBytes, gatherBytes int64
+		reduceHow                string
+	}{
+		{"two a layer", 4, 8, 1, sides, Options{}, 100 * 1024 * 2, 4 * 32000 * 2, "weights"},
+		{"and one for the embedding", 4, 9, 1, sides, Options{}, 100 * 1024 * 2, 4 * 32000 * 2, "weights"},
+		{"one too many", 4, 10, 1, sides, Options{}, 0, 4 * 32000 * 2, ""},
+		{"several gathers", 4, 8, 2, sides, Options{}, 100 * 1024 * 2, 0, "weights"},
+		{"no layers known", 0, 8, 1, sides, Options{}, 0, 4 * 32000 * 2, ""},
+		{"no weights known", 4, 8, 1, nil, Options{}, 0, 0, ""},
+		{"weights of two widths", 4, 8, 1, odd, Options{}, 0, 4 * 32000 * 2, ""},
+		{"by the config", 4, 8, 1, nil, Options{Model: llama}, 100 * 4096 * 2, 0, "config"},
+		{"a config that the weights gainsay", 4, 8, 1, sides, Options{Model: llama}, 0, 4 * 32000 * 2, ""},
+	} {
+		pair := []*breakdown.Rank{reducingLayers(0, c.layers, c.reduces, c.gathers, c.weights...), reducingLayers(1, c.layers, c.reduces, c.gathers, c.weights...)}
+		a := Build(pair, c.o).Analyses[0]
+		checkReadings(t, a)
+		for _, x := range a.Collectives {
+			switch x.Kind {
+			case "all_reduce":
+				if x.Bytes != c.reduceBytes || x.BytesHow != c.reduceHow || c.reduceBytes > 0 && x.Sizes[0].Count != int64(c.reduces) {
+					t.Errorf("%s: all-reduces of %d bytes by %q, sizes %+v", c.name, x.Bytes, x.BytesHow, x.Sizes)
+				}
+			case "all_gather":
+				if x.Bytes != c.gatherBytes {
+					t.Errorf("%s: gathers of %d bytes, want %d", c.name, x.Bytes, c.gatherBytes)
+				}
+			}
+		}
+	}
+}
+
+// TestSizeClasses wants equal sizes apart, and powers of two where there are
+// many.
+func TestSizeClasses(t *testing.T) {
+	var few, many []sizedRun
+	for i := range int64(64) {
+		few = append(few, sizedRun{bytes: 1000 * (1 + i%4), transfer: 100 + i, ranks: 2})
+		many = append(many, sizedRun{bytes: 1000 * (1 + i), transfer: 100 + i, ranks: 2})
+	}
+	if got := sizeClasses(few); len(got) != 4 || got[0][0].bytes != 4000 || len(got[0]) != 16 {
+		t.Errorf("%d classes of four sizes", len(got))
+	}
+	n := 0
+	for _, runs := range sizeClasses(many) {
+		s := sizeRow(&Collective{Kind: "all_reduce"}, runs, map[kindSize]int64{})
+		n += len(runs)
+		if s.MaxBytes >= 2*s.MinBytes+1000 {
+			t.Errorf("one class from %d to %d", s.MinBytes, s.MaxBytes)
+		}
+	}
+	if n != len(many) {
+		t.Errorf("%d of %d runs are in a class", n, len(many))
+	}
+}
+
+// TestLatencyBound wants small messages held against the best of their size,
+// and bandwidths of the large ones alone.
+func TestLatencyBound(t *testing.T) {
+	c := Collective{Kind: "all_reduce", Ceiling: 100e9}
+	runs := []sizedRun{{bytes: 1 << 20, transfer: 20_000, ranks: 2}, {bytes: 4096, transfer: 6_000, ranks: 2}, {bytes: 4096, transfer: 4_000, ranks: 2}}
+	best := map[kindSize]int64{{"all_reduce", 4096}: 3_500, {"all_reduce", 1 << 20}: 20_000}
+	for _, r := range sizeClasses(runs) {
+		c.Sizes = append(c.Sizes, sizeRow(&c, r, best))
+	}
+	total(&c, runs)
+	large, small := c.Sizes[0], c.Sizes[1]
+	if large.LatencyBound || !near(large.Percent, 52.4, 0.01) || !small.LatencyBound || small.Percent != 0 || small.BestNS != 3_500 {
+		t.Errorf("large %+v, small %+v", large, small)
+	}
+	if c.LatencyBound || c.BusBW != large.BusBW || c.Percent != large.Percent {
+		t.Errorf("the row %+v", c)
+	}
+}
