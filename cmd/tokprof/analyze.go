@@ -21,7 +21,7 @@ import (
 type analyzeOptions struct {
 	*shared
 	html, md, json, csv, pprof, folded, perfetto string
-	window, steps, model                         string
+	window, steps, model, readings, topo         string
 	strict                                       bool
 	evidence                                     evidenceFlags
 }
@@ -56,6 +56,8 @@ standard input, as an output standard output (which then carries that alone).`,
 	f.StringVar(&o.steps, "steps", "", "draw steps `A-B` (from 0) in timelines, not one per phase")
 	f.StringVar(&o.window, "window", "", "take one window, by `N|NAME` (1, w1)")
 	f.StringVar(&o.model, "model", "", "config.json `FILE` of the served model: work per role,\nand whether the trace fits it")
+	f.StringVar(&o.readings, "readings", "", "GPU readings `FILE` of tokprof gpus --record, joined with\nthe steps")
+	f.StringVar(&o.topo, "topo", "", "`FILE` of nvidia-smi topo -m or tokprof gpus --links: what\nthe GPUs' links can do")
 	f.BoolVar(&o.strict, "strict", false, "exit 1 when a trust line warns")
 	o.evidence.add(f)
 	return cmd
@@ -115,9 +117,7 @@ func (o *analyzeOptions) document(ctx context.Context, args []string, opt breakd
 	if err != nil {
 		return nil, err
 	}
-	if o.model == "" && len(bundles) == 1 {
-		o.model = bundles[0].ModelPath()
-	}
+	o.beside(bundles)
 	model, err := o.readModel()
 	if err != nil {
 		return nil, err
@@ -138,6 +138,12 @@ func (o *analyzeOptions) document(ctx context.Context, args []string, opt breakd
 		d.Command = bundleCommand
 	}
 	if err := ofRun(&d, bundles); err != nil {
+		return nil, err
+	}
+	if d.Readings, err = readReadings(o.readings); err != nil {
+		return nil, err
+	}
+	if d.Topology, err = readTopology(o.topo); err != nil {
 		return nil, err
 	}
 	return pickWindow(document.Build(ranks, d), o.window)

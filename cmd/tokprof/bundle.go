@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -78,6 +79,17 @@ func (o *analyzeOptions) unfinished(args []string) (*capture.Bundle, error) {
 // analysed says whether a bundle holds its analysis.
 func analysed(b *capture.Bundle) bool {
 	return slices.ContainsFunc(b.Files, func(f capture.File) bool { return f.Kind == capture.AnalysisFile })
+}
+
+// beside takes what lies in a single bundle for what was not named.
+func (o *analyzeOptions) beside(bundles []*capture.Bundle) {
+	if len(bundles) != 1 {
+		return
+	}
+	b := bundles[0]
+	o.model = cmp.Or(o.model, b.ModelPath())
+	o.readings = cmp.Or(o.readings, b.ReadingsPath())
+	o.topo = cmp.Or(o.topo, b.TopologyPath())
 }
 
 // withoutEmptyBundles drops the bundles among the inputs that hold no trace:

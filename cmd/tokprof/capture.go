@@ -40,6 +40,7 @@ type captureOptions struct {
 	// load.
 	readings             func(ctx context.Context, path string) (func() error, error)
 	recorded             []serving.Request
+	topology             []byte
 	settle, poll, scrape time.Duration
 }
 

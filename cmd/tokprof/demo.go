@@ -106,6 +106,7 @@ func openPage(path string) error {
 func newDemoCapture(s *shared, rec *replay.Recording, server *replay.Server, url, traces, dir string) *captureOptions {
 	o := &captureOptions{shared: s, out: dir, traceDirs: []string{traces}, maxTime: time.Minute, patience: time.Minute, maxBytes: "1GB"}
 	o.servers, o.engine = []string{url}, "auto"
+	o.topology, _ = rec.File(capture.TopologyName) // a recording may lack it
 	for _, w := range rec.Windows {
 		o.recorded = append(o.recorded, w.Requests...)
 	}

@@ -85,10 +85,12 @@ func childError(err error, said string) error {
 // extras writes topology, the model's config and the log's tail into a bundle.
 func (c *capturing) extras(ctx context.Context, log *capture.LogTail) func(dir string, began time.Time) []string {
 	return func(dir string, _ time.Time) (notes []string) {
+		text := c.topology
 		if c.readings == nil {
-			if text, err := gpuText(ctx, "--links"); err == nil {
-				notes = append(notes, capture.WriteExtra(dir, capture.TopologyName, text)...)
-			}
+			text, _ = gpuText(ctx, "--links") // why there is none, the readings say
+		}
+		if len(text) > 0 {
+			notes = append(notes, capture.WriteExtra(dir, capture.TopologyName, text)...)
 		}
 		for _, t := range c.targets {
 			notes = append(notes, capture.CopyModelConfig(dir, t.Server)...)

@@ -99,6 +99,10 @@ func (b *Bundle) ReadingsPath() string {
 	return ""
 }
 
+// TopologyPath returns the path of the matrix of the GPUs' links, "" when there
+// is none.
+func (b *Bundle) TopologyPath() string { return b.find(TopologyName) }
+
 // ModelPath returns the path of the served model's config.json, "" when it is
 // not there.
 func (b *Bundle) ModelPath() string { return b.find(ModelName) }
