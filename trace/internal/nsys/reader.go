@@ -75,50 +75,51 @@ func (r *reader) table(name string, read func() error) error {
 	if r.ctx.Err() != nil {
 		return r.ctx.Err()
 	}
-	if err == nil {
-		return nil
-	}
-	why := "the database is damaged"
-	if errors.Is(err, errTooMany) {
-		why = err.Error()
-	} else if m := reason(err); m != "" {
-		why = m
-	}
-	got := r.x.Counts[name] - before
-	lost := max(r.lastKey(name)-got, 0)
-	r.x.note(0, fmt.Sprintf("%s breaks off after %d rows (%s)", name, got, why))
-	if lost > 0 {
-		r.x.Skipped += lost
-	}
-	if !r.x.Truncated {
-		r.lost(fmt.Sprintf("%s breaks off after %d rows: %s", name, got, why))
+	if err != nil {
+		got := r.x.Counts[name] - before
+		r.breaks(name, err, 1, max(r.lastKey(name), got), got)
 	}
 	return nil
 }
 
-// lastKey is the largest row number of a table, which is its number of rows in
-// a table that nothing was deleted from; 0 when it cannot be read.
-func (r *reader) lastKey(table string) (n int64) {
-	_ = r.each("SELECT max(rowid) FROM "+quote(table), func(s *sqlite.Stmt) error {
-		n = s.ColumnInt64(0)
-		return nil
-	})
-	return min(max(n, 0), r.size/minRow)
+// breaks books that rows from one to another cannot be read but for the first
+// of them.
+func (r *reader) breaks(table string, err error, from, to, got int64) {
+	why := "the database is damaged"
+	if errors.Is(err, errTooMany) || errors.Is(err, errFault) {
+		why = err.Error()
+	} else if m := reason(err); m != "" {
+		why = m
+	}
+	what := fmt.Sprintf("%s breaks off after %d rows (%s)", table, from-1+got, why)
+	r.x.note(0, what)
+	r.x.Skipped += max(to-from+1-got, 0)
+	if !r.x.Truncated {
+		r.lost(what)
+	}
 }
 
-// scan reads a table whose first two columns are start and end, and calls fill
-// for the others. It counts and hands out the rows that are sound.
-func (r *reader) scan(table string, fill func(*sqlite.Stmt, *Row), cols ...string) error {
+// lastKey is the largest row number of a table, which is its number of rows in
+// a table that nothing was deleted from; 0 when it cannot be read.
+func (r *reader) lastKey(table string) int64 {
+	_, last := r.keys(table)
+	return min(max(last, 0), r.size/minRow)
+}
+
+// scan reads a table with start and end, and calls fill with the other columns
+// from place 2 on. It counts and hands out the rows that are sound.
+func (r *reader) scan(table string, fill func(v []int64, row *Row), cols ...string) error {
 	if !r.has(table, "start", "end") {
 		r.x.note(0, table+" has no start or end: its rows are left out")
 		return nil
 	}
-	first := int64(-1)
-	n := int64(0)
-	err := r.each(r.query(table, append([]string{"start", "end"}, cols...)...), func(s *sqlite.Stmt) error {
+	// A row without a start or an end is made to end before it starts.
+	cols = append([]string{"start|9223372036854775807", "end|-9223372036854775807"}, cols...)
+	first, n := int64(-1), int64(0)
+	err := r.integers(table, cols, func(v []int64) error {
 		row := &r.row
-		*row = Row{Start: s.ColumnInt64(0), End: s.ColumnInt64(1), Bytes: -1}
-		fill(s, row)
+		*row = Row{Start: v[0], End: v[1], Bytes: -1}
+		fill(v, row)
 		n++
 		r.tick()
 		if !row.sound() {
@@ -131,9 +132,13 @@ func (r *reader) scan(table string, fill func(*sqlite.Stmt, *Row), cols ...strin
 		r.x.Counts[table]++
 		r.hand(row)
 		return nil
+	}, func(err error, from, to, got int64) {
+		if r.ctx.Err() == nil {
+			r.breaks(table, err, from, to, got)
+		}
 	})
 	if first >= 0 {
-		r.x.note(0, fmt.Sprintf("row %d of %s ends before it starts", first, table))
+		r.x.note(0, fmt.Sprintf("row %d of %s has no start and end in order", first, table))
 	}
 	return err
 }

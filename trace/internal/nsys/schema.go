@@ -2,6 +2,7 @@ package nsys
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"zombiezen.com/go/sqlite"
@@ -79,13 +80,18 @@ func (d *database) has(table string, cols ...string) bool {
 }
 
 // query selects columns of a table in the order of its rows; a column that is
-// not there is NULL, and one with alternatives ("a|b") is the first that is.
+// not there is NULL, and one with alternatives ("a|b") is the first that is. A
+// last alternative may be a number, for what is NULL.
 func (d *database) query(table string, cols ...string) string {
 	have := d.columns(table)
 	list := make([]string, len(cols))
 	for i, c := range cols {
 		var terms []string
 		for _, name := range strings.Split(c, "|") {
+			if _, err := strconv.ParseInt(name, 10, 64); err == nil {
+				terms = append(terms, name)
+				continue
+			}
 			col, ok := have[name]
 			if !ok {
 				continue
@@ -111,7 +117,11 @@ func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`
 
 // each runs a query and hands out its rows.
 func (d *database) each(sql string, row func(*sqlite.Stmt) error) error {
-	s, _, err := d.conn.PrepareTransient(sql)
+	return d.eachOf(d.conn, sql, row)
+}
+
+func (d *database) eachOf(conn *sqlite.Conn, sql string, row func(*sqlite.Stmt) error) error {
+	s, _, err := conn.PrepareTransient(sql)
 	if err != nil {
 		return err
 	}

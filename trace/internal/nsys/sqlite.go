@@ -1,6 +1,7 @@
 package nsys
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -8,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"runtime/debug"
-	"strings"
 
 	"zombiezen.com/go/sqlite"
 )
@@ -23,7 +23,8 @@ type Options struct {
 	// TempDir is where compressed databases are unpacked, "" for the system's.
 	TempDir string
 
-	temporary bool // remove the database as soon as it is open
+	temporary bool  // remove the database as soon as it is open
+	chunk     int64 // rows a connection reads at a time; tests make it small
 }
 
 // database is an open export. Rows are picked by name from ordinary tables:
@@ -31,7 +32,10 @@ type Options struct {
 // columns) is ever evaluated.
 type database struct {
 	ctx    context.Context
+	how    string // to open the file: the query of its URI
 	conn   *sqlite.Conn
+	pool   []*sqlite.Conn // that read large tables together
+	chunk  int64          // rows that one of them reads at a time
 	x      *Export
 	tables map[string]map[string]column
 	size   int64
@@ -54,7 +58,7 @@ func ReadSQLite(ctx context.Context, path string, o Options, sink Sink) (x *Expo
 			x, err = nil, &FormatError{"is a damaged SQLite database that cannot be read", "export it again: nsys export --type sqlite"}
 		}
 	}()
-	d := &database{ctx: ctx, x: &Export{Format: "nsys.sqlite", Counts: map[string]int64{}}}
+	d := &database{ctx: ctx, chunk: cmp.Or(o.chunk, chunkRows), x: &Export{Format: "nsys.sqlite", Counts: map[string]int64{}}}
 	if err := d.header(path); err != nil {
 		return nil, err
 	}
@@ -65,7 +69,8 @@ func ReadSQLite(ctx context.Context, path string, o Options, sink Sink) (x *Expo
 	if err := d.open(path); err != nil {
 		return nil, err
 	}
-	defer func() { _ = d.conn.Close() }()
+	defer d.close()
+	d.openPool(path)
 	if o.temporary {
 		_ = os.Remove(path) // systems that refuse leave it to the caller
 	}
@@ -165,47 +170,42 @@ func sibling(path, suffix string) bool {
 	return err == nil && st.Size() > 0
 }
 
-func (d *database) connect(path, how string) error {
-	uri := (&url.URL{Scheme: "file", OmitHost: true, Path: "/" + strings.TrimLeft(path, "/"), RawQuery: how}).String()
-	if !strings.HasPrefix(path, "/") {
-		uri = "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + how
-	}
+func (d *database) connect(path, how string) (err error) {
+	d.how = how
+	d.conn, err = d.connection(path)
+	return err
+}
+
+// connection opens the file in the way that was found to work.
+func (d *database) connection(path string) (*sqlite.Conn, error) {
+	uri := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + d.how
 	conn, err := sqlite.OpenConn(uri, sqlite.OpenReadOnly, sqlite.OpenURI, sqlite.OpenPrivateCache)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	conn.SetBusyTimeout(0)
 	conn.SetInterrupt(d.ctx.Done())
 	conn.Limit(sqlite.LimitLength, 1<<28)
 	conn.Limit(sqlite.LimitAttached, 0)
 	conn.Limit(sqlite.LimitWorkerThreads, 0)
-	d.conn = conn
-	var pragmas []string
+	var script []string
 	if d.x.Truncated {
 		// The only way to have a database with missing pages opened at all.
-		pragmas = append(pragmas, "writable_schema=ON")
+		script = append(script, "PRAGMA writable_schema=ON")
 	}
-	pragmas = append(pragmas, "trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0", "cache_size=-8192", "query_only=ON", "temp_store=MEMORY")
-	for _, p := range pragmas {
-		if err = d.exec("PRAGMA " + p); err != nil {
-			break
+	script = append(script, "PRAGMA trusted_schema=OFF", "PRAGMA cell_size_check=ON", "PRAGMA mmap_size=0", "PRAGMA cache_size=-8192", "PRAGMA query_only=ON",
+		"PRAGMA temp_store=MEMORY", "BEGIN", "SELECT 1 FROM sqlite_master LIMIT 1")
+	for _, sql := range script {
+		if err := execute(conn, sql); err != nil {
+			_ = conn.Close()
+			return nil, err
 		}
 	}
-	if err == nil {
-		err = d.exec("BEGIN")
-	}
-	if err == nil {
-		err = d.exec("SELECT 1 FROM sqlite_master LIMIT 1")
-	}
-	if err != nil {
-		_ = conn.Close()
-		d.conn = nil
-	}
-	return err
+	return conn, nil
 }
 
-func (d *database) exec(sql string) error {
-	s, _, err := d.conn.PrepareTransient(sql)
+func execute(conn *sqlite.Conn, sql string) error {
+	s, _, err := conn.PrepareTransient(sql)
 	if err != nil {
 		return err
 	}

@@ -10,65 +10,57 @@ import (
 func (r *reader) kernels() error {
 	const t = "CUPTI_ACTIVITY_KIND_KERNEL"
 	r.x.OneProcess = !r.has(t, "globalPid")
-	return r.scan(t, func(s *sqlite.Stmt, row *Row) {
+	return r.scan(t, func(v []int64, row *Row) {
 		row.Kind = Kernel
-		r.place(s, row)
-		row.Name = r.names.id(s.ColumnInt64(6))
-		row.Node = uint64(s.ColumnInt64(7))
+		r.place(v, row)
+		row.Name = r.names.id(v[6])
+		row.Node = uint64(v[7])
 	}, "deviceId", "streamId", "correlationId", "globalPid", "demangledName|shortName|mangledName", "graphNodeId")
 }
 
 // place reads the columns 2 to 5 that GPU rows have in common.
-func (r *reader) place(s *sqlite.Stmt, row *Row) {
-	row.Device, row.Stream = s.ColumnInt64(2), s.ColumnInt64(3)
-	row.Corr, row.Process = uint64(s.ColumnInt64(4)), uint64(s.ColumnInt64(5))
+func (r *reader) place(v []int64, row *Row) {
+	row.Device, row.Stream = v[2], v[3]
+	row.Corr, row.Process = uint64(v[4]), uint64(v[5])
 }
 
 func (r *reader) copies() error {
-	return r.scan("CUPTI_ACTIVITY_KIND_MEMCPY", func(s *sqlite.Stmt, row *Row) {
+	return r.scan("CUPTI_ACTIVITY_KIND_MEMCPY", func(v []int64, row *Row) {
 		row.Kind = Memcpy
-		r.place(s, row)
-		row.Node = uint64(s.ColumnInt64(6))
-		row.Bytes = number(s, 7)
-		row.Name = r.names.text(copyName(s.ColumnInt64(8), number(s, 9), number(s, 10)))
-	}, "deviceId", "streamId", "correlationId", "globalPid", "graphNodeId", "bytes", "copyKind", "srcKind", "dstKind")
+		r.place(v, row)
+		row.Node = uint64(v[6])
+		row.Bytes = v[7]
+		row.Name = r.names.text(copyName(v[8], v[9], v[10]))
+	}, "deviceId", "streamId", "correlationId", "globalPid", "graphNodeId", "bytes|-1", "copyKind", "srcKind|-1", "dstKind|-1")
 }
 
 func (r *reader) sets() error {
-	return r.scan("CUPTI_ACTIVITY_KIND_MEMSET", func(s *sqlite.Stmt, row *Row) {
+	return r.scan("CUPTI_ACTIVITY_KIND_MEMSET", func(v []int64, row *Row) {
 		row.Kind = Memset
-		r.place(s, row)
-		row.Node = uint64(s.ColumnInt64(6))
-		row.Bytes = number(s, 7)
-		row.Name = r.names.text(setName(number(s, 8)))
-	}, "deviceId", "streamId", "correlationId", "globalPid", "graphNodeId", "bytes", "memKind")
-}
-
-// number is an integer column, -1 when it is NULL.
-func number(s *sqlite.Stmt, col int) int64 {
-	if s.ColumnType(col) == sqlite.TypeNull {
-		return -1
-	}
-	return s.ColumnInt64(col)
+		r.place(v, row)
+		row.Node = uint64(v[6])
+		row.Bytes = v[7]
+		row.Name = r.names.text(setName(v[8]))
+	}, "deviceId", "streamId", "correlationId", "globalPid", "graphNodeId", "bytes|-1", "memKind|-1")
 }
 
 func (r *reader) graphs() error {
-	return r.scan("CUPTI_ACTIVITY_KIND_GRAPH_TRACE", func(s *sqlite.Stmt, row *Row) {
+	return r.scan("CUPTI_ACTIVITY_KIND_GRAPH_TRACE", func(v []int64, row *Row) {
 		row.Kind = GraphRun
-		r.place(s, row)
-		row.Graph, row.Exec = uint64(s.ColumnInt64(6)), uint64(s.ColumnInt64(7))
+		r.place(v, row)
+		row.Graph, row.Exec = uint64(v[6]), uint64(v[7])
 	}, "deviceId", "streamId", "correlationId", "globalPid", "graphId", "graphExecId")
 }
 
 func (r *reader) calls() error {
-	return r.scan("CUPTI_ACTIVITY_KIND_RUNTIME", func(s *sqlite.Stmt, row *Row) {
+	return r.scan("CUPTI_ACTIVITY_KIND_RUNTIME", func(v []int64, row *Row) {
 		row.Kind = Runtime
-		if s.ColumnInt64(2) == driverClass {
+		if v[2] == driverClass {
 			row.Kind = Driver
 		}
-		row.onThread(uint64(s.ColumnInt64(3)))
-		row.Corr = uint64(s.ColumnInt64(4))
-		row.Name = r.names.callID(s.ColumnInt64(5))
+		row.onThread(uint64(v[3]))
+		row.Corr = uint64(v[4])
+		row.Name = r.names.callID(v[5])
 	}, "eventClass", "globalTid", "correlationId", "nameId")
 }
 
@@ -86,14 +78,14 @@ func (r *reader) driverWork() error {
 	const t = "CUPTI_ACTIVITY_KIND_OVERHEAD"
 	types := r.labels("ENUM_CUPTI_OVERHEAD_TYPE", "name")
 	labels := r.labels("ENUM_CUPTI_OVERHEAD_TYPE", "label")
-	return r.scan(t, func(s *sqlite.Stmt, row *Row) {
+	return r.scan(t, func(v []int64, row *Row) {
 		row.Kind = Overhead
-		row.onThread(uint64(s.ColumnInt64(2)))
-		switch what := s.ColumnInt64(3); {
+		row.onThread(uint64(v[2]))
+		switch what := v[3]; {
 		case strings.Contains(types[what], "CUPTI"):
 			row.Name = r.names.text(profilerName)
-		case s.ColumnInt64(4) != 0:
-			row.Name = r.names.id(s.ColumnInt64(4))
+		case v[4] != 0:
+			row.Name = r.names.id(v[4])
 		default:
 			row.Name = r.names.text(labels[what])
 		}
@@ -101,9 +93,9 @@ func (r *reader) driverWork() error {
 }
 
 func (r *reader) profilerWork() error {
-	return r.scan("PROFILER_OVERHEAD", func(s *sqlite.Stmt, row *Row) {
+	return r.scan("PROFILER_OVERHEAD", func(v []int64, row *Row) {
 		row.Kind = Overhead
-		row.onThread(uint64(s.ColumnInt64(2)))
+		row.onThread(uint64(v[2]))
 		row.Name = r.names.text(profilerName)
 	}, "globalTid")
 }
