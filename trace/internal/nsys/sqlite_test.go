@@ -400,7 +400,7 @@ func TestFlipped(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := map[string]int{}
-	for i := range 200 {
+	for i := range 120 {
 		b := slices.Clone(whole)
 		at := (i*7919 + i*i*31) % len(b)
 		if i < 100 {
