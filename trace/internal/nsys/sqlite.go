@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 
 	"zombiezen.com/go/sqlite"
@@ -178,7 +179,7 @@ func (d *database) connect(path, how string) (err error) {
 
 // connection opens the file in the way that was found to work.
 func (d *database) connection(path string) (*sqlite.Conn, error) {
-	uri := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + d.how
+	uri := "file:" + (&url.URL{Path: filepath.ToSlash(filepath.Clean(path))}).EscapedPath() + "?" + d.how
 	conn, err := sqlite.OpenConn(uri, sqlite.OpenReadOnly, sqlite.OpenURI, sqlite.OpenPrivateCache)
 	if err != nil {
 		return nil, err
