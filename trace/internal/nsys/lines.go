@@ -27,44 +27,58 @@ type lines struct {
 	off     int64 // of the line, in the decompressed text
 	buf     []byte
 	ev      lineEvent
+	copier  *lineCopier // what lines are for when they are copied, not read
 }
 
 type threadName struct {
-	id   ThreadID
-	name int64
+	global uint64
+	name   int64
 }
 
 func readLines(ctx context.Context, text *bufio.Reader, sink Sink) (*Export, error) {
+	l := newLines(text, sink)
+	if err := l.all(ctx); err != nil {
+		return nil, err
+	}
+	for _, t := range l.threads {
+		l.x.Threads[ThreadID{pidOf(t.global), threadOf(t.global)}] = l.text[t.name]
+	}
+	l.names.resolve(l.text)
+	l.x.Names = l.names.list
+	return l.x, nil
+}
+
+func newLines(text *bufio.Reader, sink Sink) *lines {
 	names := newNames()
-	l := &lines{
+	return &lines{
 		x:  &Export{Format: "nsys.jsonl", Counts: map[string]int64{}, Processes: map[uint64]string{}, Threads: map[ThreadID]string{}, Nodes: map[NodeID]uint64{}},
 		in: text, sink: sink, names: names, domains: domains{names: names}, text: map[int64]string{},
 	}
+}
+
+// all reads every line.
+func (l *lines) all(ctx context.Context) error {
 	for n := 0; ; n++ {
 		if n&(1<<12-1) == 0 && ctx.Err() != nil {
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 		err := l.line()
 		if err == nil {
 			continue
 		}
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 		if !errors.Is(err, io.EOF) {
 			l.cut(broken(err))
 		}
 		break
 	}
-	for _, t := range l.threads {
-		l.x.Threads[t.id] = l.text[t.name]
-	}
-	names.resolve(l.text)
-	l.x.Names, l.x.RawBytes, l.x.FileBytes = names.list, l.off, l.off
+	l.x.RawBytes, l.x.FileBytes = l.off, l.off
 	if l.x.Events == 0 && len(l.x.Counts) == 0 {
-		return nil, &FormatError{"is cut off before its first event", "it is still being written, or the copy was cut off"}
+		return &FormatError{"is cut off before its first event", "it is still being written, or the copy was cut off"}
 	}
-	return l.x, nil
+	return nil
 }
 
 func (l *lines) cut(why string) {
@@ -131,10 +145,12 @@ func (l *lines) event(b []byte) bool {
 		return false
 	}
 	switch {
+	case l.copier != nil:
+		l.copier.line(b, e)
 	case e.kind == "String":
 		l.keep(e.id, unescaped(e.data))
 	case e.kind == "ThreadName":
-		l.threads = append(l.threads, threadName{ThreadID{pidOf(e.tid), threadOf(e.tid)}, e.name})
+		l.threads = append(l.threads, threadName{e.tid, e.name})
 	case e.record == "CudaEvent":
 		l.gpu(e)
 	case e.record == "TraceProcessEvent":

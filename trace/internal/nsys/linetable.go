@@ -71,7 +71,7 @@ func (l *lines) thread() {
 	e := &l.ev
 	*e = lineEvent{name: -1}
 	if _, ok := fields(l.buf, 0, e.set); ok && e.tid != 0 && len(l.threads) < 1<<20 {
-		l.threads = append(l.threads, threadName{ThreadID{pidOf(e.tid), threadOf(e.tid)}, e.name})
+		l.threads = append(l.threads, threadName{e.tid, e.name})
 	}
 }
 

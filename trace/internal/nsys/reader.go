@@ -218,45 +218,45 @@ func (r *reader) lookUp() {
 		}
 		return
 	}
-	if !r.columns("StringIds")["id"].key {
-		r.lookUpAll(ids, text)
-		return
-	}
-	s, _, err := r.conn.PrepareTransient(fmt.Sprintf("SELECT substr(value, 1, %d) FROM StringIds WHERE id = ?", maxName))
-	if err != nil {
+	if err := r.lookUpInto(ids, text); err != nil {
 		r.x.note(0, "the table of names (StringIds) cannot be read: "+reason(err))
 		return
 	}
-	defer func() { _ = s.Finalize() }()
-	lost := 0
-	for _, id := range ids {
-		s.BindInt64(1, id)
-		more, err := s.Step()
-		if err == nil && more {
-			text[id] = s.ColumnText(0)
-		} else {
-			lost++
-		}
-		_ = s.Reset()
-	}
-	if lost > 0 {
+	if lost := len(ids) - len(text); lost > 0 {
 		r.x.note(0, fmt.Sprintf("%d of %d names cannot be found in StringIds", lost, len(ids)))
 	}
 }
 
-// lookUpAll is lookUp for a table that has no key to find an id by.
-func (r *reader) lookUpAll(ids []int64, text map[int64]string) {
+// lookUpInto adds the strings of some ids, each given once, to text.
+func (d *database) lookUpInto(ids []int64, text map[int64]string) error {
+	if !d.columns("StringIds")["id"].key {
+		return d.lookUpAll(ids, text)
+	}
+	s, _, err := d.conn.PrepareTransient(fmt.Sprintf("SELECT substr(value, 1, %d) FROM StringIds WHERE id = ?", maxName))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Finalize() }()
+	for _, id := range ids {
+		s.BindInt64(1, id)
+		if more, err := s.Step(); err == nil && more {
+			text[id] = s.ColumnText(0)
+		}
+		_ = s.Reset()
+	}
+	return nil
+}
+
+// lookUpAll is lookUpInto for a table that has no key to find an id by.
+func (d *database) lookUpAll(ids []int64, text map[int64]string) error {
 	want := make(map[int64]bool, len(ids))
 	for _, id := range ids {
 		want[id] = true
 	}
-	_ = r.each(r.query("StringIds", "id", "value"), func(s *sqlite.Stmt) error {
+	return d.each(d.query("StringIds", "id", "value"), func(s *sqlite.Stmt) error {
 		if id := s.ColumnInt64(0); want[id] {
 			text[id] = s.ColumnText(1)
 		}
 		return nil
 	})
-	if len(text) < len(ids) {
-		r.x.note(0, fmt.Sprintf("%d of %d names cannot be found in StringIds", len(ids)-len(text), len(ids)))
-	}
 }

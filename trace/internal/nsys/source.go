@@ -24,6 +24,22 @@ type Source struct {
 // Read reads an export of any form. The error is a *FormatError when nothing
 // in it can be used, the context's, or that of the first read.
 func Read(ctx context.Context, src Source, o Options, sink Sink) (*Export, error) {
+	return readWith(ctx, src, o, readers{
+		sqlite: func(path string, o Options) (*Export, error) { return ReadSQLite(ctx, path, o, sink) },
+		lines:  func(text *bufio.Reader) (*Export, error) { return readLines(ctx, text, sink) },
+		tables: func(text *bufio.Reader) (*Export, error) { return readStats(ctx, text, sink) },
+	})
+}
+
+// readers are what reads each form: a database by its path, the others as a
+// stream of text.
+type readers struct {
+	sqlite        func(path string, o Options) (*Export, error)
+	lines, tables func(*bufio.Reader) (*Export, error)
+}
+
+// readWith unpacks a source and gives it to the reader of its form.
+func readWith(ctx context.Context, src Source, o Options, r readers) (*Export, error) {
 	in := &input{r: src.R, progress: o.Progress}
 	if o.Hash {
 		in.sum = sha256.New()
@@ -40,17 +56,17 @@ func Read(ctx context.Context, src Source, o Options, sink Sink) (*Export, error
 		in.progress = nil
 		hashed := make(chan string, 1)
 		go func() { hashed <- in.digest(ctx) }()
-		x, err = ReadSQLite(ctx, src.Path, o, sink)
+		x, err = r.sqlite(src.Path, o)
 		if h := <-hashed; err == nil {
 			x.SHA256 = h
 		}
 		return x, err
 	case form == SQLite:
-		x, err = unpacked(ctx, in, text, o, sink)
+		x, err = unpacked(ctx, text, o, r.sqlite)
 	case form == JSONLines:
-		x, err = readLines(ctx, text, sink)
+		x, err = r.lines(text)
 	case form == Tables:
-		x, err = readStats(ctx, text, sink)
+		x, err = r.tables(text)
 	default:
 		err = &FormatError{"is no Nsight Systems export", hintExport}
 	}
@@ -159,7 +175,7 @@ const maxUnpacked = 64 << 30
 // a temporary file: pages point anywhere. The file is private to the user and
 // gone before rows are read where the system allows it, since a database
 // holds the environment of what was profiled.
-func unpacked(ctx context.Context, in *input, text io.Reader, o Options, sink Sink) (*Export, error) {
+func unpacked(ctx context.Context, text io.Reader, o Options, read func(path string, o Options) (*Export, error)) (*Export, error) {
 	f, err := os.CreateTemp(o.TempDir, "tokprof-*.sqlite")
 	if err != nil {
 		return nil, &FormatError{"must be unpacked, and no temporary file can be made", "set TMPDIR to a directory that can be written"}
@@ -180,7 +196,7 @@ func unpacked(ctx context.Context, in *input, text io.Reader, o Options, sink Si
 		return nil, &FormatError{fmt.Sprintf("unpacks to more than %d GiB", maxUnpacked>>30), "unpack it yourself and give the database"}
 	}
 	o.temporary = true
-	x, err := ReadSQLite(ctx, f.Name(), o, sink)
+	x, err := read(f.Name(), o)
 	if err != nil {
 		return nil, err
 	}

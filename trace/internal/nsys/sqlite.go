@@ -50,7 +50,15 @@ type column struct {
 
 // ReadSQLite reads the database at path. The error is a *FormatError when
 // nothing in it can be used, or the context's.
-func ReadSQLite(ctx context.Context, path string, o Options, sink Sink) (x *Export, err error) {
+func ReadSQLite(ctx context.Context, path string, o Options, sink Sink) (*Export, error) {
+	return withSQLite(ctx, path, o, func(d *database) error {
+		r := &reader{database: d, names: newNames(), sink: sink, progress: o.Progress}
+		return r.read()
+	})
+}
+
+// withSQLite opens the database at path for a function that reads it.
+func withSQLite(ctx context.Context, path string, o Options, use func(*database) error) (x *Export, err error) {
 	// The engine is C in Go's clothes: should a file lead it astray, the fault
 	// must not be the program's end.
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
@@ -78,8 +86,7 @@ func ReadSQLite(ctx context.Context, path string, o Options, sink Sink) (x *Expo
 	if err := d.schema(); err != nil {
 		return nil, err
 	}
-	r := &reader{database: d, names: newNames(), sink: sink, progress: o.Progress}
-	if err := r.read(); err != nil {
+	if err := use(d); err != nil {
 		return nil, err
 	}
 	if after, err := os.Stat(path); err == nil && !o.temporary && (after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime())) {

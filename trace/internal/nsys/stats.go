@@ -28,13 +28,23 @@ type tables struct {
 	table int            // number of the table
 	trace int            // number of the first table of events, 0 before it
 	first map[string]int // table in which a summary named a kernel first
+
+	copier *tableCopier // takes the tables too, when they are copied
 }
 
 func readStats(ctx context.Context, text *bufio.Reader, sink Sink) (*Export, error) {
-	t := &tables{
+	return newTables(text, sink).all(ctx)
+}
+
+func newTables(text *bufio.Reader, sink Sink) *tables {
+	return &tables{
 		x:  &Export{Format: "nsys.stats.csv", Counts: map[string]int64{}, GPUs: map[int64]string{}},
 		in: text, sink: sink, names: newNames(), gpus: map[string]int64{}, first: map[string]int{},
 	}
+}
+
+// all reads every table.
+func (t *tables) all(ctx context.Context) (*Export, error) {
 	for n := 0; ; n++ {
 		if n&(1<<12-1) == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -107,7 +117,7 @@ func (t *tables) line() error {
 	case strings.TrimSpace(text) == "":
 		t.h = nil // a table ends at an empty line
 	case t.h == nil:
-		t.begin(headerOf(text))
+		t.begin(text)
 	default:
 		t.row(text, err != nil)
 	}
@@ -119,9 +129,11 @@ func (t *tables) row(text string, last bool) {
 	t.cells = splitCells(text, t.h.sep, t.cells[:0])
 	switch {
 	case len(t.cells) == t.h.n:
-		t.take(t.h, t.cells)
+		if t.take(t.h, t.cells) && t.copier != nil {
+			t.copier.row(t.cells)
+		}
 	case headerOf(text) != nil:
-		t.begin(headerOf(text))
+		t.begin(text)
 	case last:
 		t.cut("the text ends inside a line")
 	case len(t.cells) < 3 || strings.HasPrefix(text, "Processing ["):
@@ -131,21 +143,23 @@ func (t *tables) row(text string, last bool) {
 	}
 }
 
-func (t *tables) begin(h *header) {
-	t.h = h
+// begin starts a table if a line is the header of one.
+func (t *tables) begin(line string) {
+	if t.h = headerOf(line); t.h != nil && t.copier != nil {
+		t.copier.header(line, t.h.sep)
+	}
 	t.table++
 }
 
-// take books one row of a table.
-func (t *tables) take(h *header, cells []string) {
-	ok := false
+// take books one row of a table; false when it is lost.
+func (t *tables) take(h *header, cells []string) (ok bool) {
 	if h.timeline() {
 		if t.trace == 0 {
 			t.trace = t.table
 		}
 		if t.trace != t.table {
 			t.lose("a second table of GPU events follows: give each report's table a file of its own")
-			return
+			return false
 		}
 		ok = t.event(h, cells)
 	} else {
@@ -154,6 +168,7 @@ func (t *tables) take(h *header, cells []string) {
 	if !ok {
 		t.lose("a row holds no number where one must be")
 	}
+	return ok
 }
 
 func (h *header) cell(cells []string, f field) string {
@@ -283,6 +298,10 @@ const maxSummary = 1 << 20
 // array reads a table as JSON: an array of objects whose keys are the headers.
 func (t *tables) array() error {
 	t.table++
+	if t.copier != nil {
+		t.copier.open()
+		defer t.copier.close()
+	}
 	o := &object{columns: map[string]field{}}
 	for {
 		c, err := t.in.ReadByte()
@@ -310,7 +329,9 @@ func (t *tables) array() error {
 		case !ok:
 			t.lose("an object of a table is no JSON")
 		case h.known():
-			t.take(h, o.cells[:])
+			if t.take(h, o.cells[:]) && t.copier != nil {
+				t.copier.object(t.buf)
+			}
 		}
 	}
 }

@@ -1,0 +1,278 @@
+package nsys
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+
+	"zombiezen.com/go/sqlite"
+)
+
+// copier copies the rows that are safe from one database into a new one.
+type copier struct {
+	*reader
+	to    *sqlite.Conn
+	out   *Scrubbed
+	mask  masker
+	names map[int64]bool // strings used as names of kernels, calls and the like
+	texts map[int64]bool // strings used as what programs wrote
+
+	engine map[int64]bool // strings that engines name their threads with
+}
+
+func scrubSQLite(ctx context.Context, path string, o Options, w io.Writer, out *Scrubbed) (*Export, error) {
+	f, err := os.CreateTemp(o.TempDir, "tokprof-*.sqlite")
+	if err != nil {
+		return nil, &FormatError{"is copied by way of a temporary file, and none can be made", "set TMPDIR to a directory that can be written"}
+	}
+	defer func() { _ = f.Close(); _ = os.Remove(f.Name()) }()
+	x, err := withSQLite(ctx, path, o, func(d *database) error {
+		to, err := sqlite.OpenConn(f.Name(), sqlite.OpenReadWrite, sqlite.OpenCreate)
+		if err != nil {
+			return fmt.Errorf("the copy cannot be made: %s", reason(err))
+		}
+		c := &copier{
+			reader: &reader{database: d, progress: o.Progress}, to: to, out: out,
+			names: map[int64]bool{}, texts: map[int64]bool{},
+		}
+		err = c.copy()
+		if e := to.Close(); err == nil {
+			err = e
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	_, err = io.Copy(w, &patient{ctx, f})
+	return x, err
+}
+
+// copy writes every table of the copy.
+func (c *copier) copy() error {
+	c.to.SetInterrupt(c.ctx.Done())
+	if err := c.exec("PRAGMA journal_mode=OFF", "PRAGMA synchronous=OFF", "BEGIN"); err != nil {
+		return c.failed(err)
+	}
+	c.private()
+	c.engines()
+	for _, t := range safeTables {
+		if c.columns(t.name) != nil {
+			c.total += c.lastKey(t.name)
+		}
+	}
+	for _, t := range safeTables {
+		if c.columns(t.name) == nil {
+			continue
+		}
+		var failed error
+		err := c.table(t.name, func() error {
+			err := c.copyTable(t)
+			if errors.Is(err, errWrite) {
+				failed = err // no damage of the original
+				return nil
+			}
+			return err
+		})
+		if err = cmp.Or(err, failed); err != nil {
+			return err
+		}
+	}
+	for _, step := range []func() error{c.meta, c.strings, func() error { return c.exec("COMMIT") }} {
+		if err := step(); err != nil {
+			return c.failed(err)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.tables)) {
+		if n := c.lastKey(name); c.x.Counts[name] < n && name != "StringIds" {
+			c.out.Left[name] = n - c.x.Counts[name]
+		}
+	}
+	c.out.Masked = c.mask.masked
+	return c.ctx.Err()
+}
+
+// errWrite marks errors of the copy.
+var errWrite = errors.New("the copy cannot be written")
+
+func (c *copier) failed(err error) error {
+	switch {
+	case c.ctx.Err() != nil:
+		return c.ctx.Err()
+	case sqlite.ErrCode(err).ToPrimary() == sqlite.ResultFull || errors.Is(err, syscall.ENOSPC):
+		return &FormatError{"is copied by way of a temporary file, and the temporary directory is full", "set TMPDIR to a directory with more room"}
+	case errors.Is(err, errWrite):
+		return err
+	}
+	return fmt.Errorf("%w: %s", errWrite, reason(err))
+}
+
+func (c *copier) exec(sql ...string) error {
+	for _, q := range sql {
+		if err := (&database{conn: c.to}).exec(q); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// insert makes a table in the copy and returns the statement that fills it.
+func (c *copier) insert(table string, columns []string) (*sqlite.Stmt, error) {
+	if err := c.exec("CREATE TABLE " + quote(table) + " (" + strings.Join(columns, ", ") + ")"); err != nil {
+		return nil, err
+	}
+	s, _, err := c.to.PrepareTransient("INSERT INTO " + quote(table) + " VALUES (" + strings.Repeat("?, ", len(columns)-1) + "?)")
+	return s, err
+}
+
+// copyTable copies the safe columns of one table, row by row in the order of
+// the original.
+func (c *copier) copyTable(t safeTable) error {
+	have := c.columns(t.name)
+	cols := slices.DeleteFunc(t.columns(), func(s safeColumn) bool { _, ok := have[s.name]; return !ok })
+	if len(cols) == 0 {
+		return nil
+	}
+	list, types := make([]string, len(cols)), make([]string, len(cols))
+	for i, s := range cols {
+		list[i], types[i] = s.name, quote(s.name)+" "+s.holds.sqlType()
+	}
+	into, err := c.insert(t.name, types)
+	if err != nil {
+		return c.failed(err)
+	}
+	defer func() { _ = into.Finalize() }()
+	at := func(name string) int { return slices.Index(list, name) }
+	return c.each(c.query(t.name, list...), func(s *sqlite.Stmt) error {
+		c.tick()
+		if t.keep != nil && !t.keep(c, s, at) {
+			return nil
+		}
+		for i, col := range cols {
+			c.value(s, i, into, i+1, col.holds)
+		}
+		if _, err := into.Step(); err != nil {
+			return c.failed(err)
+		}
+		c.x.Counts[t.name]++
+		return into.Reset()
+	})
+}
+
+// value copies one value as what its column holds; a value of another type is
+// NULL.
+func (c *copier) value(s *sqlite.Stmt, from int, into *sqlite.Stmt, to int, h holds) {
+	into.BindNull(to)
+	switch kind := s.ColumnType(from); {
+	case kind == sqlite.TypeInteger:
+		n := s.ColumnInt64(from)
+		switch h {
+		case nameID:
+			c.names[n] = true
+		case textID:
+			c.texts[n] = true
+		}
+		into.BindInt64(to, n)
+	case kind != sqlite.TypeNull && kind != sqlite.TypeFloat && h <= textID:
+		into.BindInt64(to, s.ColumnInt64(from)) // a text among numbers is what readers take it for
+	case kind == sqlite.TypeFloat:
+		into.BindFloat(to, s.ColumnFloat(from))
+	case kind == sqlite.TypeText && h == label:
+		if text := string(read(s, from, nil)); labelText.MatchString(text) {
+			into.BindText(to, text)
+		}
+	case kind == sqlite.TypeText && h == name:
+		into.BindText(to, c.mask.name(string(read(s, from, nil))))
+	case kind == sqlite.TypeText && h == text:
+		into.BindText(to, c.mask.text(string(read(s, from, nil))))
+	case h == message && kind != sqlite.TypeNull:
+		if n := messageBytes(read(s, from, nil)); n >= 0 {
+			into.BindBytes(to, message16(n))
+		}
+	}
+}
+
+// labelText is what enumerations and metrics are called.
+var labelText = regexp.MustCompile(`^[A-Za-z0-9 _.,:;%()\[\]/+*#&|'-]*$`)
+
+// meta writes what of the export's own settings the clock and the graphs need.
+func (c *copier) meta() error {
+	for _, m := range safeMeta {
+		from := c.first(m.tables...)
+		if !c.has(from, "name", "value") {
+			continue
+		}
+		into, err := c.insert(from, []string{"name TEXT NOT NULL", "value TEXT"})
+		if err != nil {
+			return err
+		}
+		err = c.each("SELECT substr(name, 1, 128), substr(value, 1, 64) FROM "+quote(from), func(s *sqlite.Stmt) error {
+			name, value := s.ColumnText(0), s.ColumnText(1)
+			if !m.names.MatchString(name) || !metaValue.MatchString(value) {
+				return nil
+			}
+			into.BindText(1, name)
+			into.BindText(2, value)
+			if _, err := into.Step(); err != nil {
+				return c.failed(err)
+			}
+			c.x.Counts[from]++
+			return into.Reset()
+		})
+		_ = into.Finalize()
+		if errors.Is(err, errWrite) {
+			return err
+		}
+	}
+	return nil
+}
+
+// strings writes the strings that the rows use, by id.
+func (c *copier) strings() error {
+	if !c.has("StringIds", "id", "value") {
+		return nil
+	}
+	into, err := c.insert("StringIds", []string{"id INTEGER NOT NULL PRIMARY KEY", "value TEXT NOT NULL"})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = into.Finalize() }()
+	text := map[int64]string{}
+	for _, used := range []map[int64]bool{c.names, c.texts} {
+		c.lookUpInto(slices.Sorted(maps.Keys(used)), text)
+	}
+	ids := slices.Sorted(maps.Keys(text))
+	for _, id := range ids {
+		s := text[id]
+		if c.names[id] {
+			s = c.mask.name(s)
+		} else {
+			s = c.mask.text(s)
+		}
+		into.BindInt64(1, id)
+		into.BindText(2, s)
+		if _, err := into.Step(); err != nil {
+			return err
+		}
+		if err := into.Reset(); err != nil {
+			return err
+		}
+	}
+	c.out.Strings = int64(len(ids))
+	_ = c.each("SELECT count(*) FROM StringIds", func(s *sqlite.Stmt) error {
+		c.out.StringsLeft = max(s.ColumnInt64(0)-c.out.Strings, 0)
+		return nil
+	})
+	return nil
+}
