@@ -42,6 +42,8 @@ var exampleFiles = map[string]string{
 	"traces/config-not-trace": "",
 	"nvml.jsonl":              "../../nvml/testdata/llama-16l-tp2-nccl.jsonl.gz",
 	"topo.txt":                "../../nvml/testdata/topo.txt",
+	"report1.sqlite":          "../nsys/llama-16l-tp2/report1.sqlite.gz",
+	"cuda_gpu_trace.csv":      "../nsys/qwen3-12l-graphmode/report1.cuda_gpu_trace.csv.gz",
 }
 
 func exampleDir(t *testing.T) string {
@@ -124,7 +126,7 @@ func TestExamples(t *testing.T) {
 
 // TestHelpWidth keeps help within a terminal of 80 columns.
 func TestHelpWidth(t *testing.T) {
-	for _, name := range []string{"", "analyze", "capture", "demo", "events", "explain", "gpus", "pprof", "trim", "verify"} {
+	for _, name := range []string{"", "analyze", "capture", "demo", "events", "explain", "gpus", "pprof", "scrub", "trim", "verify"} {
 		var out strings.Builder
 		args := []string{"--help"}
 		if name != "" {

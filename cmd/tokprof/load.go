@@ -58,7 +58,14 @@ func (s *shared) openRank(ctx context.Context, path string, rank int) (*trace.Tr
 // warn tells on standard error what reading a trace lost, where the answer
 // itself has no place for it.
 func (s *shared) warn(t *trace.Trace) {
-	in := t.Info
+	s.warnInfo(t.Info)
+	if n := len(t.GraphRuns); n > 0 && !s.quiet {
+		fmt.Fprintf(s.std.err, "tokprof: %s holds CUDA graphs as a whole: the kernels of %d replays are missing; record again with nsys profile --cuda-graph-trace=node\n", t.Info.Name, n)
+	}
+}
+
+// warnInfo tells what reading a file lost.
+func (s *shared) warnInfo(in trace.Info) {
 	if s.quiet {
 		return
 	}
@@ -67,9 +74,6 @@ func (s *shared) warn(t *trace.Trace) {
 		fmt.Fprintf(s.std.err, "tokprof: %s is cut at byte %d of its text (%s): later events are missing\n", in.Name, in.TruncatedAt, in.TruncatedBy)
 	case in.ChecksumFailed:
 		fmt.Fprintf(s.std.err, "tokprof: %s does not match its checksum: any value may be wrong\n", in.Name)
-	}
-	if n := len(t.GraphRuns); n > 0 {
-		fmt.Fprintf(s.std.err, "tokprof: %s holds CUDA graphs as a whole: the kernels of %d replays are missing; record again with nsys profile --cuda-graph-trace=node\n", in.Name, n)
 	}
 	if in.Skipped > 0 {
 		where := ""
