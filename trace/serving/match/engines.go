@@ -14,6 +14,7 @@ type lane struct {
 	t      *timeline
 	mine   []bool // of the requests
 	server []bool // those to its server
+	told   bool   // the steps say which server that is
 	m      *search
 	kept   *reading
 	log    *log
@@ -28,7 +29,7 @@ func lanes(steps []Step, requests []serving.Request) []*lane {
 	}
 	var out []*lane
 	for _, ids := range of {
-		out = append(out, &lane{t: newTimeline(steps, ids), mine: everyone(len(requests)), server: everyone(len(requests))})
+		out = append(out, newLane(newTimeline(steps, ids), requests))
 	}
 	byRhythm(out, requests)
 	for _, l := range out {
@@ -56,12 +57,13 @@ func lanes(steps []Step, requests []serving.Request) []*lane {
 	return out
 }
 
-func everyone(n int) []bool {
-	all := make([]bool, n)
-	for i := range all {
-		all[i] = true
+func newLane(t *timeline, requests []serving.Request) *lane {
+	l := &lane{t: t, told: t.steps[0].Server > 0, server: make([]bool, len(requests))}
+	for i := range requests {
+		l.server[i] = !l.told || requests[i].Server == t.steps[0].Server-1
 	}
-	return all
+	l.mine = slices.Clone(l.server)
+	return l
 }
 
 func (l *lane) read(requests []serving.Request) {
@@ -79,7 +81,7 @@ func (l *lane) chooseServer(requests []serving.Request) {
 			servers = append(servers, s)
 		}
 	}
-	if len(servers) == 1 || len(servers) > most {
+	if l.told || len(servers) == 1 || len(servers) > most {
 		return
 	}
 	best := *l
@@ -106,11 +108,12 @@ func byRhythm(lanes []*lane, requests []serving.Request) {
 		off := make([]float64, len(lanes))
 		least := math.Inf(1)
 		for j, l := range lanes {
-			off[j] = l.t.offBeat(requests[i].TokenUnixNS)
-			least = min(least, off[j])
+			if off[j] = l.t.offBeat(requests[i].TokenUnixNS); l.server[i] {
+				least = min(least, off[j])
+			}
 		}
 		for j, l := range lanes {
-			l.mine[i] = off[j] <= 2*least+0.05
+			l.mine[i] = l.server[i] && off[j] <= 2*least+0.05
 		}
 	}
 }

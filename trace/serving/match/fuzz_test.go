@@ -38,7 +38,7 @@ func encode(steps []Step, rows []serving.Request) []byte {
 	at := func(ns int64) int64 { return (ns - origin) / 10_000 }
 	put(int64(len(steps)))
 	for _, s := range steps {
-		put(at(s.Start), at(s.End)-at(s.Start), s.ContextRequests, s.ContextTokens, s.GenerationRequests, s.GenerationTokens, s.Requests, s.Tokens, int64(s.Engine))
+		put(at(s.Start), at(s.End)-at(s.Start), s.ContextRequests, s.ContextTokens, s.GenerationRequests, s.GenerationTokens, s.Requests, s.Tokens, int64(s.Engine), int64(s.Server))
 	}
 	for _, r := range rows {
 		put(at(r.SentUnixNS), int64(r.PromptTokens), int64(r.Server), int64(len(r.TokenUnixNS)))
@@ -64,7 +64,7 @@ func decode(data []byte) (steps []Step, rows []serving.Request) {
 	at := func(x int64) int64 { return origin + x*10_000 }
 	for n := min(next(), 300); n > 0 && len(data) > 0; n-- {
 		start, dur := next(), next()
-		s := Step{Start: at(start), End: at(start + dur), ContextRequests: next(), ContextTokens: next(), GenerationRequests: next(), GenerationTokens: next(), Requests: next(), Tokens: next(), Engine: int(next() % 4)}
+		s := Step{Start: at(start), End: at(start + dur), ContextRequests: next(), ContextTokens: next(), GenerationRequests: next(), GenerationTokens: next(), Requests: next(), Tokens: next(), Engine: int(next() % 4), Server: int(next() % 3)}
 		if start == dur {
 			s.Start, s.End = 0, 0
 		}

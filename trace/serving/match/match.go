@@ -31,6 +31,9 @@ type Step struct {
 	// Engine tells schedulers apart: of a data-parallel server, or of several
 	// servers. Each serves its own requests, and the join decides which.
 	Engine int
+	// Server is 1 more than the Request.Server whose requests alone the engine
+	// can have served; 0 when that is not known.
+	Server int
 }
 
 // None marks a token or a request without a step.

@@ -140,34 +140,51 @@ func TestSimulated(t *testing.T) {
 // TestEngines joins the requests of two schedulers that run beside each other.
 func TestEngines(t *testing.T) {
 	for _, c := range []struct {
-		name          string
-		both, servers bool
-		window        [2]float64
-		least         bar
+		name                string
+		both, servers, told bool
+		window              [2]float64
+		least               bar
 	}{
-		{"data parallel", true, false, [2]float64{}, bar{0.99, 0.99, 0.99}},
-		{"data parallel, one recorded", false, false, [2]float64{}, bar{0.99, 0.98, 0.99}},
-		{"two servers", true, true, [2]float64{}, bar{0.99, 0.99, 0.99}},
-		{"two servers, one recorded", false, true, [2]float64{}, bar{0.99, 0.99, 0.99}},
-		{"data parallel, window", true, false, [2]float64{0.3, 0.7}, bar{0.95, 0.85, 0.95}},
-		{"two servers, one recorded, window", false, true, [2]float64{0.3, 0.7}, bar{0.98, 0.98, 0.99}},
+		{"data parallel", true, false, false, [2]float64{}, bar{0.99, 0.99, 0.99}},
+		{"data parallel, one recorded", false, false, false, [2]float64{}, bar{0.99, 0.98, 0.99}},
+		{"two servers", true, true, false, [2]float64{}, bar{0.99, 0.99, 0.99}},
+		{"two servers, one recorded", false, true, false, [2]float64{}, bar{0.99, 0.99, 0.99}},
+		{"data parallel, window", true, false, false, [2]float64{0.3, 0.7}, bar{0.95, 0.85, 0.95}},
+		{"two servers, one recorded, window", false, true, false, [2]float64{0.3, 0.7}, bar{0.98, 0.98, 0.99}},
+		{"two servers, told", true, true, true, [2]float64{}, bar{1, 0.99, 0.99}},
+		{"two servers, told, window", true, true, true, [2]float64{0.3, 0.7}, bar{0.99, 0.95, 0.99}},
+		{"two servers, told, one recorded", false, true, true, [2]float64{}, bar{1, 0.99, 0.99}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got score
 			for seed := range uint64(2) {
-				x := beside(with(func(e *engine) { e.Seed, e.Window, e.Async = seed, c.window, seed%2 == 1 }), c.both, c.servers)
+				x := beside(with(func(e *engine) { e.Seed, e.Window, e.Async = seed, c.window, seed%2 == 1 }), c.both, c.servers, c.told)
 				r := Steps(x.steps, x.rows)
 				checkCounts(t, x.steps, x.rows, r)
 				got.add(r, x)
+				checkServers(t, x, r)
 			}
 			got.hold(t, c.least)
 		})
 	}
 }
 
+// checkServers wants no token at another server than the one that was asked,
+// where steps tell.
+func checkServers(t *testing.T, x seen, r Result) {
+	t.Helper()
+	for i, q := range r.Requests {
+		for j, token := range q.Tokens {
+			if token.Step != None && x.steps[token.Step].Server > 0 && x.steps[token.Step].Server != x.rows[i].Server+1 {
+				t.Fatalf("token %d of request %d, to server %d, is at %+v", j, i, x.rows[i].Server, x.steps[token.Step])
+			}
+		}
+	}
+}
+
 // beside is an engine and another like it: both recorded or one, behind one
-// server or two.
-func beside(e engine, both, servers bool) seen {
+// server or two, which steps tell or not.
+func beside(e engine, both, servers, told bool) seen {
 	x := e.simulate()
 	e.Seed += 100
 	y := e.simulate()
@@ -191,6 +208,11 @@ func beside(e engine, both, servers bool) seen {
 			y.steps[i].Engine = 1
 		}
 		x.steps = append(x.steps, y.steps...)
+	}
+	for i := range x.steps {
+		if told {
+			x.steps[i].Server = x.steps[i].Engine + 1
+		}
 	}
 	x.rows, x.truth, x.entered = append(x.rows, y.rows...), append(x.truth, y.truth...), append(x.entered, y.entered...)
 	return x
