@@ -24,9 +24,8 @@ func (c *capturing) recording(ctx, stopping context.Context) (capture.Options, e
 	if o.Readings == nil {
 		o.Readings = gpuReadings
 	}
-	for _, t := range c.targets {
-		o.Ranks += t.About.WorldSize
-		o.Replicas += max(t.Server.Facts.DP, 1)
+	for i, t := range c.targets {
+		o.Targets[i].Replicas = t.Server.Facts.DP
 		if c.nsysSession == "" {
 			p := serving.ProfileOptions{Steps: c.steps}
 			if t.Server.Facts.Engine != serving.VLLM && t.TraceDir != "" && capture.Loopback(t.Server.URL()) {

@@ -14,7 +14,9 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"tokprof/trace"
@@ -159,6 +161,32 @@ func (b *Bundle) Window(file string, startNS, endNS int64) (w Window, ok bool) {
 		}
 	}
 	return w, ok
+}
+
+var inServerFolder = regexp.MustCompile(`^server(\d{1,4})/`)
+
+// ServerOf says which of the run's servers left a trace, as an index into
+// Servers: by the folder of the bundle that it lies in, or, of one that stayed
+// elsewhere, by its hash. ok is false where there is one server, and where
+// nothing says which.
+func (b *Bundle) ServerOf(file, sha256 string) (server int, ok bool) {
+	if len(b.Servers) < 2 {
+		return 0, false
+	}
+	rel, err := filepath.Rel(b.Dir, file)
+	if err != nil || !filepath.IsLocal(rel) {
+		i := slices.IndexFunc(b.Files, func(f File) bool { return f.Elsewhere && f.SHA256 == sha256 })
+		if i < 0 {
+			return 0, false
+		}
+		rel = b.Files[i].Path
+	}
+	m := inServerFolder.FindStringSubmatch(filepath.ToSlash(rel))
+	if m == nil {
+		return 0, false
+	}
+	server, err = strconv.Atoi(m[1])
+	return server, err == nil && server < len(b.Servers)
 }
 
 // kindOf says what a file of a bundle is by its name.

@@ -18,17 +18,47 @@ import (
 // Servers that share one folder share its watch.
 func (s *session) folders() ([]*folder, error) {
 	var out []*folder
-	for _, t := range s.Targets {
-		if t.TraceDir == "" || slices.ContainsFunc(out, func(f *folder) bool { return f.dir == t.TraceDir }) {
+	for i, t := range s.Targets {
+		if t.TraceDir == "" {
+			continue
+		}
+		if n := slices.IndexFunc(out, func(f *folder) bool { return f.dir == t.TraceDir }); n >= 0 {
+			out[n].targets = append(out[n].targets, i)
 			continue
 		}
 		f, err := watchFolder(t.TraceDir)
 		if err != nil {
 			return nil, err
 		}
+		f.targets = []int{i}
 		out = append(out, f)
 	}
 	return out, nil
+}
+
+// expected is what a folder's servers will write.
+func (s *session) expected(f *folder) awaited {
+	w := awaited{servers: len(f.targets)}
+	known := true
+	for _, i := range f.targets {
+		t := &s.Targets[i]
+		known = known && t.About.WorldSize > 0
+		w.ranks += t.About.WorldSize
+		w.replica += max(t.Replicas, 1)
+	}
+	if !known {
+		w.ranks = 0
+	}
+	return w
+}
+
+// serverFolder is where a folder's traces lie in the bundle: each server's in one
+// of its own, where servers have folders of their own.
+func (s *session) serverFolder(f *folder) string {
+	if len(s.Targets) < 2 || len(f.targets) > 1 {
+		return ""
+	}
+	return fmt.Sprintf("server%d", f.targets[0])
 }
 
 // collect waits for the files of a window and brings them into the bundle. whole
@@ -44,17 +74,12 @@ func (s *session) collect(ctx context.Context, folders []*folder, w *Window, flu
 	}
 	s.bytes = 0
 	whole = true
-	for i, f := range folders {
-		ranks := s.Ranks
-		if len(folders) > 1 {
-			ranks = s.Targets[i].About.WorldSize
-		}
-		a, err := f.wait(ctx, awaited{
-			ranks: ranks, replica: max(s.Replicas, 1), stopped: flushed,
-			patience: s.Patience, settle: s.Settle, poll: s.Poll,
-			progress: func(p string) { s.Progress(w.Name + ": waiting for traces: " + p) },
-		})
-		if e := s.bring(f, a, w, i, len(folders) > 1); e != nil {
+	for _, f := range folders {
+		want := s.expected(f)
+		want.stopped, want.patience, want.settle, want.poll = flushed, s.Patience, s.Settle, s.Poll
+		want.progress = func(p string) { s.Progress(w.Name + ": waiting for traces: " + p) }
+		a, err := f.wait(ctx, want)
+		if e := s.bring(f, a, w); e != nil {
 			return false, e
 		}
 		if err != nil {
@@ -86,12 +111,10 @@ func exists(path string) bool {
 
 // bring copies a window's files into the bundle, or notes them where they are,
 // and says what is missing.
-func (s *session) bring(f *folder, a arrived, w *Window, server int, several bool) error {
+func (s *session) bring(f *folder, a arrived, w *Window) error {
+	into := s.serverFolder(f)
 	for _, p := range a.files {
-		to := publicName(filepath.Base(p))
-		if several {
-			to = path.Join(fmt.Sprintf("server%d", server), to)
-		}
+		to := path.Join(into, publicName(filepath.Base(p)))
 		kind := kindOf(p)
 		if st, err := os.Stat(filepath.Join(f.dir, p)); err == nil && kind == TraceFile {
 			s.bytes += st.Size()
@@ -106,30 +129,46 @@ func (s *session) bring(f *folder, a arrived, w *Window, server int, several boo
 			s.note("window %s: %s is not whole (the server may still be writing it): its numbers are partial", w.Name, to)
 		}
 	}
-	for _, c := range s.captures(f, a.files) {
-		if err := s.bringOne(c, filepath.Base(c), TraceFile); err != nil {
+	for _, c := range s.captures(f, a.files, into) {
+		if err := s.bringOne(c, path.Join(into, filepath.Base(c)), TraceFile); err != nil {
 			return err
 		}
 	}
-	w.MissingRanks = append(w.MissingRanks, a.missing...)
-	switch {
-	case len(a.files) == 0:
-		s.note("window %s: no trace came into the profiler's folder", w.Name)
-	case len(a.missing) > 0:
-		s.note("window %s: no trace of rank %s", w.Name, strings.Trim(fmt.Sprint(a.missing), "[]"))
-	case a.short > 0:
-		s.note("window %s: %d of %d ranks left no trace", w.Name, a.short, s.Ranks)
-	}
+	s.tellMissing(f, a, w)
 	return nil
 }
 
-// captures are graph-capture traces of the ranks: written when the server
-// started, they say what the kernels of a graph's replays are.
-func (s *session) captures(f *folder, files []string) []string {
+// tellMissing says which traces did not come. Ranks count on from server to
+// server where all sizes are known.
+func (s *session) tellMissing(f *folder, a arrived, w *Window) {
+	where, first := "", 0
+	if into := s.serverFolder(f); into != "" {
+		where = fmt.Sprintf(" of server %d", f.targets[0])
+		for _, t := range s.Targets[:f.targets[0]] {
+			first += t.About.WorldSize
+		}
+	}
+	for _, r := range a.missing {
+		w.MissingRanks = append(w.MissingRanks, first+r)
+	}
+	switch {
+	case len(a.files) == 0:
+		s.note("window %s: no trace came into the profiler's folder%s", w.Name, where)
+	case len(a.missing) > 0:
+		s.note("window %s: no trace of rank %s%s", w.Name, strings.Trim(fmt.Sprint(a.missing), "[]"), where)
+	case a.short > 0:
+		s.note("window %s: %d of %d ranks%s left no trace", w.Name, a.short, a.ranks, where)
+	}
+}
+
+// captures are graph-capture traces of the ranks that the bundle does not have
+// yet: written when the server started, they say what the kernels of a graph's
+// replays are.
+func (s *session) captures(f *folder, files []string, into string) []string {
 	var out []string
 	for _, p := range files {
 		for _, c := range trace.CapturesBeside(filepath.Join(f.dir, p)) {
-			if !exists(filepath.Join(s.Dir, filepath.Base(c))) && !slices.Contains(out, c) {
+			if !exists(filepath.Join(s.Dir, into, filepath.Base(c))) && !slices.Contains(out, c) {
 				out = append(out, c)
 			}
 		}

@@ -23,8 +23,9 @@ import (
 // folder is a profiler's folder as it was before a window, so that the window's
 // files can be told from older ones.
 type folder struct {
-	dir    string
-	before map[string]stamp
+	dir     string
+	targets []int // whose profilers write there, by index
+	before  map[string]stamp
 	// Files found whole and torn, as they were then: each state is looked at once.
 	whole, torn map[string]stamp
 }
@@ -84,6 +85,7 @@ func (f *folder) fresh() (map[string]stamp, error) {
 type awaited struct {
 	ranks   int  // GPU ranks expected, 0 when unknown
 	replica int  // data-parallel replicas among them, at least 1
+	servers int  // that write there; of several, names do not tell the ranks apart
 	stopped bool // the server said that the profiler stopped
 
 	patience time.Duration // without any change, when nothing says that all has come
@@ -98,6 +100,7 @@ type arrived struct {
 	damaged []string // of them those that are not whole
 	missing []int    // ranks without a trace; nil when ranks are not known by name
 	short   int      // ranks that are missing by count alone
+	ranks   int      // expected, 0 when unknown
 	reports bool     // of Nsight Systems
 }
 
@@ -149,7 +152,7 @@ func (f *folder) wait(ctx context.Context, w awaited) (arrived, error) {
 // missing. whole is false while a file is torn.
 func (f *folder) judge(now map[string]stamp, w awaited) (a arrived, whole bool) {
 	seen := map[int]bool{}
-	count, reports, named, ranks := 0, 0, true, w.ranks
+	count, reports, named, ranks := 0, 0, w.servers < 2, w.ranks
 	for _, p := range slices.Sorted(maps.Keys(now)) {
 		a.files = append(a.files, p)
 		kind, name := kindOf(p), trace.ParseFileName(filepath.Base(p))
@@ -164,7 +167,7 @@ func (f *folder) judge(now map[string]stamp, w awaited) (a arrived, whole bool) 
 		}
 		count++
 		if ranks == 0 {
-			ranks = worldOf(filepath.Join(f.dir, p))
+			ranks = worldOf(filepath.Join(f.dir, p)) * max(w.servers, 1)
 		}
 		named = named && name.Rank >= 0
 		seen[name.Rank+max(name.Replica, 0)*max(ranks/max(w.replica, 1), 1)] = true
@@ -180,7 +183,7 @@ func (f *folder) judge(now map[string]stamp, w awaited) (a arrived, whole bool) 
 			}
 		}
 	}
-	a.short = max(0, ranks-count)
+	a.short, a.ranks = max(0, ranks-count), ranks
 	return a, len(a.damaged) == 0 && count > 0
 }
 

@@ -57,7 +57,8 @@ type Window struct {
 	StopReturnUnixNS  int64 `json:"stop_return_unix_ns,omitempty"`
 	// Files are the traces that the window left, as paths inside the bundle.
 	Files []string `json:"files"`
-	// MissingRanks are ranks whose trace did not come.
+	// MissingRanks are ranks whose trace did not come; they count on from server
+	// to server.
 	MissingRanks []int `json:"missing_ranks,omitempty"`
 }
 

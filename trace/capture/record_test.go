@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -29,7 +30,7 @@ type rig struct {
 func newRig(t *testing.T, ro replay.Options) *rig {
 	t.Helper()
 	before := runtime.NumGoroutine()
-	r := &rig{traces: t.TempDir()}
+	r := &rig{traces: cmp.Or(ro.TraceDir, t.TempDir())}
 	ro.TraceDir, ro.Speed = r.traces, 50
 	r.server = replay.New(replay.Embedded(), ro)
 	url, err := r.server.Start(t.Context())
@@ -56,9 +57,9 @@ func newRig(t *testing.T, ro replay.Options) *rig {
 	f := r.client.Facts
 	r.o = Options{
 		Dir: filepath.Join(t.TempDir(), "bundle"), Version: "test",
-		Targets:   []Target{{Server: r.client, TraceDir: r.traces, About: Server{Engine: f.Engine.String(), Version: f.Version.Text, WorldSize: f.WorldSize}}},
+		Targets:   []Target{{Server: r.client, TraceDir: r.traces, About: Server{Engine: f.Engine.String(), Version: f.Version.Text, WorldSize: 2}}},
 		Profilers: []Profiler{ServerProfiler(r.client, serving.ProfileOptions{}, func(string) {})},
-		Windows:   recordedWindows(t), Ranks: 2,
+		Windows:   recordedWindows(t),
 		Put: func(ctx context.Context, window string, p load.Plan) ([]serving.Request, []string, error) {
 			p.Window = window
 			res, err := load.Run(ctx, load.Target{URLs: []string{url}, Model: "llama-16l"}, p, load.Options{})
@@ -177,12 +178,12 @@ func TestFaults(t *testing.T) {
 		{name: "stop connection lost", faults: replay.Faults{StopLost: true}, notes: []string{"but every trace came"}, files: 2},
 		{name: "slow stop", faults: replay.Faults{SlowStop: 700 * time.Millisecond}, files: 2},
 		{name: "missing rank", faults: replay.Faults{MissingRanks: []int{1}}, notes: []string{"no trace of rank 1"}, files: 1},
-		{name: "missing rank, world unknown", faults: replay.Faults{MissingRanks: []int{1}}, edit: func(r *rig) { r.o.Ranks = 0 }, notes: []string{"no trace of rank 1"}, files: 1},
+		{name: "missing rank, world unknown", faults: replay.Faults{MissingRanks: []int{1}}, edit: func(r *rig) { r.o.Targets[0].About.WorldSize = 0 }, notes: []string{"no trace of rank 1"}, files: 1},
 		{name: "half gzip", faults: replay.Faults{HalfGzip: true}, notes: []string{"is not whole"}, files: 2},
 		{name: "front-end trace", faults: replay.Faults{FrontendTrace: true}, files: 3},
 		{name: "stream errors", faults: replay.Faults{SSEError: 3}, files: 2},
 		{name: "bundled tokens", faults: replay.Faults{BundledTokens: 4}, files: 2},
-		{name: "data parallel", faults: replay.Faults{DataParallel: 2}, edit: func(r *rig) { r.o.Replicas = 2 }, files: 2},
+		{name: "data parallel", faults: replay.Faults{DataParallel: 2}, edit: func(r *rig) { r.o.Targets[0].Replicas = 2 }, files: 2},
 		{name: "death", faults: replay.Faults{DieMidCapture: 20}, err: "could not be stopped", files: 0},
 		{name: "never whole", faults: replay.Faults{PartialWrite: true, StopBeforeFiles: true}, edit: func(r *rig) { r.o.Patience = 200 * time.Millisecond }, notes: []string{"is not whole"}, files: 2},
 		{name: "unreachable folder", edit: func(r *rig) { r.o.Targets[0].TraceDir = "" }, notes: []string{"cannot be reached from here"}, files: 0},

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -113,7 +114,7 @@ func (b *Bundle) VerifyFiles(elsewhere ...string) ([]Damage, error) {
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, File{Path: filepath.Base(p), Bytes: n, SHA256: sum})
+		files = append(files, File{Path: b.nameOf(p, sum), Bytes: n, SHA256: sum})
 	}
 	here := map[string]File{}
 	for _, f := range files {
@@ -138,4 +139,18 @@ func (b *Bundle) VerifyFiles(elsewhere ...string) ([]Damage, error) {
 	}
 	slices.SortFunc(bad, func(x, y Damage) int { return strings.Compare(x.Path, y.Path) })
 	return bad, nil
+}
+
+// nameOf is a trace's path in the bundle, for one that stayed elsewhere and goes
+// by its hash or its name there.
+func (b *Bundle) nameOf(file, sha256 string) string {
+	for _, same := range []func(File) bool{
+		func(f File) bool { return f.SHA256 == sha256 },
+		func(f File) bool { return path.Base(f.Path) == publicName(filepath.Base(file)) },
+	} {
+		if i := slices.IndexFunc(b.Files, func(f File) bool { return f.Elsewhere && same(f) }); i >= 0 {
+			return b.Files[i].Path
+		}
+	}
+	return filepath.Base(file)
 }

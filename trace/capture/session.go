@@ -20,6 +20,7 @@ type Target struct {
 	// TraceDir is the profiler's folder as this process reaches it, "" when it
 	// cannot.
 	TraceDir string
+	Replicas int // data-parallel replicas behind it, 0 when unknown
 }
 
 // WindowPlan is one window to record.
@@ -42,8 +43,6 @@ type Options struct {
 	// Put runs a plan on the servers: window names the rows.
 	Put func(ctx context.Context, window string, p load.Plan) ([]serving.Request, []string, error)
 
-	Ranks    int   // GPU ranks to wait for, over all servers; 0 when unknown
-	Replicas int   // data-parallel replicas among them
 	Leave    bool  // leave traces in the profiler's folder, note their names and hashes
 	MaxBytes int64 // of traces; a window that grows past it is ended; 0 for no limit
 	MaxTime  time.Duration
