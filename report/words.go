@@ -35,7 +35,7 @@ func idleSummary(a *document.Analysis) (ns int64, share float64, causes []string
 	byCause := map[string]int64{}
 	for _, d := range a.Devices {
 		ns += d.IdleNS
-		span += d.BusyNS + d.IdleNS
+		span += d.BusyNS + d.GraphNS + d.IdleNS
 		for _, c := range d.IdleCauses {
 			byCause[c.Cause] += c.TimeNS
 		}

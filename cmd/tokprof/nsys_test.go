@@ -93,8 +93,14 @@ func TestNsysWholeGraphs(t *testing.T) {
 	for _, c := range a.Devices[0].IdleCauses {
 		idle += c.TimeNS
 	}
-	if got := a.Window.DurNS - a.Devices[0].BusyNS - idle; got != 18262952 {
-		t.Errorf("%d ns of the window are neither busy nor idle, want the graphs' 18262952", got)
+	if d := a.Devices[0]; d.GraphNS != 18262952 || d.IdleNS != idle || d.BusyNS+d.GraphNS+d.IdleNS != a.Window.DurNS {
+		t.Errorf("%d graph, %d busy, %d idle (%d by cause) of %d ns", d.GraphNS, d.BusyNS, d.IdleNS, idle, a.Window.DurNS)
+	}
+	if w := a.Trust[0]; w.Code != "graph_mode" || w.Severity != document.Error || !strings.HasSuffix(w.Message, "record again with nsys profile --cuda-graph-trace=node") {
+		t.Errorf("trust %+v", w)
+	}
+	if len(a.Findings) != 0 {
+		t.Errorf("findings on a part of the work: %+v", a.Findings)
 	}
 }
 

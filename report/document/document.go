@@ -108,7 +108,7 @@ type Window struct {
 }
 
 // Device is one GPU of one rank. Ordinals are local to a process, so
-// (rank, device) is the key. busy_ns + idle_ns = window.dur_ns.
+// (rank, device) is the key. busy_ns + graph_ns + idle_ns = window.dur_ns.
 type Device struct {
 	Rank       int         `json:"rank"`
 	Device     int         `json:"device"`

@@ -12,6 +12,9 @@ import (
 
 // findings hands the numbers to the rules and writes down what they conclude.
 func (b *builder) findings() {
+	if b.graphsWhole() {
+		return // they would rest on the part of each step that has kernels
+	}
 	for _, f := range diagnose.Diagnose(b.facts()) {
 		b.a.Findings = append(b.a.Findings, Finding{
 			ID: f.ID, Severity: Severity(f.Severity), Title: f.Title, Evidence: append([]string{}, f.Evidence...),
@@ -69,6 +72,11 @@ func (b *builder) facts() diagnose.Facts {
 	f.Collectives = b.collectiveFacts()
 	f.Copies = b.copyFacts()
 	return f
+}
+
+// graphsWhole says whether graphs were recorded without the kernels inside.
+func (b *builder) graphsWhole() bool {
+	return slices.ContainsFunc(b.a.Devices, func(d Device) bool { return d.GraphNS > 0 })
 }
 
 // decodeInGraphs says whether most of the decode steps' GPU time was replayed.

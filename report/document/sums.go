@@ -37,7 +37,7 @@ func (b *builder) device(i int, d breakdown.Device) Device {
 	window := b.a.Window.DurNS
 	out := Device{
 		Rank: b.number[i], Device: d.Device, BusyNS: int64(d.Busy), SumNS: int64(d.Sum),
-		IdleNS: window - int64(d.Busy), Events: d.Events, IdleCauses: []IdleCause{},
+		GraphNS: int64(d.Graph), IdleNS: window - int64(d.Busy) - int64(d.Graph), Events: d.Events, IdleCauses: []IdleCause{},
 	}
 	causes := d.Idle
 	start := trace.Time(b.a.Window.StartUnixNS)

@@ -127,8 +127,29 @@ func lost(r *breakdown.Rank) string {
 	return out
 }
 
+// wholeGraphs is about an Nsight export without the kernels inside its graphs.
+func (b *builder) wholeGraphs(who string, r *breakdown.Rank) {
+	var runs int64
+	var graph, all trace.Time
+	for _, g := range r.Graphs {
+		if g.Events == 0 {
+			runs += g.Replays
+		}
+	}
+	for _, d := range r.Devices {
+		graph += d.Graph
+		all += d.Graph + d.Busy
+	}
+	if runs > 0 {
+		b.doubt("graph_mode", Error, []string{"kernels", "groups", "parts", "roles", "steps", "layers"},
+			"%s holds CUDA graphs as a whole: %s replays, %s of the GPU's work, are in no kernel row; record again with nsys profile --cuda-graph-trace=node",
+			who, FormatCount(runs), FormatShare(share(int64(graph), int64(all))))
+	}
+}
+
 // recording is what the profiler did not record.
 func (b *builder) recording(who string, r *breakdown.Rank) {
+	b.wholeGraphs(who, r)
 	var events, orphans int64
 	for _, d := range r.Devices {
 		events += d.Events

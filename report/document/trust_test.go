@@ -52,6 +52,9 @@ var trustCases = []struct {
 	{"a sound pair", func(t *testing.T) []*breakdown.Rank {
 		return []*breakdown.Rank{reduce(t, fixturePath(tp2Rank0)), reduce(t, fixturePath(tp2Rank1))}
 	}, Options{}},
+	{"an Nsight export of whole graphs", func(t *testing.T) []*breakdown.Rank {
+		return []*breakdown.Rank{reduce(t, filepath.Join(traces, "..", "nsys", "qwen3-12l-graphmode", "report1.sqlite.gz"))}
+	}, Options{}},
 	{"one rank of two, cut in the middle of its gzip stream", func(t *testing.T) []*breakdown.Rank {
 		raw, err := os.ReadFile(fixturePath(tp2Rank0))
 		if err != nil {

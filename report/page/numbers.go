@@ -104,7 +104,7 @@ func busyNumber(a *document.Analysis) number {
 	lo, hi := 2.0, -1.0
 	for _, d := range a.Devices {
 		busy += d.BusyNS
-		w := d.BusyNS + d.IdleNS
+		w := d.BusyNS + d.GraphNS + d.IdleNS
 		span += w
 		if w > 0 {
 			s := float64(d.BusyNS) / float64(w)
@@ -133,7 +133,7 @@ func commNumber(a *document.Analysis) (number, bool) {
 	}
 	var span int64
 	for _, d := range a.Devices {
-		span += d.BusyNS + d.IdleNS
+		span += d.BusyNS + d.GraphNS + d.IdleNS
 	}
 	n := number{Label: "Exposed in collectives", Value: thin(document.FormatShare(ratio(comm.ExposedNS, span)))}
 	words := map[string]string{"transfer": "transfer", "waiting": "waiting for a late rank", "comm": "not split"}
@@ -160,7 +160,7 @@ func idleNumber(a *document.Analysis) number {
 	top := ""
 	for _, d := range a.Devices {
 		idle += d.IdleNS
-		span += d.BusyNS + d.IdleNS
+		span += d.BusyNS + d.GraphNS + d.IdleNS
 		for _, c := range d.IdleCauses {
 			causes[c.Cause] += c.TimeNS
 		}

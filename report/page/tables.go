@@ -244,9 +244,12 @@ func idleTable(devices []document.Device) *table {
 	}
 	t := &table{Caption: "Busy and idle time of each GPU, idle by cause", Cols: cols("GPU", "State", "#Time", "#Share of window", "#Gaps")}
 	for _, d := range devices {
-		span := d.BusyNS + d.IdleNS
+		span := d.BusyNS + d.GraphNS + d.IdleNS
 		gpu := fmt.Sprintf("rank %d, device %d", d.Rank, d.Device)
 		t.Rows = append(t.Rows, row{Class: "lead", Cells: []cell{textCell(gpu), textCell("busy"), durCell(d.BusyNS), shareCell(ratio(d.BusyNS, span), "c-busy"), noCell()}})
+		if d.GraphNS > 0 {
+			t.Rows = append(t.Rows, row{Cells: []cell{{Text: gpu, Again: true}, textCell("CUDA graphs, kernels not recorded"), durCell(d.GraphNS), shareCell(ratio(d.GraphNS, span), "c-busy"), noCell()}})
+		}
 		if len(d.IdleCauses) == 0 {
 			t.Rows = append(t.Rows, row{Cells: []cell{{Text: gpu, Again: true}, textCell("idle, cause not known"), durCell(d.IdleNS), shareCell(ratio(d.IdleNS, span), "c-idle"), noCell()}})
 		}
