@@ -120,7 +120,7 @@ func (c *copier) failed(err error) error {
 
 func (c *copier) exec(sql ...string) error {
 	for _, q := range sql {
-		if err := (&database{conn: c.to}).exec(q); err != nil {
+		if err := execute(c.to, q); err != nil {
 			return err
 		}
 	}
