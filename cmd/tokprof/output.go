@@ -55,18 +55,34 @@ func (o *outputs) write(path string, draw func(io.Writer) error) error {
 		}
 		return w.Flush()
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return fmt.Errorf("%s cannot be written: %w", path, cause(err))
+	// A link stays a link: what it points to is written.
+	place := path
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		place = real
 	}
-	o.pending = append(o.pending, pendingFile{f.Name(), path})
-	w := bufio.NewWriterSize(f, 1<<16)
-	err = draw(w)
+	if st, err := os.Stat(place); err == nil && !st.Mode().IsRegular() {
+		// A device or a pipe is written into: a file moved there would take its place.
+		f, err := os.OpenFile(place, os.O_WRONLY, 0)
+		return fill(f, err, path, draw)
+	}
+	f, err := os.CreateTemp(filepath.Dir(place), "."+filepath.Base(place)+".*")
 	if err == nil {
-		err = w.Flush()
+		o.pending = append(o.pending, pendingFile{f.Name(), place})
 	}
-	if e := f.Close(); err == nil {
-		err = e
+	return fill(f, err, path, draw)
+}
+
+// fill writes a file that was opened for a path.
+func fill(f *os.File, err error, path string, draw func(io.Writer) error) error {
+	if err == nil {
+		w := bufio.NewWriterSize(f, 1<<16)
+		err = draw(w)
+		if err == nil {
+			err = w.Flush()
+		}
+		if e := f.Close(); err == nil {
+			err = e
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("%s cannot be written: %w", path, cause(err))
