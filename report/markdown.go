@@ -112,8 +112,9 @@ func mdGroups(a *document.Analysis) []string {
 	return append(lines, "")
 }
 
-// mdNotes are idle time, unclassified time, requests, the floor under the steps
-// and, when asked for, the top kernels, one line each.
+// mdNotes are idle time, unclassified time, requests, readings, the speed of
+// collectives, the floor under the steps and, when asked for, the top kernels,
+// one line each.
 func mdNotes(a *document.Analysis, kernels bool) []string {
 	var notes []string
 	if _, share, causes := idleSummary(a); share > 0 {
@@ -123,7 +124,7 @@ func mdNotes(a *document.Analysis, kernels bool) []string {
 	if text := unclassifiedText(a); text != "" {
 		notes = append(notes, "- "+text)
 	}
-	for _, text := range []string{requestsText(a, ticketCells), slowText(a)} {
+	for _, text := range []string{requestsText(a, ticketCells), slowText(a), readingsText(a, ticketCells), speedText(a), linkWarning(a)} {
 		if text != "" {
 			notes = append(notes, "- "+mdText(text))
 		}

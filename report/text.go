@@ -179,7 +179,7 @@ func headLines(a *document.Analysis, o TextOptions, p textPlan) []textLine {
 }
 
 // noteLines are the idle time of the window with its causes, what no rule
-// knows, and what clients saw; each only where there is some.
+// knows, what clients saw and what GPUs read; each only where there is some.
 func noteLines(a *document.Analysis, o TextOptions) []textLine {
 	var lines []textLine
 	if ns, share, causes := idleSummary(a); ns > 0 {
@@ -202,8 +202,15 @@ func noteLines(a *document.Analysis, o TextOptions) []textLine {
 	if text := unclassifiedText(a); text != "" {
 		lines = append(lines, textLine{{text, severityStyles[document.Warning]}})
 	}
-	if text := requestsText(a, o.Width); text != "" {
-		lines = append(lines, plainLine(text))
+	for _, text := range []string{requestsText(a, o.Width), readingsText(a, o.Width)} {
+		if text != "" {
+			lines = append(lines, plainLine(text))
+		}
+	}
+	if text := linkWarning(a); text != "" {
+		for _, l := range wrapCells(text, o.Width, 2) {
+			lines = append(lines, textLine{{l, severityStyles[document.Warning]}})
+		}
 	}
 	return lines
 }

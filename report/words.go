@@ -110,8 +110,9 @@ func severityRank(s document.Severity) int {
 // line; others follow.
 var trustCodes = []string{"profiler_tax", "unclassified", "unattributed", "estimated_split", "missing_ranks", "model", "model_mismatch"}
 
-// quietCodes explain files that lie beside the ranks: no doubt about a number.
-var quietCodes = []string{"graph_capture_trace", "frontend_trace"}
+// quietCodes explain files that lie beside the ranks, and how readings were
+// joined, which stands beside these: no doubt about a number of steps.
+var quietCodes = []string{"graph_capture_trace", "frontend_trace", "gpu_set", "no_energy", "link_bytes"}
 
 // trustLine is the worst severity and what it rests on.
 func trustLine(a *document.Analysis) (document.Severity, string) {

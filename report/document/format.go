@@ -28,6 +28,11 @@ func FormatRate(bytesPerS float64) string {
 	return scaled(bytesPerS, 1000, []string{"B/s", "kB/s", "MB/s", "GB/s", "TB/s"})
 }
 
+// FormatEnergy writes joules: "41.2 mJ", "2.40 kJ".
+func FormatEnergy(joule float64) string {
+	return scaled(joule*1000, 1000, []string{"mJ", "J", "kJ", "MJ"})
+}
+
 // FormatShare writes a fraction as percent: "43 %", "4.1 %", "<0.1 %".
 func FormatShare(f float64) string {
 	p := f * 100

@@ -53,7 +53,7 @@ func seriesOf(s nvml.Series) []ReadingSeries {
 			last = &s[i]
 		}
 		if len(x.Values) > 0 {
-			out = append(out, x.thinned(seriesPoints))
+			out = append(out, x.Thinned(seriesPoints))
 		}
 	}
 	return out
@@ -63,9 +63,9 @@ func (x *ReadingSeries) add(at int64, v float64) {
 	x.UnixNS, x.Values = append(x.UnixNS, at), append(x.Values, v)
 }
 
-// thinned keeps the lowest and the highest point of equal stretches of the
+// Thinned keeps the lowest and the highest point of equal stretches of the
 // series, and its ends: short dips stay visible.
-func (x ReadingSeries) thinned(points int) ReadingSeries {
+func (x ReadingSeries) Thinned(points int) ReadingSeries {
 	n := len(x.Values)
 	if n <= points {
 		return x

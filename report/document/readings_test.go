@@ -348,7 +348,7 @@ func TestSeriesThinned(t *testing.T) {
 		}
 		low, high := r.IntN(n), r.IntN(n)
 		x.Values[low], x.Values[high] = -5, 500
-		got := x.thinned(seriesPoints)
+		got := x.Thinned(seriesPoints)
 		if len(got.Values) > seriesPoints || !slices.IsSorted(got.UnixNS) || got.UnixNS[0] != 0 || got.UnixNS[len(got.UnixNS)-1] != int64(n-1) {
 			t.Fatalf("%d points of %d, from %d", len(got.Values), n, got.UnixNS[0])
 		}

@@ -181,6 +181,7 @@ func TestPageInBrowser(t *testing.T) {
 	t.Run("tables", func(t *testing.T) { testTables(t, b) })
 	t.Run("charts", func(t *testing.T) { testCharts(t, b) })
 	t.Run("requests", func(t *testing.T) { testRequests(t, b) })
+	t.Run("readings", func(t *testing.T) { testReadings(t, b) })
 	t.Run("dark", func(t *testing.T) { testDark(t, b) })
 	t.Run("narrow", func(t *testing.T) { testNarrow(t, b) })
 	b.calm(t, url)
@@ -284,8 +285,22 @@ func testRequests(t *testing.T, b *browser) {
 	if s := b.text(t, "[...document.querySelectorAll('#w0-stepchart > div')].at(-1).innerText"); !strings.Contains(s, "request 0") || !strings.Contains(s, "queue 8.30\u202fms, then 17.9\u202fms to its first token") {
 		t.Errorf("the tooltip of a request reads %q", s)
 	}
-	b.want(t, chart+".getOption().legend[0].data.join()", "prefill,decode,mixed")
+	b.want(t, chart+".getOption().legend[0].data.join()", "prefill,decode,mixed,GPU\u00a00,GPU\u00a01")
 	b.want(t, "new Set([0, 1, 2].map(i => "+chart+".convertToPixel({xAxisIndex: i}, 2e7))).size", "1")
+}
+
+// testReadings wants the strip on the steps' axis, and asks a point what it is.
+func testReadings(t *testing.T, b *browser) {
+	const chart = "echarts.getInstanceByDom(document.getElementById('w0-stepchart'))"
+	// Steps, requests, five readings, tokens; the time stands below the last reading.
+	b.want(t, chart+".getOption().grid.length", "8")
+	b.want(t, "new Set([...Array(8).keys()].map(i => "+chart+".convertToPixel({xAxisIndex: i}, 2e7))).size", "1")
+	b.want(t, chart+".getOption().xAxis.map(x => x.axisLabel.show).join()", "false,false,false,false,false,false,true,false")
+	b.want(t, chart+".getOption().yAxis.map(y => y.name).join()", "step takes,requests,SM clock, MHz,memory clock, MHz,power, W,temperature, °C,NVLink sent, received (dashed),tokens")
+	b.js(t, "const c = "+chart+", i = c.getOption().series.findIndex(s => s.type === 'line' && s.yAxisIndex === 4); c.dispatchAction({type: 'showTip', seriesIndex: i, dataIndex: 2})")
+	if s := b.text(t, "[...document.querySelectorAll('#w0-stepchart > div')].at(-1).innerText"); !strings.Contains(s, "GPU\u00a00, power, W: 12") || !strings.Contains(s, "from ") {
+		t.Errorf("the tooltip of a reading reads %q", s)
+	}
 }
 
 // testDragZoom drags across the timeline and resets it.

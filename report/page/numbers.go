@@ -71,6 +71,12 @@ func tokenNumber(p *document.Phase) (number, bool) {
 	if p.Steps > 0 && p.Tokens > 0 {
 		n.Lines = append(n.Lines, formatFloat(float64(p.Tokens)/float64(p.Steps))+" tokens a step")
 	}
+	switch {
+	case p.JPerToken > 0:
+		n.Lines = append(n.Lines, joules(p.JPerToken)+" a token")
+	case p.SMMHzMean > 0:
+		n.Lines = append(n.Lines, "SM clock "+plainNumber(p.SMMHzMean)+"\u202fMHz")
+	}
 	return n, true
 }
 

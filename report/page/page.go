@@ -58,6 +58,7 @@ type limits struct {
 	layerBars  int // of all phases
 	stepRows   int
 	requests   int // bars above the steps
+	readings   int // points of the strip below them
 	reqRows    int // rows of requests
 	flameBytes int
 	nameBytes  int         // of full kernel names
@@ -72,21 +73,22 @@ func capsFor(windows int) limits {
 	return limits{
 		windows:    n,
 		flameNodes: 15000 / n,
-		kernelRows: max(30, 500/n),
-		tableRows:  max(12, 100/n),
+		kernelRows: max(30, 460/n),
+		tableRows:  max(10, 100/n),
 		events:     max(400, 6000/n),
-		allEvents:  max(800, 9000/n),
-		stepPoints: max(150, 2000/n),
-		layerBars:  max(60, 480/n),
-		stepRows:   max(40, 300/n),
+		allEvents:  max(800, 8000/n),
+		stepPoints: max(150, 1600/n),
+		layerBars:  max(48, 400/n),
+		stepRows:   max(30, 300/n),
 		requests:   max(40, 600/n),
+		readings:   4000 / n,
 		reqRows:    max(8, 100/n),
-		flameBytes: 340_000 / n,
-		nameBytes:  230_000 / n,
-		prose:      &textBudget{left: 150_000 / n},
-		kernels:    &textBudget{left: 140_000 / n},
-		cells:      &textBudget{left: 220_000 / n},
-		charts:     &textBudget{left: 120_000 / n},
+		flameBytes: 310_000 / n,
+		nameBytes:  200_000 / n,
+		prose:      &textBudget{left: 130_000 / n},
+		kernels:    &textBudget{left: 110_000 / n},
+		cells:      &textBudget{left: 200_000 / n},
+		charts:     &textBudget{left: 110_000 / n},
 	}
 }
 

@@ -36,12 +36,14 @@ func pageDocument(t *testing.T) *document.Analysis {
 		t.Fatal(err)
 	}
 	d.Analysis.Stacks, d.Analysis.Timelines = d.Stacks, d.Timelines
-	b, err = os.ReadFile("testdata/requests.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(b, &d.Analysis); err != nil { // its Requests and Tax
-		t.Fatal(err)
+	// Its Requests and Tax; what readings and topology add.
+	for _, name := range []string{"testdata/requests.json", "testdata/readings.json"} {
+		if b, err = os.ReadFile(name); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(b, &d.Analysis); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return &d.Analysis
 }
@@ -84,6 +86,7 @@ func hostileDocument() *document.Analysis {
 		a.Layers = append(a.Layers, document.Layer{Phase: s, Index: i, Kind: s, TimeNS: 5, Outlier: true, Parts: []document.NameTime{{Name: s, TimeNS: 5}}})
 		a.Copies = append(a.Copies, document.Copy{Kind: s})
 		addHostileRequest(a, i, s)
+		addHostileReadings(a, i, s)
 		a.Graphs = append(a.Graphs, document.Graph{Signature: s})
 		a.Provenance = append(a.Provenance, document.Provenance{Provenance: s, TimeNS: 5})
 		a.Stacks.Nodes = append(a.Stacks.Nodes, document.Frame{Parent: int32(i), Kind: document.FramePython, Name: s, File: s, Line: 3})
@@ -94,6 +97,26 @@ func hostileDocument() *document.Analysis {
 		{Title: n(0), Phase: n(0), StartUnixNS: a.Window.StartUnixNS, DurNS: 2_000_000, Lanes: lanes},
 		{Title: n(1), Phase: n(0), StartUnixNS: a.Window.StartUnixNS, DurNS: 2_000_000, Lanes: lanes, Slowest: true}}
 	return a
+}
+
+// addHostileReadings adds a GPU with a text wherever one can stand.
+func addHostileReadings(a *document.Analysis, i int, s string) {
+	if a.Readings == nil {
+		a.Readings = &document.Readings{PeriodNS: 5, LinkScope: s}
+	}
+	from := a.Window.StartUnixNS
+	a.Readings.Devices = append(a.Readings.Devices, document.DeviceReadings{
+		GPU: i, Name: s, How: s, Ranks: []int{i}, Readings: 2, PowerLimitW: 700, PowerW: &document.Level{Min: 1, Mean: 2, Max: 3},
+		Reasons: []document.ReasonTime{{Reason: s, Throttles: true, Share: 0.5}},
+		Bands:   []document.ReadingBand{{FromUnixNS: from, ToUnixNS: from + 500, Reason: s, Throttles: true}},
+		Series:  []document.ReadingSeries{{Name: s, UnixNS: []int64{from}, Values: []float64{1}}, {Name: "power_w", UnixNS: []int64{from, from + 400}, Values: []float64{1, 650}}},
+	})
+	c := &a.Collectives[len(a.Collectives)-1]
+	c.Algorithm, c.CeilingHow, c.Warning, c.BytesHow, c.Ceiling = s, s, s, s, 5
+	c.Sizes = []document.CollectiveSize{{Bytes: 5, MinBytes: 4, MaxBytes: 6, Count: 1, BestNS: 2, BusBW: 3, Percent: 60}}
+	p := &a.Phases[len(a.Phases)-1]
+	p.EnergyJ, p.JPerToken, p.RoleEnergy = 5, 1, []document.NameEnergy{{Name: s, EnergyJ: 5}}
+	a.Trust = append(a.Trust, document.Trust{Code: "link_bytes", Severity: document.Info, Message: s})
 }
 
 // addHostileRequest adds a request with a text wherever one can stand.

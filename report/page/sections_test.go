@@ -137,6 +137,7 @@ func TestLayersOfEachPhase(t *testing.T) {
 
 func TestCollectives(t *testing.T) {
 	a := pageDocument(t)
+	a.Trust = append(a.Trust, document.Trust{Code: "link_bytes", Severity: document.Info, Message: "the counters seem to count one of 18 links"})
 	s := section(drawPage(t, a), "collectives")
 	got := map[string]int64{}
 	for _, m := range segElement.FindAllStringSubmatch(s, -1) {
@@ -153,15 +154,28 @@ func TestCollectives(t *testing.T) {
 	if !strings.Contains(s, "matched over its ranks (at most 2)") || !strings.Contains(s, "rank\u00a00 70\u202f%") {
 		t.Error("the section does not say how the split was made and who was late")
 	}
-	for _, bad := range []string{"Size", "Bus bandwidth", "Ceiling", "Not split", "estimate"} {
-		if strings.Contains(s, bad) {
-			t.Errorf("a column %q is there with nothing in it", bad)
+	for _, want := range []string{
+		"The ceiling is 371\u202fGB/s, NCCL&#39;s figure for 18 NVLinks of generation 4, one direction; the wires carry 450\u202fGB/s",
+		"one-shot", "latency-bound", "5.28\u202fMB", "× 1.0", "The counters seem to count one of 18 links.",
+	} {
+		if !strings.Contains(s, want) {
+			t.Errorf("the section lacks %q", want)
 		}
 	}
-	a.Collectives[0].Bytes, a.Collectives[0].BusBW, a.Collectives[0].Ceiling = 65536, 9e10, 4.5e11
+	for i := range a.Collectives {
+		a.Collectives[i].Sizes, a.Collectives[i].Bytes = nil, 0
+	}
+	s = section(drawPage(t, a), "collectives")
+	for _, bad := range []string{"Size", "Bus bandwidth", "ceiling", "Not split", "estimate", "data parallelism"} {
+		if strings.Contains(s, bad) {
+			t.Errorf("%q is there with nothing in it", bad)
+		}
+	}
+	a.Collectives[0].Sizes = []document.CollectiveSize{{Bytes: 2 << 20, MinBytes: 2 << 20, MaxBytes: 2 << 20, Count: 3, BusBW: 9e10, Percent: 20, BestNS: 5, TransferNS: document.Spread{Median: 10, P99: 10}}}
+	a.Collectives[0].Warning = "do not use tensor parallelism here: pipeline or data parallelism moves less"
 	a.Collectives[1].Unmatched, a.Collectives[1].Estimated = 5, true
 	s = section(drawPage(t, a), "collectives")
-	for _, want := range []string{"Size", "Bus bandwidth", "Ceiling", "Not split", "<small>estimate</small>", "shortest tenth", "90.0\u202fGB/s", "5 runs had"} {
+	for _, want := range []string{"Size", "Bus bandwidth", "Not split", "<small>estimate</small>", "shortest tenth", "90.0\u202fGB/s", "20\u202f%", "× 2", "5 runs had", "Do not use tensor parallelism here"} {
 		if !strings.Contains(s, want) {
 			t.Errorf("the section lacks %q", want)
 		}

@@ -29,6 +29,25 @@ func deepDocument(samples int) *document.Analysis {
 	return a
 }
 
+// addReadings adds GPUs with as many points as a document can have.
+func addReadings(a *document.Analysis, gpus int) {
+	a.Readings = &document.Readings{}
+	for g := range gpus {
+		d := document.DeviceReadings{GPU: g, Name: "NVIDIA H200", Ranks: []int{g}}
+		for _, name := range []string{"sm_mhz", "mem_mhz", "power_w", "temp_c", "nvlink_tx_bytes_per_s", "nvlink_rx_bytes_per_s"} {
+			x := document.ReadingSeries{Name: name}
+			for i := range int64(600) {
+				x.UnixNS, x.Values = append(x.UnixNS, i*1_666_667), append(x.Values, 1.234567891e11+float64(i*i%97))
+			}
+			d.Series = append(d.Series, x)
+		}
+		for i := range int64(600) {
+			d.Bands = append(d.Bands, document.ReadingBand{FromUnixNS: i * 1_666_667, ToUnixNS: i*1_666_667 + 900_000, Reason: []string{"idle", "power cap"}[i%2]})
+		}
+		a.Readings.Devices = append(a.Readings.Devices, d)
+	}
+}
+
 func TestPageStaysSmall(t *testing.T) {
 	long := func(i int) string { return fmt.Sprint(i, strings.Repeat("<&\xff", 1600)) }
 	a := deepDocument(30_000)
@@ -63,6 +82,7 @@ func TestPageStaysSmall(t *testing.T) {
 	for i := range 6 {
 		a.Timelines = append(a.Timelines, document.Timeline{Phase: "decode", Step: i, DurNS: 1e9, Lanes: lanes[:]})
 	}
+	addReadings(a, 64)
 	for _, n := range []int{1, 2, 15} {
 		as := make([]*document.Analysis, n)
 		for i := range as {

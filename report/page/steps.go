@@ -48,11 +48,16 @@ func stepsOverTime(a *document.Analysis, id string, lex *lexicon, caps limits) (
 	s.Desc = fmt.Sprintf("Duration of %s steps over the window, by phase.", thin(document.FormatCount(int64(len(a.Steps)))))
 	s.Chart = true
 	bars, lanes, cut := requestBars(a, caps.requests)
+	strip := newStrip(a, caps.readings)
 	s.Note = strings.TrimSpace(s.Note + " " + requestsNote(lanes, cut))
 	if lanes > 0 {
 		s.Desc += " Requests stand above as bars."
 	}
-	return s, stepsChart(s.ID, points, bars, lanes, lex)
+	if strip != nil {
+		s.Desc += " Below, on the same axis, stand the GPUs' readings."
+		s.Note = strings.TrimSpace(s.Note + " " + strip.note(len(a.Readings.Devices)))
+	}
+	return s, stepsChart(s.ID, points, bars, lanes, strip, lex)
 }
 
 // anchors are the ids of the table's rows by step, of the first rank.
@@ -111,18 +116,28 @@ func binPoints(points []stepPoint, n int) []stepPoint {
 // phaseSymbols tell phases apart without colour.
 var phaseSymbols = map[string]string{"prefill": "triangle", "decode": "circle", "mixed": "diamond", "dummy": "rect"}
 
-// stepsChart draws the steps, the requests above them and the tokens below, each
-// in a grid of its own.
-func stepsChart(id string, points []stepPoint, bars []requestBar, lanes int, lex *lexicon) map[string]any {
+// stepsChart draws the steps, the requests above them, the tokens and the GPUs'
+// readings below, each in a grid of its own.
+func stepsChart(id string, points []stepPoint, bars []requestBar, lanes int, strip *strip, lex *lexicon) map[string]any {
 	c := charts.NewScatter()
-	shift, grids := 0, []int{0, 1}
+	shift := 0
+	hasTokens := slices.ContainsFunc(points, func(p stepPoint) bool { return p.tokens > 0 })
+	grid := []opts.Grid{}
 	if lanes > 0 {
-		shift, grids = lanesHeight(lanes)+18, []int{0, 1, 2}
+		shift = lanesHeight(lanes) + 18
+		grid = append(grid, opts.Grid{Left: "72", Right: "16", Top: "36", Height: strconv.Itoa(lanesHeight(lanes))})
 	}
 	down := func(px int) string { return strconv.Itoa(px + shift) }
-	grid := []opts.Grid{{Left: "72", Right: "16", Top: down(36), Height: "170"}, {Left: "72", Right: "16", Top: down(236), Height: "56"}}
-	if lanes > 0 {
-		grid = slices.Insert(grid, 1, opts.Grid{Left: "72", Right: "16", Top: "36", Height: strconv.Itoa(lanesHeight(lanes))})
+	grid = slices.Insert(grid, 0, opts.Grid{Left: "72", Right: "16", Top: down(36), Height: "170"})
+	stripGrid, stripTop := len(grid), 236+shift+trackGap/2
+	if hasTokens {
+		stripTop += 70
+	}
+	grid = append(grid, strip.layout(stripTop)...)
+	grid = append(grid, opts.Grid{Left: "72", Right: "16", Top: down(236), Height: "56"})
+	grids := make([]int, len(grid))
+	for i := range grids {
+		grids[i] = i
 	}
 	c.SetGlobalOptions(
 		charts.WithInitializationOpts(opts.Initialization{ChartID: id}),
@@ -137,11 +152,11 @@ func stepsChart(id string, points []stepPoint, bars []requestBar, lanes int, lex
 	if lanes > 0 {
 		addRequests(c, bars, lanes)
 	}
+	strip.addTo(c, stripGrid)
 	last := len(grids) - 1
 	c.ExtendXAxis(opts.XAxis{Type: "value", GridIndex: last, Min: 0})
 	c.ExtendYAxis(opts.YAxis{Type: "value", GridIndex: last, Name: "tokens", NameLocation: "middle", NameGap: 56, Min: 0})
 	tokens := charts.NewBar()
-	var hasTokens bool
 	for i := 0; i < len(points); {
 		j := i
 		var dur []opts.ScatterData
@@ -150,7 +165,6 @@ func stepsChart(id string, points []stepPoint, bars []requestBar, lanes int, lex
 			p := points[j]
 			dur = append(dur, opts.ScatterData{Value: []int64{p.start, p.dur, int64(p.index), int64(p.rank), p.busy, p.tokens, p.reqs, int64(p.count), p.worst}})
 			if p.tokens > 0 {
-				hasTokens = true
 				tok = append(tok, opts.BarData{Value: []int64{p.start, p.tokens}})
 			}
 		}
@@ -167,7 +181,7 @@ func stepsChart(id string, points []stepPoint, bars []requestBar, lanes int, lex
 		c.Overlap(tokens)
 	}
 	c.Validate()
-	return map[string]any{"id": id, "tokens": hasTokens, "above": shift, "option": c.JSON()}
+	return map[string]any{"id": id, "tokens": hasTokens, "above": shift, "option": c.JSON(), "strip": strip.forScript(stripGrid)}
 }
 
 func phaseTable(ps []document.Phase, lex *lexicon) *table {
@@ -193,6 +207,10 @@ func phaseTable(ps []document.Phase, lex *lexicon) *table {
 // anchors.
 func stepTable(a *document.Analysis, id string, limit int) *table {
 	t := &table{Caption: "Each step", Sort: true, Cols: cols("Step", "Phase", "#Rank", "#Starts at", "#Takes", "#Busy", "#To next start", "#Launches", "#Tokens", "#Requests")}
+	clock := slices.ContainsFunc(a.Steps, func(s document.Step) bool { return s.SMMHz > 0 })
+	if clock {
+		t.Cols = append(t.Cols, cols("#SM clock, MHz")...)
+	}
 	steps := make([]document.Step, 0, len(a.Steps))
 	for _, s := range a.Steps {
 		if s.DurNS > 0 {
@@ -217,6 +235,10 @@ func stepTable(a *document.Analysis, id string, limit int) *table {
 		}
 		t.Rows = append(t.Rows, row{ID: anchor, step: s.Index, Cells: []cell{step, phaseCell(s.Phase), countCell(int64(s.Rank)), durCell(s.StartUnixNS - a.Window.StartUnixNS),
 			durCell(s.DurNS), durCell(s.BusyNS), next, countCell(s.Launches), known(s.Tokens > 0, countCell(s.Tokens)), known(s.Requests > 0, countCell(s.Requests))}})
+		if clock {
+			r := &t.Rows[len(t.Rows)-1]
+			r.Cells = append(r.Cells, unlessKnown(s.SMMHz > 0, plainNumber(s.SMMHz)))
+		}
 	}
 	return t
 }

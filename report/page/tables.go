@@ -99,7 +99,10 @@ func (w *window) boundTables(caps limits) {
 		tables = append(tables, w.Roles.Table, w.Roles.Work, w.Roles.Known)
 	}
 	if w.Comm != nil {
-		tables = append(tables, w.Comm.Table)
+		tables = append(tables, w.Comm.Table, w.Comm.Speeds)
+	}
+	if r := w.Readings; r != nil {
+		tables = append(tables, r.GPUs, r.Phases, r.Reasons, r.Energies)
 	}
 	if q := w.Requests; q != nil {
 		tables = append(tables, q.Parts, q.Phases, q.Tax, q.Slow, q.Table, q.Roles)
@@ -231,7 +234,7 @@ func (w *window) addTables(a *document.Analysis, lex *lexicon, caps limits) {
 	w.Launches = launchTable(a.Launches)
 	w.Streams = streamTable(a)
 	w.Copies = copyTable(a.Copies)
-	w.Comm = commSection(a.Collectives, caps.charts)
+	w.Comm = commSection(a, caps.charts)
 	w.Roles = roleSection(a, lex, caps.charts)
 	w.Layers = layerSection(a, lex, caps)
 	w.Graphs = graphTable(a.Graphs)

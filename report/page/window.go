@@ -42,6 +42,7 @@ type window struct {
 	Figures  []figureView // one step, drawn
 	Flame    *flameView
 	Steps    *stepsView
+	Readings *readingsView
 	Requests *requestsView
 	Idle     *table
 	Launches *table
@@ -123,6 +124,7 @@ func (w *window) addExplorers(a *document.Analysis, lex *lexicon, caps limits) (
 			w.HasCharts = true
 		}
 	}
+	w.Readings = readingsSection(a, lex)
 	w.Requests = requestSection(a, w.ID, w.Steps.anchors(), caps)
 	if len(a.Stacks.Samples) > 0 {
 		flame := newFlame(a, lex, caps)
@@ -144,6 +146,7 @@ func (w *window) addJumps() {
 	add(len(w.Figures) > 0, "drawn", "One step, drawn")
 	add(w.Flame != nil, "flame", "Flame graph")
 	add(w.Steps != nil, "steps", "Steps")
+	add(w.Readings != nil, "readings", "GPU readings")
 	add(w.Requests != nil, "requests", "Requests")
 	add(w.Idle != nil, "idle", "Idle")
 	add(w.Launches != nil, "launches", "Launches")
@@ -367,6 +370,12 @@ func definitions(a *document.Analysis) []term {
 	}
 	if parts["unattributed"] {
 		terms = append(terms, term{"Unattributed", "Matrix products whose role in the layer could not be established; never spread over the others."})
+	}
+	if a.Readings != nil {
+		terms = append(terms, term{"Energy", "By the driver's energy counter, which moves about every 100 ms; n/a where a phase has fewer than 10 such moves in its own steps. Between two of them it is taken to be even in time."})
+	}
+	if slices.ContainsFunc(a.Collectives, func(c document.Collective) bool { return c.BusBW > 0 }) {
+		terms = append(terms, term{"Bus bandwidth", "Message size over transfer time, times nccl-tests' factor for what each link carries: 2(n−1)/n for an all-reduce, (n−1)/n for a gather."})
 	}
 	if q := a.Requests; q != nil {
 		terms = append(terms, term{"TTFT, TPOT", "Time from the moment a request was due to its first token; mean time per token after it."})

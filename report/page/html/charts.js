@@ -149,11 +149,12 @@ function eventWords(data, names, launches, [lane, start, end, kernel, text, corr
 const phaseColours = { prefill: "memory", decode: "attention", mixed: "waiting", dummy: "other" };
 
 function steps(data) {
-  chart(data.id, (data.tokens ? 348 : 278) + data.above, (c, p) => {
+  chart(data.id, (data.tokens ? 348 : 278) + data.above + (data.strip ? data.strip.height : 0), (c, p) => {
     const option = dress(copyOf(data.option), p);
     if (!data.tokens) { option.grid.pop(); option.xAxis.pop(); option.yAxis.pop(); option.dataZoom[0].xAxisIndex.pop(); }
-    const requests = option.series.find((s) => s.type === "custom");
+    const requests = option.series.find((s) => s.name === "requests");
     const bars = requests ? requests.data.map((d) => d.value) : [];
+    const own = (s) => s.type === "scatter" || s.type === "bar"; // of the steps
     const span = Math.max(...data.option.series.flatMap((s) => (s.type === "custom" ? [] : s.data.map((d) => d.value[0]))));
     // Requests begin before the steps and end behind them, but must not squeeze them.
     const least = Math.max(-0.2 * span, Math.min(0, ...bars.map((v) => v[0])));
@@ -163,7 +164,7 @@ function steps(data) {
       x.min = least;
       x.max = most * 1.02;
       x.axisLabel.formatter = (v) => axisDur(v, most);
-      x.axisLabel.show = i === (data.tokens ? option.xAxis.length - 1 : 0);
+      x.axisLabel.show = i === lowestGrid(option);
       x.axisLabel.showMinLabel = least === 0;
       x.axisLabel.showMaxLabel = false;
       x.axisLabel.hideOverlap = true;
@@ -185,18 +186,82 @@ function steps(data) {
       Object.assign(option.yAxis[1], { inverse: true, axisTick: { show: false }, splitLine: { show: false } });
       option.yAxis[1].axisLabel.show = false;
       option.xAxis[1].axisTick.show = option.xAxis[1].axisLine.show = false;
-      option.legend.data = [...new Set(option.series.filter((s) => s !== requests).map((s) => s.name))];
       Object.assign(requests, { clip: true, progressive: 0, renderItem: (params, api) => requestBar(params, api, p) });
     }
+    if (data.strip) readingsStrip(data, option, p);
+    const shown = (type) => option.series.filter((s) => s.type === type).map((s) => s.name);
+    option.legend.data = [...new Set([...shown("scatter"), ...shown("line")])];
     for (const s of option.series) {
-      if (s === requests) continue;
+      if (!own(s)) continue;
       s.itemStyle = { color: p.part(phaseColours[s.name] || "other"), opacity: 0.85 };
       if (s.type === "bar") s.tooltip = { show: false };
     }
-    option.tooltip.formatter = (e) => asText(e.seriesType === "custom" ? requestWords(e.value) : stepWords(e));
+    const words = { requests: (e) => requestWords(e.value), reasons: (e) => reasonWords(data, e.value) };
+    option.tooltip.formatter = (e) => asText(e.seriesType === "line" ? readingWords(data, option, e) : (words[e.seriesName] || stepWords)(e));
     c.setOption(option);
     dragZoom(c);
   });
+}
+
+// The time stands below the grid that is lowest on the page.
+function lowestGrid(option) {
+  const tops = option.grid.map((g) => Number(g.top));
+  return tops.indexOf(Math.max(...tops));
+}
+
+const gpuColours = ["attention", "ffn", "transfer", "head", "gemm", "memory", "waiting", "busy"];
+const gpuColour = (name, p) => p.part(gpuColours[Number(name.replace(/\D+/g, "")) % gpuColours.length]);
+
+// What the GPUs read, below the steps: a line each, and a lane for each reason
+// why the clocks stood where they did.
+function readingsStrip(data, option, p) {
+  const { grid, tracks, bands } = data.strip;
+  for (let i = grid; i < grid + tracks + (bands ? 1 : 0); i++) {
+    const y = option.yAxis[i];
+    Object.assign(y, { nameLocation: "end", nameGap: 7, splitNumber: 2, nameTextStyle: { color: p.soft, align: "left", padding: [0, 0, 0, -8] } });
+    y.axisLabel.formatter = y.name.startsWith("NVLink") ? (v) => (v ? scaled(v, ["B/s", "kB/s", "MB/s", "GB/s", "TB/s"]) : "0") : count;
+    y.axisLabel.showMaxLabel = y.max ? true : undefined;
+  }
+  for (const s of option.series) {
+    if (s.type === "line") {
+      s.itemStyle = { color: gpuColour(s.name, p) };
+      s.lineStyle = Object.assign({}, s.lineStyle, { color: gpuColour(s.name, p) });
+      if (s.markLine) Object.assign(s.markLine, { silent: true, symbol: "none", animation: false, label: { formatter: "limit", position: "insideEndTop", color: p.soft }, lineStyle: { color: p.soft, type: "dotted" } });
+    }
+    if (s.name === "reasons") {
+      Object.assign(s, { clip: true, progressive: 0, renderItem: (params, api) => reasonBand(params, api, p) });
+      const y = option.yAxis[s.yAxisIndex];
+      Object.assign(y, { inverse: true, axisTick: { show: false } });
+      Object.assign(y.axisLabel, { formatter: undefined, inside: true, color: p.ink, textBorderColor: p.bg, textBorderWidth: 3 });
+      y.z = 5;
+    }
+  }
+  for (let i = 0; i < tracks; i++) {
+    // The limit must be in sight where the power comes near it.
+    const limit = data.strip.limits[i], most = Math.max(...option.series.filter((s) => s.yAxisIndex === grid + i).flatMap((s) => s.data.map((d) => d.value[1])));
+    if (limit && most > 0.5 * limit) option.yAxis[grid + i].max = Math.max(limit * 1.05, most);
+  }
+}
+
+function reasonBand(params, api, p) {
+  const lane = api.value(0), area = params.coordSys, height = Math.min(9, api.size([0, 1])[1] - 3);
+  const left = Math.max(api.coord([api.value(1), lane])[0], area.x), right = Math.min(api.coord([api.value(2), lane])[0], area.x + area.width);
+  if (right <= left) return null;
+  const y = api.coord([api.value(1), lane])[1];
+  return { type: "rect", shape: { x: left, y: y - height / 2, width: Math.max(right - left, 1), height }, style: { fill: p.part(api.value(3) ? "waiting" : "other") } };
+}
+
+function reasonWords(data, [lane, from, to, throttles]) {
+  const axis = data.option.yAxis[data.strip.grid + data.strip.tracks];
+  return [axis.data[lane], throttles ? "holds the clocks below what the load could use" : "", `${dur(to - from)}, from ${dur(from)}`];
+}
+
+function readingWords(data, option, e) {
+  const s = option.series[e.seriesIndex], title = option.yAxis[s.yAxisIndex].name;
+  const link = title.startsWith("NVLink");
+  const value = link ? scaled(e.value[1], ["B/s", "kB/s", "MB/s", "GB/s", "TB/s"]) : String(Number(e.value[1].toPrecision(4)));
+  const what = link ? "NVLink " + (s.lineStyle.type === "dashed" ? "received" : "sent") : title;
+  return [`${e.seriesName}, ${what}: ${value}`, `${link ? "up to" : "from"} ${dur(e.value[0])}`];
 }
 
 // A request is a thin bar: waiting, the steps to its first token, the others.

@@ -29,7 +29,7 @@ let wait = 0;
 addEventListener("resize", () => {
   clearTimeout(wait);
   wait = setTimeout(() => {
-    for (const e of live) e.chart.resize();
+    for (const e of live) if (e.chart) e.chart.resize();
     for (const f of flames) f.draw();
   }, 120);
 });
