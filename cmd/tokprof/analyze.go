@@ -137,7 +137,7 @@ func (o *analyzeOptions) document(ctx context.Context, args []string, opt breakd
 	if len(bundles) == 1 {
 		d.Command = bundleCommand
 	}
-	if err := ofRun(&d, bundles); err != nil {
+	if err := ofRun(&d, bundles, ranks); err != nil {
 		return nil, err
 	}
 	if d.Readings, err = readReadings(o.readings); err != nil {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"tokprof/kernels/breakdown"
 	"tokprof/report/document"
 	"tokprof/trace/capture"
 	"tokprof/trace/serving"
@@ -124,9 +125,16 @@ func openBundles(args []string) ([]*capture.Bundle, error) {
 	return out, nil
 }
 
-// ofRun adds to a document's options what the bundles among its inputs know.
-func ofRun(o *document.Options, bundles []*capture.Bundle) error {
+// ofRun adds to a document's options what the bundles among its inputs know about
+// ranks.
+func ofRun(o *document.Options, bundles []*capture.Bundle, ranks []*breakdown.Rank) error {
+	o.ServerOf = map[string]int{}
 	for _, b := range bundles {
+		for _, r := range ranks {
+			if s, ok := b.ServerOf(r.Info.Path, r.Info.SHA256); ok {
+				o.ServerOf[r.Info.Path] = s
+			}
+		}
 		w, err := runWindows(b)
 		if err != nil {
 			return fmt.Errorf("the requests of bundle %s cannot be read: %w", b.Dir, err)

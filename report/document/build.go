@@ -17,6 +17,9 @@ type Options struct {
 	Unread  []Unread
 	Model   *roofline.Model // of the served model; nil when not given
 	Run     []RunWindow     // windows of the captured run that the traces are of
+	// ServerOf says which server of the run left a trace, by the trace's path, as
+	// the rows' Server counts them. Those of a run of one server are not in it.
+	ServerOf map[string]int
 
 	Readings *nvml.Recording // of the GPUs while the traces were recorded; nil when there are none
 	Topology *nvml.Topology  // of the host that the GPUs are in; nil when unknown
@@ -56,11 +59,12 @@ func Build(ranks []*breakdown.Rank, o Options) *Set {
 		}
 	}
 	gpu, repeats := withoutRepeats(gpu)
+	gpu, engines := o.tellEngines(gpu)
 	spans := make([]trace.Span, len(gpu))
 	for i, r := range gpu {
-		spans[i] = trace.Span{Start: r.Start, End: r.End, Rank: r.Info.Rank, Replica: r.Info.Replica, WorldSize: r.Info.WorldSize}
+		spans[i] = engines[i].span(r)
 	}
-	windows := trace.Windows(spans)
+	windows := gathered(trace.Windows(spans), o.Run, gpu, engines)
 	run := runWindows(o.Run, gpu, windows)
 	names := windowNames(run)
 	s := &Set{Schema: SchemaAnalysisSet, Analyses: []*Analysis{}}
@@ -68,7 +72,7 @@ func Build(ranks []*breakdown.Rank, o Options) *Set {
 		b := &builder{o: o, a: newAnalysis(o), run: run[n]}
 		b.a.Window.Name = names[n]
 		for _, i := range files {
-			b.ranks = append(b.ranks, gpu[i])
+			b.ranks, b.engines = append(b.ranks, gpu[i]), append(b.engines, engines[i])
 		}
 		b.beside = nearest(beside, gpu, windows, n)
 		b.repeats = repeats
@@ -139,14 +143,15 @@ type builder struct {
 	repeats []string
 	run     *RunWindow // nil when the window is of no captured run
 
-	number    []int     // document rank of each of ranks
-	ownWorlds bool      // each replica counts its ranks from 0
-	kernelAt  [][]int32 // by rank and its kernel index: index into a.Kernels
-	sum       int64
-	split     splits // of time inside collectives
-	sent      [][]message
-	comm      []*collectiveSum // of each row of a.Collectives
-	gpus      placing          // of ranks on the GPUs that were read
+	number   []int     // document rank of each of ranks
+	engines  []engine  // of each of ranks
+	world    []int     // of each of ranks: those of one world can run collectives together
+	kernelAt [][]int32 // by rank and its kernel index: index into a.Kernels
+	sum      int64
+	split    splits // of time inside collectives
+	sent     [][]message
+	comm     []*collectiveSum // of each row of a.Collectives
+	gpus     placing          // of ranks on the GPUs that were read
 }
 
 func (b *builder) build() {
@@ -173,39 +178,6 @@ func (b *builder) build() {
 	b.trust()
 	b.findings()
 	b.a.Verdict = verdict(b.a)
-}
-
-// numberRanks gives each file its rank over all replicas; files that do not
-// say get the free numbers in file order. Replicas that are worlds of their own
-// all have a rank 0, replicas of one world (expert parallel) count on.
-func (b *builder) numberRanks() {
-	seen := map[int]bool{}
-	for _, r := range b.ranks {
-		b.ownWorlds = b.ownWorlds || r.Info.Rank >= 0 && seen[r.Info.Rank]
-		seen[r.Info.Rank] = true
-	}
-	used := map[int]bool{}
-	b.number = make([]int, len(b.ranks))
-	for i, r := range b.ranks {
-		b.number[i] = -1
-		if n := r.Info.Rank; n >= 0 {
-			if b.ownWorlds {
-				n += max(r.Info.Replica, 0) * max(r.Info.WorldSize, 1)
-			}
-			if !used[n] {
-				used[n], b.number[i] = true, n
-			}
-		}
-	}
-	next := 0
-	for i := range b.number {
-		for b.number[i] < 0 {
-			if !used[next] {
-				used[next], b.number[i] = true, next
-			}
-			next++
-		}
-	}
 }
 
 func (b *builder) sources() {

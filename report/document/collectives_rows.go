@@ -76,7 +76,7 @@ type LateRank struct {
 
 // collectives writes one row per kind and kernel.
 func (b *builder) collectives() {
-	b.split = splitCollectives(b.ranks)
+	b.split = b.splitWorlds()
 	b.sent = b.messages()
 	alone := b.aloneRanks()
 	rows := map[int32]*collectiveSum{} // by index into a.Kernels

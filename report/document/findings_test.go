@@ -13,7 +13,8 @@ import (
 
 // factsOf builds a document and gives what the rules get to see.
 func factsOf(ranks []*breakdown.Rank, o Options) (diagnose.Facts, *Analysis) {
-	b := &builder{o: o, a: newAnalysis(o), ranks: ranks}
+	ranks, engines := o.tellEngines(ranks)
+	b := &builder{o: o, a: newAnalysis(o), ranks: ranks, engines: engines}
 	b.a.Window.Name = "w1"
 	b.build()
 	return b.facts(), b.a

@@ -94,7 +94,10 @@ type RequestRole struct {
 
 // Request is one request of the window. Times that are unknown are 0.
 type Request struct {
-	ID           int    `json:"id"`
+	ID int `json:"id"`
+	// Server is the one that was asked, as index into servers; absent where there
+	// are not several.
+	Server       *int   `json:"server,omitempty"`
 	PromptTokens int64  `json:"prompt_tokens"`
 	CachedTokens int64  `json:"cached_tokens"`
 	OutputTokens int64  `json:"output_tokens"` // as the client received them
@@ -107,7 +110,9 @@ type Request struct {
 	E2ENS        int64  `json:"e2e_ns"`
 	Joined       int64  `json:"joined"` // tokens of known steps
 	// EnteredStep and FirstStep are the steps that computed the first part of
-	// the prompt and that emitted the first token; -1 when unknown.
+	// the prompt and that emitted the first token; -1 when unknown. They are steps
+	// of Rank, the first one of the engine that served the request.
+	Rank          int            `json:"rank"`
 	EnteredStep   int            `json:"entered_step"`
 	FirstStep     int            `json:"first_step"`
 	FirstToken    *FirstToken    `json:"first_token,omitempty"`
@@ -123,6 +128,7 @@ type SlowToken struct {
 	// slow or slower.
 	Also       int64      `json:"also"`
 	Step       int        `json:"step"`  // that emitted it, -1 when unknown
+	Rank       int        `json:"rank"`  // whose step that is: the first of its engine
 	Phase      string     `json:"phase"` // of that step
 	StepsNS    int64      `json:"steps_ns"`
 	DeliveryNS int64      `json:"delivery_ns"`

@@ -4,31 +4,73 @@ import (
 	"slices"
 
 	"tokprof/kernels/attribution"
+	"tokprof/kernels/breakdown"
 	"tokprof/trace"
 	"tokprof/trace/serving"
 	"tokprof/trace/serving/match"
 )
 
-// joined is the tokens of a window's rows among the steps of its engine.
+// joined is the tokens of a window's rows among the steps of its engines.
 type joined struct {
 	reason string // why there is no join; "" when there is one
-	line   *stepLine
+	lines  []*stepLine
+	at     []lineStep // of each step that took part in the join
 	result match.Result
 }
 
-// join merges the ranks' steps and joins tokens with them.
+// lineStep is a step of one of several lines.
+type lineStep struct{ line, step int }
+
+// join merges the steps of each engine's ranks and joins tokens with them. Dummy
+// batches stand on the line, but emit nothing.
 func (b *builder) join(rows []serving.Request) joined {
-	steps, reason := b.engineSteps()
+	engines, reason := b.engineSteps()
 	if reason != "" {
-		return joined{reason: reason, line: newStepLine(nil)}
+		return joined{reason: reason}
 	}
-	j := joined{line: newStepLine(steps)}
-	in := make([]match.Step, len(j.line.steps))
-	for i, s := range j.line.steps {
-		in[i] = matchStep(&s)
+	// Of requests that went through a router, the rows all name server 0.
+	told := slices.ContainsFunc(rows, func(r serving.Request) bool { return r.Server > 0 })
+	j := joined{}
+	var in []match.Step
+	for n, e := range engines {
+		line := newStepLine(e.steps)
+		line.rank, line.several = e.rank, len(engines) > 1
+		j.lines = append(j.lines, line)
+		for k := range line.steps {
+			if line.steps[k].label.Phase == trace.Dummy {
+				continue
+			}
+			s := matchStep(&line.steps[k])
+			if s.Engine = n; told {
+				s.Server = e.server + 1
+			}
+			in, j.at = append(in, s), append(j.at, lineStep{n, k})
+		}
 	}
 	j.result = match.Steps(in, rows)
 	return j
+}
+
+// place gives a row the line of the engine that served it, and its tokens' steps
+// on that.
+func (j *joined) place(o *ownRow) {
+	o.line = newStepLine(nil)
+	if j.reason != "" || o.at < 0 {
+		return
+	}
+	here := func(step int) int {
+		if step == match.None {
+			return match.None
+		}
+		o.line = j.lines[j.at[step].line]
+		return j.at[step].step
+	}
+	r := j.result.Requests[o.at]
+	o.entered = here(r.Entered)
+	o.tokens = slices.Clone(r.Tokens)
+	for k := range o.tokens {
+		o.tokens[k].Step = here(o.tokens[k].Step)
+	}
 }
 
 // matchStep is a step with what its annotation counts.
@@ -50,13 +92,12 @@ func matchStep(s *engineStep) match.Step {
 
 // joinRow counts a row's tokens by how they were placed; sum.Sure is a count
 // until all rows are in.
-func (b *builder) joinRow(sum *Join, row *Request, o ownRow, j joined) {
-	if j.reason != "" {
+func joinRow(sum *Join, row *Request, o *ownRow) {
+	if o.tokens == nil {
 		sum.Unmatched += row.OutputTokens
 		return
 	}
-	r := j.result.Requests[o.at]
-	for _, t := range r.Tokens {
+	for _, t := range o.tokens {
 		switch t.Why {
 		case match.Joined:
 			row.Joined++
@@ -70,18 +111,19 @@ func (b *builder) joinRow(sum *Join, row *Request, o ownRow, j joined) {
 		}
 	}
 	sum.Joined += row.Joined
-	if r.Entered != match.None {
-		row.EnteredStep = j.line.steps[r.Entered].index
+	row.Rank = o.line.rank
+	if o.entered != match.None {
+		row.EnteredStep = o.line.steps[o.entered].index
 	}
-	if len(r.Tokens) > 0 && r.Tokens[0].Step != match.None {
-		row.FirstStep = j.line.steps[r.Tokens[0].Step].index
+	if len(o.tokens) > 0 && o.tokens[0].Step != match.None {
+		row.FirstStep = o.line.steps[o.tokens[0].Step].index
 	}
 }
 
 // engineStep is one step over all ranks of the engine: from the first GPU event
 // of any rank to the last.
 type engineStep struct {
-	index      int // among the steps of the first rank
+	index      int // among the steps of the engine's first rank
 	label      trace.StepLabel
 	start, end int64
 	cells      []stepCell // the ranks' mean; add up to end - start
@@ -93,19 +135,74 @@ type stepCell struct {
 	time       int64
 }
 
-// engineSteps merges the ranks' steps, or says why that cannot be done.
-func (b *builder) engineSteps() (steps []engineStep, reason string) {
-	if reason := b.unjoinable(); reason != "" {
-		return nil, reason
-	}
-	lead := b.ranks[0].Steps
-	sums := make([][]rankStep, len(lead))
-	shift, at := alignSteps(b.ranks), 0
+// servedSteps is the steps of one engine.
+type servedSteps struct {
+	rank   int // whose numbers the steps have
+	server int // -1 when unknown
+	steps  []engineStep
+}
+
+// engineSteps merges the steps of each engine's ranks, or says why that cannot be
+// done. An engine that served nobody is left out.
+func (b *builder) engineSteps() (engines []servedSteps, reason string) {
+	of := map[int][]int{}
+	var order []int
 	for i, r := range b.ranks {
-		cells := b.rankCells(i, at)
-		at += len(r.Steps)
-		for n, s := range r.Steps {
-			k := n + int(shift[i])
+		if !r.Info.Epoch {
+			return nil, "a trace does not say where its clock starts"
+		}
+		if of[r.Info.Replica] == nil {
+			order = append(order, r.Info.Replica)
+		}
+		of[r.Info.Replica] = append(of[r.Info.Replica], i)
+	}
+	reason = "no step says how many requests it served"
+	for _, replica := range order {
+		ranks := of[replica]
+		if !b.counted(ranks) {
+			continue
+		}
+		steps, why := b.mergeSteps(ranks)
+		switch {
+		case why != "":
+			return nil, why
+		case len(steps) == 0:
+			reason = "no step has GPU events"
+		default:
+			engines = append(engines, servedSteps{b.number[ranks[0]], b.engines[ranks[0]].server, steps})
+		}
+	}
+	if len(engines) > 0 {
+		return engines, ""
+	}
+	return nil, reason
+}
+
+// counted says whether a step of some ranks says how many requests it served.
+func (b *builder) counted(ranks []int) bool {
+	return slices.ContainsFunc(ranks, func(i int) bool {
+		return slices.ContainsFunc(b.ranks[i].Steps, func(s attribution.Step) bool { return s.Label.Requests > 0 })
+	})
+}
+
+// mergeSteps merges the steps of the ranks of one engine.
+func (b *builder) mergeSteps(of []int) (steps []engineStep, reason string) {
+	lead := b.ranks[of[0]].Steps
+	var ranks []*breakdown.Rank
+	for _, i := range of {
+		ranks = append(ranks, b.ranks[i])
+	}
+	sums := make([][]rankStep, len(lead))
+	for m, shift := range alignSteps(ranks) {
+		cells := b.rankCells(of[m])
+		for n := range ranks[m].Steps {
+			s := &ranks[m].Steps[n]
+			k := n + int(shift)
+			if unannotated(s) {
+				k = sameDummy(lead, s)
+			} else if k >= 0 && k < len(lead) && unannotated(&lead[k]) {
+				continue
+			}
 			if k < 0 || k >= len(lead) || s.Launches == 0 {
 				continue
 			}
@@ -120,30 +217,25 @@ func (b *builder) engineSteps() (steps []engineStep, reason string) {
 			steps = append(steps, mergeRanks(k, lead[k].Label, ranks))
 		}
 	}
-	if len(steps) == 0 {
-		return nil, "no step has GPU events"
-	}
 	return steps, ""
 }
 
-// unjoinable says what keeps the tokens of a window from being joined.
-func (b *builder) unjoinable() string {
-	counted := false
-	for _, r := range b.ranks {
-		if r.Info.Replica != b.ranks[0].Info.Replica {
-			return "several replicas ran, and the requests do not say which one served them"
-		}
-		if !r.Info.Epoch {
-			return "a trace does not say where its clock starts"
-		}
-		for _, s := range r.Steps {
-			counted = counted || s.Label.Requests > 0
+// unannotated says that a step is a dummy batch that nothing but its kernels
+// tells: such stand behind all others, so that their numbers say nothing.
+func unannotated(s *attribution.Step) bool { return s.Label.Phase == trace.Dummy && s.Name == "" }
+
+// sameDummy is the dummy batch of steps that ran at the time of another rank's,
+// -1 when none did.
+func sameDummy(steps []attribution.Step, s *attribution.Step) int {
+	best, most := -1, trace.Time(0)
+	for k := range steps {
+		if o := &steps[k]; unannotated(o) {
+			if both := min(s.Last, o.Last) - max(s.First, o.First); both > most {
+				best, most = k, both
+			}
 		}
 	}
-	if !counted {
-		return "no step says how many requests it served"
-	}
-	return ""
+	return best
 }
 
 // rankStep is one rank's part in a step; cells add up to busy.
@@ -152,11 +244,13 @@ type rankStep struct {
 	cells             []stepCell
 }
 
-// rankCells splits the busy time of each step of a rank by part and role; at is
-// where the rank's steps begin in the document. Where streams overlap, the time
-// is shared in proportion.
-func (b *builder) rankCells(i, at int) [][]stepCell {
-	r := b.ranks[i]
+// rankCells splits the busy time of each step of a rank by part and role. Where
+// streams overlap, the time is shared in proportion.
+func (b *builder) rankCells(i int) [][]stepCell {
+	r, at := b.ranks[i], 0 // where the rank's steps begin in the document
+	for _, before := range b.ranks[:i] {
+		at += len(before.Steps)
+	}
 	out := make([][]stepCell, len(r.Steps))
 	for _, s := range r.StepSums {
 		if s.Part != attribution.PartComm {

@@ -16,6 +16,9 @@ type stepLine struct {
 	// in and out are the sums of all time up to from and to of each step, by
 	// part and then by phase.
 	in, out [][]int64
+
+	rank    int  // whose numbers the steps have
+	several bool // other engines have lines of their own
 }
 
 // betweenSteps is the phase of time in which no step ran.

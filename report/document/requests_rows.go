@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"tokprof/trace/serving"
+	"tokprof/trace/serving/match"
 )
 
 // Bounds of what a row can say; beyond them it is damaged.
@@ -31,13 +32,18 @@ func (b *builder) requests() {
 	j := b.join(all)
 	q.Join.Reason = j.reason
 	q.Join.Emitted, q.Join.Explained = j.result.Emitted, j.result.Explained
-	for _, o := range own {
+	for i := range own {
+		o := &own[i]
+		j.place(o)
 		row := requestRow(o.row)
+		if len(b.a.Servers) > 1 {
+			row.Server = &o.row.Server
+		}
 		if o.at < 0 {
 			q.Damaged++
 			row.Error = damagedRow
 		} else {
-			b.joinRow(&q.Join, &row, o, j)
+			joinRow(&q.Join, &row, o)
 		}
 		q.Rows = append(q.Rows, row)
 	}
@@ -46,8 +52,8 @@ func (b *builder) requests() {
 	}
 	q.Join.Share = share(q.Join.Joined, q.Join.Joined+q.Join.Unmatched)
 	q.count(own)
-	b.splitRequests(own, j)
-	q.Slowest = slowest(own, j, q.ITLNS.Median)
+	q.split(own, j.lines)
+	q.Slowest = slowest(own, j.reason, q.ITLNS.Median)
 }
 
 const damagedRow = "times or counts that cannot be"
@@ -57,6 +63,10 @@ const damagedRow = "times or counts that cannot be"
 type ownRow struct {
 	row *serving.Request
 	at  int
+
+	line    *stepLine     // of the engine that served it, without steps when unknown
+	entered int           // the step on it that began with the prompt, match.None when unknown
+	tokens  []match.Token // with steps of the line; nil when there is no join
 }
 
 // requestRows gives the rows of the window by the time they were due, and all
@@ -70,7 +80,7 @@ func (b *builder) requestRows() (own []ownRow, all []serving.Request) {
 			all = append(all, *r)
 		}
 		if r.Window == b.run.Name || r.Window == "" {
-			own = append(own, ownRow{r, at})
+			own = append(own, ownRow{row: r, at: at, entered: match.None})
 		}
 	}
 	slices.SortStableFunc(own, func(x, y ownRow) int { return cmp.Compare(dueOf(x.row), dueOf(y.row)) })

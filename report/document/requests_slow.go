@@ -14,32 +14,47 @@ const slowTokens = 10
 
 // slowGap is a gap between two tokens of a request.
 type slowGap struct {
-	own  ownRow
+	own  *ownRow
 	pos  int
 	gap  int64
-	step int // that ended it, or unknownStep, or outsideSteps
+	end  stepKey
 	also int64
 }
 
-// Tokens of no known step are told once each, too.
+// stepKey is the step that ended a gap. Tokens of no known step are told once
+// each, too: of no line.
+type stepKey struct {
+	line *stepLine
+	step int
+}
+
 const (
 	unknownStep  = -1
 	outsideSteps = -2
 )
 
+// rank and index of the step, for an order.
+func (s stepKey) rank() int {
+	if s.line == nil {
+		return -1
+	}
+	return s.line.rank
+}
+
 // slowest are the longest gaps between tokens above the median, at most one for
-// each step: a slow step makes all its requests wait.
-func slowest(own []ownRow, j joined, median int64) []SlowToken {
-	worst := map[int]*slowGap{}
-	each(own, j, func(g slowGap) {
-		if w := worst[g.step]; w == nil {
-			worst[g.step] = &g
+// each step: a slow step makes all its requests wait. reason says why there are
+// no steps.
+func slowest(own []ownRow, reason string, median int64) []SlowToken {
+	worst := map[stepKey]*slowGap{}
+	each(own, func(g slowGap) {
+		if w := worst[g.end]; w == nil {
+			worst[g.end] = &g
 		} else if g.gap > w.gap {
 			*w = g
 		}
 	})
-	each(own, j, func(g slowGap) {
-		if w := worst[g.step]; g.step >= 0 && g.own.row != w.own.row && 2*g.gap >= w.gap {
+	each(own, func(g slowGap) {
+		if w := worst[g.end]; g.end.step >= 0 && g.own.row != w.own.row && 2*g.gap >= w.gap {
 			w.also++
 		}
 	})
@@ -48,32 +63,34 @@ func slowest(own []ownRow, j joined, median int64) []SlowToken {
 		found = append(found, *g)
 	}
 	slices.SortStableFunc(found, func(x, y slowGap) int {
-		return cmp.Or(cmp.Compare(y.gap, x.gap), cmp.Compare(x.step, y.step), cmp.Compare(x.own.row.ID, y.own.row.ID), cmp.Compare(x.pos, y.pos))
+		return cmp.Or(cmp.Compare(y.gap, x.gap), cmp.Compare(x.end.step, y.end.step), cmp.Compare(x.end.rank(), y.end.rank()),
+			cmp.Compare(x.own.row.ID, y.own.row.ID), cmp.Compare(x.pos, y.pos))
 	})
 	out := []SlowToken{}
 	for _, g := range found[:min(slowTokens, len(found))] {
 		if g.gap <= median && len(out) > 0 {
 			break
 		}
-		out = append(out, g.tell(j))
+		out = append(out, g.tell(reason))
 	}
 	return out
 }
 
 // each calls f for every gap of the requests that ended as they should.
-func each(own []ownRow, j joined, f func(slowGap)) {
-	for _, o := range own {
+func each(own []ownRow, f func(slowGap)) {
+	for i := range own {
+		o := &own[i]
 		if o.at < 0 || o.row.Failed() {
 			continue
 		}
 		for k := 1; k < len(o.row.TokenUnixNS); k++ {
-			g := slowGap{own: o, pos: k, gap: o.row.TokenUnixNS[k] - o.row.TokenUnixNS[k-1], step: unknownStep}
-			if j.reason == "" {
-				switch t := j.result.Requests[o.at].Tokens[k]; t.Why {
+			g := slowGap{own: o, pos: k, gap: o.row.TokenUnixNS[k] - o.row.TokenUnixNS[k-1], end: stepKey{nil, unknownStep}}
+			if o.tokens != nil {
+				switch t := o.tokens[k]; t.Why {
 				case match.Joined:
-					g.step = t.Step
+					g.end = stepKey{o.line, t.Step}
 				case match.Outside:
-					g.step = outsideSteps
+					g.end.step = outsideSteps
 				}
 			}
 			if g.gap > 0 {
@@ -84,29 +101,29 @@ func each(own []ownRow, j joined, f func(slowGap)) {
 }
 
 // tell puts a gap into words.
-func (g slowGap) tell(j joined) SlowToken {
+func (g slowGap) tell(reason string) SlowToken {
 	t := SlowToken{Request: g.own.row.ID, Position: g.pos, GapNS: g.gap, Also: g.also, Step: -1, Parts: []NameTime{}}
 	switch {
-	case j.reason != "":
-		t.Why = "not joined with a step: " + j.reason
+	case reason != "":
+		t.Why = "not joined with a step: " + reason
 		return t
-	case g.step == outsideSteps:
+	case g.end.step == outsideSteps:
 		t.Why = "emitted outside the recorded steps"
 		return t
-	case g.step == unknownStep:
+	case g.end.step == unknownStep:
 		t.Why = "counts and times leave open which step emitted it"
 		return t
 	}
-	l := j.line
-	t.Step, t.Phase = l.steps[g.step].index, l.steps[g.step].label.Phase.String()
-	before := j.result.Requests[g.own.at].Tokens[g.pos-1].Step
-	if before == match.None || before > g.step {
+	l, step := g.end.line, g.end.step
+	t.Step, t.Rank, t.Phase = l.steps[step].index, l.rank, l.steps[step].label.Phase.String()
+	before := g.own.tokens[g.pos-1].Step
+	if before == match.None || before > step {
 		t.Why = "the step of the token before it is not known"
 		return t
 	}
-	t.StepsNS = l.to[g.step] - l.to[before]
+	t.StepsNS = l.to[step] - l.to[before]
 	t.DeliveryNS = g.gap - t.StepsNS
-	t.Parts, _ = l.between(l.out[before], l.out[g.step])
+	t.Parts, _ = l.between(l.out[before], l.out[step])
 	if t.Parts == nil {
 		t.Parts = []NameTime{}
 	}
@@ -120,8 +137,8 @@ func (g slowGap) why(t *SlowToken, l *stepLine, before int) string {
 	if 2*t.DeliveryNS >= g.gap {
 		return g.late(l)
 	}
-	steps := l.steps[min(before+1, g.step) : g.step+1]
-	did := stepRange(steps)
+	steps := l.steps[min(before+1, g.end.step) : g.end.step+1]
+	did := l.name(steps)
 	if words, ns := prefillOf(steps); 2*ns >= t.StepsNS && ns > 0 {
 		return did + words
 	}
@@ -153,9 +170,9 @@ func (g slowGap) late(l *stepLine) string {
 	for k := g.pos + 1; k < len(at) && at[k] == at[g.pos]; k++ {
 		together++
 	}
-	words := fmt.Sprintf("delivery: %s from the end of its step to the client", FormatDur(at[g.pos]-l.to[g.step]))
+	words := fmt.Sprintf("delivery: %s from the end of its step to the client", FormatDur(at[g.pos]-l.to[g.end.step]))
 	switch {
-	case g.step == len(l.steps)-1:
+	case g.end.step == len(l.steps)-1:
 		words += "; it was the last one recorded, and the profiler stopped then"
 	case together > 1:
 		words += fmt.Sprintf(", which got %d tokens at once", together)
@@ -163,12 +180,17 @@ func (g slowGap) late(l *stepLine) string {
 	return words
 }
 
-// stepRange names steps: "step 17", "steps 15–17".
-func stepRange(steps []engineStep) string {
-	if len(steps) == 1 {
-		return fmt.Sprintf("step %d", steps[0].index)
+// name names steps: "step 17", "steps 15–17", "step 17 of rank 2" beside others'
+// lines.
+func (l *stepLine) name(steps []engineStep) string {
+	of := ""
+	if l.several {
+		of = fmt.Sprintf(" of rank %d", l.rank)
 	}
-	return fmt.Sprintf("steps %d–%d", steps[0].index, steps[len(steps)-1].index)
+	if len(steps) == 1 {
+		return fmt.Sprintf("step %d%s", steps[0].index, of)
+	}
+	return fmt.Sprintf("steps %d–%d%s", steps[0].index, steps[len(steps)-1].index, of)
 }
 
 // prefillOf says what steps did of others' prompts, and how long the steps that

@@ -8,37 +8,39 @@ import (
 	"tokprof/trace/serving/match"
 )
 
-// splitRequests says for each request, and for all, in which parts of which
-// steps its time went.
-func (b *builder) splitRequests(own []ownRow, j joined) {
-	q := b.a.Requests
-	first, between := newCoverage(j.line), newCoverage(j.line)
-	for i, o := range own {
-		if o.at < 0 || j.reason != "" || o.row.Failed() {
+// split says for each request, and for all, in which parts of which steps its
+// time went.
+func (q *Requests) split(own []ownRow, lines []*stepLine) {
+	first, between := map[*stepLine]*coverage{}, map[*stepLine]*coverage{}
+	for _, l := range lines {
+		first[l], between[l] = newCoverage(l), newCoverage(l)
+	}
+	for i := range own {
+		o, row := &own[i], &q.Rows[i]
+		if o.tokens == nil || o.row.Failed() {
 			continue
 		}
-		r, row := j.result.Requests[o.at], &q.Rows[i]
-		if f := firstToken(o, r, j.line); f != nil {
+		if f := firstToken(o); f != nil {
 			row.FirstToken = f
-			first.add(r.Entered, r.Tokens[0].Step)
+			first[o.line].add(o.entered, o.tokens[0].Step)
 			q.FirstToken = q.FirstToken.plus(f)
 		}
-		if g := betweenTokens(o, r, j.line, between); g != nil {
+		if g := betweenTokens(o, between[o.line]); g != nil {
 			row.BetweenTokens = g
 			q.BetweenTokens = q.BetweenTokens.plus(g)
 		}
 	}
-	q.Roles = append(q.Roles, first.roles("prefill")...)
-	q.Roles = append(q.Roles, between.roles("decode")...)
+	q.Roles = append(q.Roles, rolesOver("prefill", lines, first)...)
+	q.Roles = append(q.Roles, rolesOver("decode", lines, between)...)
 }
 
 // firstToken splits a request's time to its first token; nil when its steps are
 // not known.
-func firstToken(o ownRow, r match.Request, l *stepLine) *FirstToken {
-	if len(r.Tokens) == 0 || r.Entered == match.None || r.Tokens[0].Step == match.None || r.Tokens[0].Step < r.Entered {
+func firstToken(o *ownRow) *FirstToken {
+	if len(o.tokens) == 0 || o.entered == match.None || o.tokens[0].Step == match.None || o.tokens[0].Step < o.entered {
 		return nil
 	}
-	from, to := r.Entered, r.Tokens[0].Step
+	l, from, to := o.line, o.entered, o.tokens[0].Step
 	f := &FirstToken{
 		Requests: 1, TimeNS: o.row.TokenUnixNS[0] - dueOf(o.row), QueueNS: l.from[from] - dueOf(o.row),
 		PrefillNS: l.to[to] - l.from[from], DeliveryNS: o.row.TokenUnixNS[0] - l.to[to],
@@ -75,11 +77,11 @@ const stalled = 5
 
 // betweenTokens splits a request's gaps between tokens of known steps; nil when
 // there is none.
-func betweenTokens(o ownRow, r match.Request, l *stepLine, cover *coverage) *BetweenTokens {
-	g := &BetweenTokens{}
+func betweenTokens(o *ownRow, cover *coverage) *BetweenTokens {
+	l, g := o.line, &BetweenTokens{}
 	sums := make([]int64, len(l.parts)+len(l.phases))
-	for k := 1; k < len(r.Tokens); k++ {
-		a, e := r.Tokens[k-1].Step, r.Tokens[k].Step
+	for k := 1; k < len(o.tokens); k++ {
+		a, e := o.tokens[k-1].Step, o.tokens[k].Step
 		if a == match.None || e == match.None || e < a {
 			continue
 		}
@@ -136,17 +138,12 @@ func (c *coverage) add(from, to int) {
 	}
 }
 
-// roles is the time of each role over all that was counted, largest first.
-func (c *coverage) roles(span string) []RequestRole {
+// rolesOver is the time of each role over all that was counted on each line,
+// largest first.
+func rolesOver(span string, lines []*stepLine, covers map[*stepLine]*coverage) []RequestRole {
 	sums := map[string]int64{}
-	count := int64(0)
-	for i, s := range c.line.steps {
-		count += c.change[i]
-		for _, cell := range s.cells {
-			if cell.role != "" && count > 0 {
-				sums[cell.role] += count * cell.time
-			}
-		}
+	for _, l := range lines {
+		covers[l].sum(sums)
 	}
 	out := []RequestRole{}
 	for role, t := range sums {
@@ -156,6 +153,19 @@ func (c *coverage) roles(span string) []RequestRole {
 		return cmp.Or(cmp.Compare(y.TimeNS, x.TimeNS), cmp.Compare(x.Role, y.Role))
 	})
 	return out
+}
+
+// sum adds the time of each role over all that was counted.
+func (c *coverage) sum(roles map[string]int64) {
+	count := int64(0)
+	for i, s := range c.line.steps {
+		count += c.change[i]
+		for _, cell := range s.cells {
+			if cell.role != "" && count > 0 {
+				roles[cell.role] += count * cell.time
+			}
+		}
+	}
 }
 
 // proportion is part × total ÷ sum, rounded down, for 0 ≤ part ≤ sum.

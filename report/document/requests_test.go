@@ -299,6 +299,9 @@ func TestRequestTrust(t *testing.T) {
 	one, two := *bothWindows(t)[2], *bothWindows(t)[3]
 	one.Info.Replica, two.Info.Replica, two.Info.Rank = 0, 1, 0
 	tell("two replicas", Build([]*breakdown.Rank{&one, &two}, Options{Run: recordedRun(t)}).Analyses[0])
+	timeless := *bothWindows(t)[2]
+	timeless.Info.Epoch = false
+	tell("a clock that starts anywhere", Build([]*breakdown.Rank{&timeless}, Options{Run: recordedRun(t)}).Analyses[0])
 	for _, file := range []string{"requests_trust.go", "tax.go"} {
 		source, err := os.ReadFile(file)
 		if err != nil {
@@ -527,20 +530,20 @@ func decodeLine(n int, f func(i int, s *engineStep)) *stepLine {
 
 // oneRequest is a request whose tokens are of steps, delivered so long after
 // their ends.
-func oneRequest(l *stepLine, steps []int, late []int64) ([]ownRow, joined) {
+func oneRequest(l *stepLine, steps []int, late []int64) []ownRow {
 	row := &serving.Request{ID: 7, Status: 200, DueUnixNS: -50}
-	r := match.Request{Entered: max(0, steps[0])}
+	o := ownRow{row: row, line: l, entered: max(0, steps[0])}
 	for i, s := range steps {
 		at := late[i]
 		if s >= 0 {
 			at += l.to[s]
-			r.Tokens = append(r.Tokens, match.Token{Step: s, Why: match.Joined})
+			o.tokens = append(o.tokens, match.Token{Step: s, Why: match.Joined})
 		} else {
-			r.Tokens = append(r.Tokens, match.Token{Step: match.None, Why: match.Unmatched})
+			o.tokens = append(o.tokens, match.Token{Step: match.None, Why: match.Unmatched})
 		}
 		row.TokenUnixNS = append(row.TokenUnixNS, at)
 	}
-	return []ownRow{{row, 0}}, joined{line: l, result: match.Result{Requests: []match.Request{r}}}
+	return []ownRow{o}
 }
 
 // TestSlowestSaysWhy: the reason of the longest gap, in words.
@@ -589,8 +592,7 @@ func TestSlowestSaysWhy(t *testing.T) {
 		{"counts and times leave open which step emitted it", decodeLine(6, nil), []int{0, 1, -1, 4}, []int64{9, 9, 9000, 9000}},
 		{"the step of the token before it is not known", decodeLine(6, nil), []int{0, -1, 4}, []int64{9, 120, 9}},
 	} {
-		own, j := oneRequest(test.line, test.steps, test.late)
-		got := slowest(own, j, 0)
+		got := slowest(oneRequest(test.line, test.steps, test.late), "", 0)
 		if len(got) == 0 || got[0].Why != test.want {
 			t.Errorf("want %q, got %+v", test.want, got)
 		}
@@ -601,22 +603,23 @@ func TestSlowestSaysWhy(t *testing.T) {
 // held back by the stopping profiler is in no mean.
 func TestOneStepManyTokens(t *testing.T) {
 	l := decodeLine(4, nil)
-	own, j := oneRequest(l, []int{0, 1, 1, 1, 2, 3}, []int64{9, 9, 9, 9, 9, 5000})
-	g := betweenTokens(own[0], j.result.Requests[0], l, newCoverage(l))
+	o := &oneRequest(l, []int{0, 1, 1, 1, 2, 3}, []int64{9, 9, 9, 9, 9, 5000})[0]
+	g := betweenTokens(o, newCoverage(l))
 	if g.Gaps != 4 || g.Stalled != 1 || g.TimeNS != 220 || g.StepsNS != 220 || g.DeliveryNS != 0 {
 		t.Errorf("gaps %+v", g)
 	}
-	if f := firstToken(own[0], j.result.Requests[0], l); f.QueueNS != 50 || f.PrefillNS != 100 || f.DeliveryNS != 9 || f.TimeNS != 159 {
+	if f := firstToken(o); f.QueueNS != 50 || f.PrefillNS != 100 || f.DeliveryNS != 9 || f.TimeNS != 159 {
 		t.Errorf("first token %+v", f)
 	}
-	if f := firstToken(own[0], match.Request{Entered: match.None, Tokens: j.result.Requests[0].Tokens}, l); f != nil {
+	o.entered = match.None
+	if f := firstToken(o); f != nil {
 		t.Errorf("a request that entered nowhere has %+v", f)
 	}
 	c := newCoverage(l)
 	c.add(0, 1)
 	c.add(1, 3)
 	c.add(3, 2)
-	if got := c.roles("decode"); len(got) != 1 || got[0] != (RequestRole{"decode", "down", 5 * 60}) {
+	if got := rolesOver("decode", []*stepLine{l}, map[*stepLine]*coverage{l: c}); len(got) != 1 || got[0] != (RequestRole{"decode", "down", 5 * 60}) {
 		t.Errorf("roles %+v", got)
 	}
 }

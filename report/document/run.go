@@ -2,6 +2,7 @@ package document
 
 import (
 	"fmt"
+	"slices"
 
 	"tokprof/kernels/breakdown"
 	"tokprof/trace/serving"
@@ -23,6 +24,16 @@ type RunWindow struct {
 	Servers   []ServerFacts // of the run, as the rows' Server counts them
 }
 
+// names counts the files that the window names.
+func (w *RunWindow) names(ranks []*breakdown.Rank, files []int) (n int64) {
+	for _, i := range files {
+		if slices.Contains(w.Files, ranks[i].Info.Name) {
+			n++
+		}
+	}
+	return n
+}
+
 // runWindows finds the run's window of each group of files: the one that names
 // most of the files, else the one that was open longest while they were
 // recorded. No window of the run is taken twice; nil where there is none.
@@ -41,16 +52,7 @@ func runWindows(run []RunWindow, gpu []*breakdown.Rank, windows [][]int) []*RunW
 		}
 	}
 	for n, files := range windows {
-		pick(n, func(w *RunWindow) (shared int64) {
-			for _, name := range w.Files {
-				for _, i := range files {
-					if gpu[i].Info.Name == name {
-						shared++
-					}
-				}
-			}
-			return shared
-		})
+		pick(n, func(w *RunWindow) int64 { return w.names(gpu, files) })
 	}
 	for n, files := range windows {
 		if out[n] != nil {

@@ -29,7 +29,7 @@ var requestOrder = slices.Concat([]string{"queue"}, partOrder, []string{"deliver
 
 // requestSection draws them; steps has the anchors of the steps that the page
 // lists.
-func requestSection(a *document.Analysis, id string, steps map[int]string, caps limits) *requestsView {
+func requestSection(a *document.Analysis, id string, steps map[stepID]string, caps limits) *requestsView {
 	q := a.Requests
 	if q == nil {
 		return nil
@@ -267,7 +267,7 @@ func slowerWithout(x *document.Tax) string {
 
 // requestTable lists requests by the time they were due, or the ones that
 // waited longest for their first token.
-func requestTable(a *document.Analysis, steps map[int]string, limit int) *table {
+func requestTable(a *document.Analysis, steps map[stepID]string, limit int) *table {
 	t := &table{Caption: "Each request", Sort: true, Cols: cols("Request", "#Prompt", "#Output", "#Due at", "Way to the first token", "#First token", "#Queue", "#Prefill", "#Delivery", "#TPOT", "#Whole", "#First step", "#Tokens joined")}
 	rows := slices.Clone(a.Requests.Rows)
 	if n := len(rows); n > limit {
@@ -280,6 +280,10 @@ func requestTable(a *document.Analysis, steps map[int]string, limit int) *table 
 	for _, r := range rows {
 		scale = max(scale, r.TTFTNS)
 		failed = failed || r.Error != ""
+	}
+	several := len(rows) > 0 && rows[0].Server != nil
+	if several {
+		t.Cols = append(t.Cols, cols("#Server")...)
 	}
 	if failed {
 		t.Cols = append(t.Cols, column{Label: "Error"})
@@ -294,7 +298,10 @@ func requestTable(a *document.Analysis, steps map[int]string, limit int) *table 
 		} else {
 			cells = append(cells, noCell(), noCell(), noCell())
 		}
-		cells = append(cells, known(r.TPOTNS > 0, durCell(r.TPOTNS)), known(r.E2ENS > 0, durCell(r.E2ENS)), stepCell(r.FirstStep, steps), countCell(r.Joined))
+		cells = append(cells, known(r.TPOTNS > 0, durCell(r.TPOTNS)), known(r.E2ENS > 0, durCell(r.E2ENS)), stepCell(stepID{r.Rank, r.FirstStep}, steps), countCell(r.Joined))
+		if several {
+			cells = append(cells, known(r.Server != nil, countCell(int64(*cmp.Or(r.Server, new(int))))))
+		}
 		if failed {
 			cells = append(cells, textCell(r.Error))
 		}
@@ -323,25 +330,29 @@ func wayCell(r *document.Request, scale int64) cell {
 	return c
 }
 
-// stepCell names a step, with a link where the page lists it.
-func stepCell(step int, anchors map[int]string) cell {
-	if step < 0 {
+// stepCell names a step, with a link where the page lists it, and its rank where
+// that is not the first.
+func stepCell(step stepID, anchors map[stepID]string) cell {
+	if step.step < 0 {
 		return noCell()
 	}
-	c := countCell(int64(step))
+	c := countCell(int64(step.step))
 	c.Href = anchors[step]
+	if step.rank > 0 {
+		c.Sub = fmt.Sprintf("rank %d", step.rank)
+	}
 	return c
 }
 
 // slowTable lists the slowest tokens, a row for each step.
-func slowTable(q *document.Requests, steps map[int]string) *table {
+func slowTable(q *document.Requests, steps map[stepID]string) *table {
 	if len(q.Slowest) == 0 {
 		return nil
 	}
 	t := &table{Caption: "The slowest tokens, one for each step", Sort: true, Cols: cols("Token", "#After the one before", "#Step", "What happened", "#Other requests that waited")}
 	for _, s := range q.Slowest {
 		t.Rows = append(t.Rows, row{Cells: []cell{textCell(fmt.Sprintf("request %d, token %d", s.Request, s.Position)), durCell(s.GapNS),
-			stepCell(s.Step, steps), {Text: clip(s.Why, 200), Wide: true}, known(s.Also > 0, countCell(s.Also))}})
+			stepCell(stepID{s.Rank, s.Step}, steps), {Text: clip(s.Why, 200), Wide: true}, known(s.Also > 0, countCell(s.Also))}})
 	}
 	return t
 }

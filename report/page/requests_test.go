@@ -73,6 +73,26 @@ func TestRequestsOfUnlistedSteps(t *testing.T) {
 	}
 }
 
+// TestRequestsOfEngines: a step of another engine is linked to the row of its own
+// rank, and where there are several servers each request says which one it asked.
+func TestRequestsOfEngines(t *testing.T) {
+	a := pageDocument(t)
+	one := 1
+	for i := range a.Requests.Rows {
+		r := &a.Requests.Rows[i]
+		r.Rank, r.Server = 1, &one
+	}
+	page := drawPage(t, a)
+	got := section(page, "requests")
+	links := regexp.MustCompile(`<a href="#(w0-rank1-step\d+)">`).FindAllStringSubmatch(got, -1)
+	if len(links) == 0 || strings.Count(page, `id="`+links[0][1]+`"`) != 1 {
+		t.Errorf("links to steps of rank 1: %q", links)
+	}
+	if !strings.Contains(got, "Server") || !strings.Contains(got, "rank 1") {
+		t.Error("the section lacks servers or ranks")
+	}
+}
+
 // TestRequestNumbers: what users feel takes its place among the five numbers.
 func TestRequestNumbers(t *testing.T) {
 	a := pageDocument(t)

@@ -60,9 +60,12 @@ func stepsOverTime(a *document.Analysis, id string, lex *lexicon, caps limits) (
 	return s, stepsChart(s.ID, points, bars, lanes, strip, lex)
 }
 
-// anchors are the ids of the table's rows by step, of the first rank.
-func (s *stepsView) anchors() map[int]string {
-	out := map[int]string{}
+// stepID is a step of a rank.
+type stepID struct{ rank, step int }
+
+// anchors are the ids of the table's rows by step.
+func (s *stepsView) anchors() map[stepID]string {
+	out := map[stepID]string{}
 	if s == nil || s.Steps == nil {
 		return out
 	}
@@ -203,8 +206,19 @@ func phaseTable(ps []document.Phase, lex *lexicon) *table {
 	return t
 }
 
-// stepTable lists the steps, or the slowest of them. Rows of the first rank are
-// anchors.
+// leads are the ranks whose steps served requests.
+func leads(a *document.Analysis) map[int]bool {
+	out := map[int]bool{}
+	if a.Requests != nil {
+		for i := range a.Requests.Rows {
+			out[a.Requests.Rows[i].Rank] = true
+		}
+	}
+	return out
+}
+
+// stepTable lists the steps, or the slowest of them. Rows of the first rank
+// and of those that requests point to are anchors.
 func stepTable(a *document.Analysis, id string, limit int) *table {
 	t := &table{Caption: "Each step", Sort: true, Cols: cols("Step", "Phase", "#Rank", "#Starts at", "#Takes", "#Busy", "#To next start", "#Launches", "#Tokens", "#Requests")}
 	clock := slices.ContainsFunc(a.Steps, func(s document.Step) bool { return s.SMMHz > 0 })
@@ -222,6 +236,7 @@ func stepTable(a *document.Analysis, id string, limit int) *table {
 		steps = steps[:limit]
 		t.Note = fmt.Sprintf("The %d slowest of %s.", limit, thin(document.FormatCount(int64(n))))
 	}
+	lead := leads(a)
 	for _, s := range steps {
 		next := noCell()
 		if s.PeriodNS > 0 {
@@ -230,10 +245,13 @@ func stepTable(a *document.Analysis, id string, limit int) *table {
 		step := countCell(int64(s.Index))
 		step.Num = false
 		anchor := ""
-		if s.Rank == a.Steps[0].Rank {
+		switch {
+		case s.Rank == a.Steps[0].Rank:
 			anchor = fmt.Sprintf("%s-step%d", id, s.Index)
+		case lead[s.Rank]:
+			anchor = fmt.Sprintf("%s-rank%d-step%d", id, s.Rank, s.Index)
 		}
-		t.Rows = append(t.Rows, row{ID: anchor, step: s.Index, Cells: []cell{step, phaseCell(s.Phase), countCell(int64(s.Rank)), durCell(s.StartUnixNS - a.Window.StartUnixNS),
+		t.Rows = append(t.Rows, row{ID: anchor, step: stepID{s.Rank, s.Index}, Cells: []cell{step, phaseCell(s.Phase), countCell(int64(s.Rank)), durCell(s.StartUnixNS - a.Window.StartUnixNS),
 			durCell(s.DurNS), durCell(s.BusyNS), next, countCell(s.Launches), known(s.Tokens > 0, countCell(s.Tokens)), known(s.Requests > 0, countCell(s.Requests))}})
 		if clock {
 			r := &t.Rows[len(t.Rows)-1]

@@ -26,7 +26,7 @@ type row struct {
 	ID    string
 	Cells []cell
 	Class string
-	step  int // that a row with an ID is of
+	step  stepID // that a row with an ID is of
 }
 
 // cell is one cell; the first of a row is its heading.
