@@ -37,7 +37,7 @@ var severityStyles = map[document.Severity]string{document.OK: "32", document.In
 var partStyles = map[string]string{
 	"attention": "38;5;68", "ffn": "38;5;172", "gemm": "38;5;136", "comm": "38;5;132",
 	"unattributed": "38;5;136", "transfer": "38;5;132", "waiting": "38;5;167", "head": "38;5;72", "memory": "38;5;109",
-	"other": "38;5;246", "idle": "38;5;240",
+	"graphs": "38;5;137", "other": "38;5;246", "idle": "38;5;240",
 }
 
 // textSpan is text in one style.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"encoding/json"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"tokprof/fixtures/golden"
 	"tokprof/report/document"
 )
 
@@ -101,6 +103,68 @@ func TestNsysWholeGraphs(t *testing.T) {
 	}
 	if len(a.Findings) != 0 {
 		t.Errorf("findings on a part of the work: %+v", a.Findings)
+	}
+	const hidden = "CUDA graphs recorded as a whole hide 62 % of the GPU's work: "
+	if !strings.HasPrefix(a.Verdict, hidden) || strings.Contains(a.Verdict, "host") {
+		t.Errorf("verdict %s", a.Verdict)
+	}
+	var graphs int64
+	for _, s := range a.Steps {
+		var parts int64
+		for _, p := range s.Parts {
+			parts += p.TimeNS
+		}
+		// The prefill's streams overlap, so its parts exceed their union.
+		if s.Phase != "prefill" && parts != s.BusyNS || parts < s.BusyNS || s.GraphNS() > 0 != (s.Phase == "decode") {
+			t.Errorf("%s step %d: parts %d, busy %d, %d in graphs", s.Phase, s.Index, parts, s.BusyNS, s.GraphNS())
+		}
+		graphs += s.GraphNS()
+	}
+	if d := a.Devices[0]; graphs != d.GraphNS {
+		t.Errorf("steps hold %d of %d ns in graphs", graphs, d.GraphNS)
+	}
+	for _, m := range document.StepMeans(a) {
+		var span int64
+		for _, s := range a.Steps {
+			if s.Phase == m.Phase && s.DurNS > 0 {
+				span += cmp.Or(s.PeriodNS, s.DurNS)
+			}
+		}
+		if m.Phase == "decode" && (m.Total() != span || m.Parts["graphs"] != graphs) {
+			t.Errorf("%s: parts and idle are %d of %d, graphs %d of %d", m.Phase, m.Total(), span, m.Parts["graphs"], graphs)
+		}
+	}
+}
+
+// TestNsysWholeGraphsDrawn pins the terminal's and the ticket's drawing of such
+// an export, and wants the page to show graphs in a colour of their own.
+func TestNsysWholeGraphsDrawn(t *testing.T) {
+	path := nsysFixtures + "qwen3-12l-graphmode/report1.sqlite.gz"
+	checkDrawn(t, "graphmode", path)
+	dir := t.TempDir()
+	if code := run(t.Context(), []string{"analyze", path, "-q", "-o", filepath.Join(dir, "p.html")}, streams{nil, io.Discard, io.Discard}); code != 0 {
+		t.Fatalf("exit %d", code)
+	}
+	page, err := os.ReadFile(filepath.Join(dir, "p.html"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`<rect class="c-graphs" data-part="graphs" data-ns="18262952"`, `</svg>graphs</li>`, "18\u202f% more in whole CUDA graphs", ">11 whole CUDA graphs<", "<dt>Graphs</dt>"} {
+		if !bytes.Contains(page, []byte(want)) {
+			t.Errorf("the page lacks %s", want)
+		}
+	}
+}
+
+// checkDrawn pins what the terminal and the ticket show of a file.
+func checkDrawn(t *testing.T, name, path string) {
+	t.Helper()
+	for ext, args := range map[string][]string{"txt": nil, "md": {"--md", "-"}} {
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), append([]string{"analyze", path, "-q"}, args...), streams{nil, &out, &errs}); code != 0 || errs.Len() > 0 {
+			t.Fatalf("exit %d: %s", code, errs.String())
+		}
+		golden.Check(t, "nsys/"+name+"."+ext+".golden", out.Bytes())
 	}
 }
 

@@ -18,11 +18,15 @@ type Step struct {
 	Pid        string
 
 	// First and Last are the start of the first and the end of the last GPU
-	// event of the step; both 0 when it launched nothing.
+	// event or whole graph of the step; both 0 when it launched nothing.
 	First, Last trace.Time
-	Busy        trace.Time // union of the step's GPU events
+	Busy        trace.Time // union of the step's GPU events and whole graphs
+	Graph       trace.Time // of Busy: only graphs recorded as a whole ran
 	Launches    int64      // GPU events
 }
+
+// Ran says whether the step launched any work that the file shows.
+func (s *Step) Ran() bool { return s.Launches > 0 || s.Graph > 0 }
 
 // findSteps collects the step annotations by start. A file may hold several
 // schemes (ProfilerStep around the engine's own): only the finest counts.
@@ -104,10 +108,15 @@ func stepAt(steps []Step, of []int32, at trace.Time) int32 {
 
 // measureSteps fills each step's GPU extent. Events come by start, so a step's
 // busy time grows by what reaches past its last end. Graphs recorded as a whole
-// are at work too, though no event of theirs is known.
+// are at work too, though no event of theirs is known: what they add to the
+// union of events is the step's graph time.
 func measureSteps(ev *Events, stepOf []int32) {
 	t := ev.Trace
 	runs, of := t.GraphRuns, runSteps(ev)
+	var last []trace.Time // end of the events of each step so far
+	if len(runs) > 0 {
+		last = slices.Repeat([]trace.Time{-1 << 63}, len(ev.Steps))
+	}
 	until := func(at trace.Time) {
 		for ; len(runs) > 0 && runs[0].Start < at; runs, of = runs[1:], of[1:] {
 			if of[0] >= 0 {
@@ -119,12 +128,22 @@ func measureSteps(ev *Events, stepOf []int32) {
 		start := t.Start(id)
 		until(start)
 		if stepOf[i] >= 0 {
-			s := &ev.Steps[stepOf[i]]
-			s.cover(start, start+t.Dur(id))
+			s, end := &ev.Steps[stepOf[i]], start+t.Dur(id)
+			s.cover(start, end)
 			s.Launches++
+			if last != nil {
+				s.Graph -= max(0, end-max(start, last[stepOf[i]]))
+				last[stepOf[i]] = max(last[stepOf[i]], end)
+			}
 		}
 	}
 	until(1<<63 - 1)
+	if last == nil {
+		return
+	}
+	for i := range ev.Steps {
+		ev.Steps[i].Graph += ev.Steps[i].Busy
+	}
 }
 
 // cover books GPU work that starts no earlier than what was booked before.

@@ -153,7 +153,7 @@ func runningSpans(steps []attribution.Step) spans {
 	}
 	out := make(spans, 0, len(steps))
 	for _, s := range steps {
-		if s.Label.Phase == trace.Dummy && s.Launches == 0 {
+		if s.Label.Phase == trace.Dummy && !s.Ran() {
 			continue
 		}
 		out = append(out, span{s.Start - betweenSteps/2, max(s.End, s.Last) + betweenSteps/2})

@@ -108,21 +108,64 @@ func TestWholeRunsOfExport(t *testing.T) {
 func TestWholeRunsInSteps(t *testing.T) {
 	tr := tracescript.OpenFile(t, "../../fixtures/nsys/qwen3-12l-graphmode/report1.sqlite.gz")
 	r := Reduce(tr, classifier(t), Options{ExcerptTo: -1})
-	var busy trace.Time
+	var busy, graph trace.Time
 	decode := 0
 	for _, s := range r.Steps {
 		busy += s.Busy
+		graph += s.Graph
 		if s.Label.Phase != trace.Decode {
 			continue
 		}
 		decode++
 		// One run of 1.66 ms in each, and sampling behind it.
-		if s.Busy < 1600*µs || s.Busy > 2300*µs || s.Last-s.First < s.Busy {
+		if s.Graph < 1600*µs || s.Graph > s.Busy || s.Busy < 1600*µs || s.Busy > 2300*µs || s.Last-s.First < s.Busy {
 			t.Errorf("step %s busy %d from %d to %d", s.Name, s.Busy, s.First, s.Last)
 		}
 	}
 	// Steps of an asynchronous server overlap, by a hair.
-	if d := r.Devices[0]; decode != 11 || busy < d.Busy+d.Graph || busy > (d.Busy+d.Graph)*101/100 {
+	if d := r.Devices[0]; decode != 11 || busy < d.Busy+d.Graph || busy > (d.Busy+d.Graph)*101/100 || graph < d.Graph || graph > d.Graph*101/100 {
 		t.Errorf("%d decode steps; steps busy %d, device %d and %d in graphs", decode, busy, d.Busy, d.Graph)
+	}
+}
+
+// TestWholeRunsAddUpInSteps: what graphs add to a step is its busy time less
+// the union of its events, whatever lies over what.
+func TestWholeRunsAddUpInSteps(t *testing.T) {
+	rnd := rand.New(rand.NewSource(6))
+	graphs := 0
+	for range 50 {
+		s := &script{}
+		for i := range 4 {
+			s.Step("execute_context_0(0)_generation_8(8)", i*300*µs, 200*µs)
+			s.Call("cudaGraphLaunch", i*300*µs+100*µs, 5*µs)
+		}
+		for i := range 1 + rnd.Intn(20) {
+			s.Launch(gemmName, i*50*µs+10*µs, rnd.Intn(1500)*µs, rnd.Intn(80)*µs)
+		}
+		tr := s.Open(t)
+		for i := range 4 {
+			if rnd.Intn(3) > 0 {
+				tr.GraphRuns = append(tr.GraphRuns, graphRun(1, i*300*µs+110*µs+rnd.Intn(200)*µs, rnd.Intn(150)*µs, launchAt(t, tr, i*300*µs+100*µs)))
+			}
+		}
+		ev := attribution.NewEvents(tr, classifier(t), attribution.Evidence{})
+		own := make([][]int32, len(ev.Steps))
+		for i := range tr.GPU() {
+			if n := ev.StepOf(i); n >= 0 {
+				own[n] = append(own[n], int32(i))
+			}
+		}
+		for n := range ev.Steps {
+			st := &ev.Steps[n]
+			if u := union(ev, own[n]); st.Graph < 0 || st.Graph+u != st.Busy || st.Busy > st.Last-st.First || st.Ran() != (st.Busy > 0 || st.Launches > 0) {
+				t.Fatalf("step %d: %d in graphs, %d in events, %d busy of %d", n, st.Graph, u, st.Busy, st.Last-st.First)
+			}
+			if st.Graph > 0 {
+				graphs++
+			}
+		}
+	}
+	if graphs == 0 {
+		t.Error("no step had graph time")
 	}
 }

@@ -73,7 +73,7 @@ func checkSteps(t *testing.T, a *Analysis, same func(string, int64, int64)) {
 		return r.TimeNS
 	})
 	if slices.ContainsFunc(a.Steps, func(s Step) bool { return len(s.Parts) > 0 }) {
-		same("parts of steps", sums(a.Steps, parts), inSteps)
+		same("parts of steps", sums(a.Steps, parts)-sums(a.Steps, func(s Step) int64 { return s.GraphNS() }), inSteps)
 	}
 	for _, tl := range a.Timelines {
 		i := slices.IndexFunc(a.Steps, func(s Step) bool { return s.Rank == tl.Rank && s.Index == tl.Step })
@@ -100,7 +100,7 @@ func checkSteps(t *testing.T, a *Analysis, same func(string, int64, int64)) {
 func checkDevices(t *testing.T, a *Analysis, same func(string, int64, int64)) {
 	t.Helper()
 	for i, d := range a.Devices {
-		same("busy and idle", d.BusyNS+d.IdleNS, a.Window.DurNS)
+		same("busy, graphs and idle", d.BusyNS+d.GraphNS+d.IdleNS, a.Window.DurNS)
 		same("idle causes", sums(d.IdleCauses, func(c IdleCause) int64 { return c.TimeNS }), d.IdleNS)
 		if !slices.IsSortedFunc(d.IdleCauses, func(x, y IdleCause) int { return int(y.TimeNS - x.TimeNS) }) {
 			t.Errorf("idle causes are not by time: %+v", d.IdleCauses)

@@ -237,6 +237,7 @@ type Phase struct {
 	Steps      int64   `json:"steps"`
 	StepNS     Spread  `json:"step_ns"`
 	BusyNS     Spread  `json:"busy_ns"`
+	GraphNS    Spread  `json:"graph_ns,omitzero"` // of busy_ns: only graphs recorded as a whole ran; absent without such
 	Tokens     int64   `json:"tokens"`
 	Requests   int64   `json:"requests"`
 	USPerToken float64 `json:"us_per_token"` // 0 when tokens are unknown
@@ -275,10 +276,12 @@ type Step struct {
 	Requests    int64  `json:"requests"`
 	Launches    int64  `json:"launches"`
 	// PeriodNS is the time to the next step's start, 0 for the last one.
-	PeriodNS int64      `json:"period_ns"`
-	Parts    []NameTime `json:"parts"`
-	Roles    []NameTime `json:"roles"`
-	SMMHz    float64    `json:"sm_mhz,omitempty"` // mean SM clock of the rank's GPU; absent when unknown
+	PeriodNS int64 `json:"period_ns"`
+	// Parts are of kernels, and "graphs" is what whole graphs, whose kernels the
+	// file lacks, add to their union.
+	Parts []NameTime `json:"parts"`
+	Roles []NameTime `json:"roles"`
+	SMMHz float64    `json:"sm_mhz,omitempty"` // mean SM clock of the rank's GPU; absent when unknown
 }
 
 // NameTime is a named amount of time.

@@ -1,5 +1,10 @@
 package document
 
+import (
+	"tokprof/kernels/breakdown"
+	"tokprof/trace"
+)
+
 // NameEnergy is the energy of a role, or of a part where there is none.
 type NameEnergy struct {
 	Name    string  `json:"name"`
@@ -145,6 +150,11 @@ func (b *builder) roleEnergy(phase string, joule float64) []NameEnergy {
 			addRow(rows, phase, name, c)
 		}
 		b.splitRank(i, rows, phase)
+	}
+	for _, s := range b.a.Steps {
+		if g := s.GraphNS(); g > 0 && s.Phase == phase {
+			addRow(rows, phase, wholeGraphs, breakdown.Cell{Time: trace.Time(g)})
+		}
 	}
 	var busy int64
 	for _, r := range rows {

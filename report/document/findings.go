@@ -124,7 +124,7 @@ func (b *builder) rankFacts(i int, phase string) *diagnose.RankFacts {
 	r := b.ranks[i]
 	var steps int64
 	for _, s := range r.Steps {
-		if s.Label.Phase.String() == phase && s.Launches > 0 {
+		if s.Label.Phase.String() == phase && s.Ran() {
 			steps++
 		}
 	}

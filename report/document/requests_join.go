@@ -203,7 +203,7 @@ func (b *builder) mergeSteps(of []int) (steps []engineStep, reason string) {
 			} else if k >= 0 && k < len(lead) && unannotated(&lead[k]) {
 				continue
 			}
-			if k < 0 || k >= len(lead) || s.Launches == 0 {
+			if k < 0 || k >= len(lead) || !s.Ran() {
 				continue
 			}
 			if s.Name != lead[k].Name {
@@ -259,7 +259,7 @@ func (b *builder) rankCells(i int) [][]stepCell {
 	}
 	for n := range out {
 		for _, p := range b.a.Steps[at+n].Parts {
-			if p.Name == "comm" || p.Name == "transfer" || p.Name == "waiting" {
+			if p.Name == "comm" || p.Name == "transfer" || p.Name == "waiting" || p.Name == wholeGraphs {
 				out[n] = append(out[n], stepCell{p.Name, "", p.TimeNS})
 			}
 		}

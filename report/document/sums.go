@@ -222,7 +222,7 @@ func (b *builder) steps() {
 				StartUnixNS: int64(s.Start), Tokens: s.Label.Tokens, Requests: s.Label.Requests,
 				Launches: s.Launches, Parts: []NameTime{}, Roles: []NameTime{},
 			}
-			if s.Launches > 0 {
+			if s.Ran() {
 				out.StartUnixNS, out.DurNS, out.BusyNS = int64(s.First), int64(s.Last-s.First), int64(s.Busy)
 			}
 			if next[n] != nil {
@@ -235,6 +235,9 @@ func (b *builder) steps() {
 				}
 				sums = sums[1:]
 			}
+			if s.Graph > 0 {
+				addTime(&out.Parts, wholeGraphs, int64(s.Graph))
+			}
 			b.a.Steps = append(b.a.Steps, out)
 		}
 		b.splitSteps(i, b.a.Steps[len(b.a.Steps)-len(r.Steps):])
@@ -246,7 +249,7 @@ func (b *builder) steps() {
 func followers(steps []attribution.Step) []*attribution.Step {
 	var busy []int
 	for i := range steps {
-		if steps[i].Launches > 0 {
+		if steps[i].Ran() {
 			busy = append(busy, i)
 		}
 	}
@@ -278,13 +281,13 @@ func (b *builder) phases() {
 		}
 	}
 	for _, p := range phaseOrder {
-		var durs, busy []int64
+		var durs, busy, graph []int64
 		out := Phase{Phase: p.String()}
 		for _, s := range b.a.Steps {
-			if !counted[s.Rank] || s.Phase != out.Phase || s.Launches == 0 {
+			if !counted[s.Rank] || s.Phase != out.Phase || s.DurNS == 0 && s.Launches == 0 {
 				continue
 			}
-			durs, busy = append(durs, s.DurNS), append(busy, s.BusyNS)
+			durs, busy, graph = append(durs, s.DurNS), append(busy, s.BusyNS), append(graph, s.GraphNS())
 			out.Steps++
 			out.Tokens += s.Tokens
 			out.Requests += s.Requests
@@ -292,7 +295,7 @@ func (b *builder) phases() {
 		if out.Steps == 0 {
 			continue
 		}
-		out.StepNS, out.BusyNS = spread(durs), spread(busy)
+		out.StepNS, out.BusyNS, out.GraphNS = spread(durs), spread(busy), spread(graph)
 		if out.Tokens > 0 {
 			total := int64(0)
 			for _, d := range durs {

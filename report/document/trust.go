@@ -112,7 +112,7 @@ func lost(r *breakdown.Rank) string {
 	for _, s := range r.Steps {
 		if s.Label.Phase != trace.Dummy {
 			steps++
-			if s.Launches == 0 {
+			if !s.Ran() {
 				empty++
 			}
 		}

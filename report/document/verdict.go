@@ -12,6 +12,9 @@ func verdict(a *Analysis) string {
 	if len(a.Devices) == 0 {
 		return "No GPU work was recorded."
 	}
+	if graphShare(a) > 0.5 {
+		return hiddenVerdict(a)
+	}
 	var s strings.Builder
 	main := MainPhase(a)
 	if p := PhaseNamed(a, main); p != nil {
@@ -45,7 +48,7 @@ func largest(a *Analysis, phase string) (float64, string) {
 
 var partWords = map[string]string{
 	"attention": "attention", "ffn": "the FFN", "comm": "collectives", "transfer": "transfer inside collectives",
-	"waiting": "waiting inside collectives", "head": "the head (logits, sampling)",
+	"waiting": "waiting inside collectives", wholeGraphs: "CUDA graphs recorded as a whole", "head": "the head (logits, sampling)",
 }
 
 // phaseWords begins the sentence about a phase. Steps without a phase are
@@ -85,6 +88,9 @@ func MainPhase(a *Analysis) string {
 	times := map[string]int64{}
 	for _, r := range a.Groups {
 		times[r.Phase] += r.TimeNS
+	}
+	for i := range a.Steps {
+		times[a.Steps[i].Phase] += a.Steps[i].GraphNS()
 	}
 	best := ""
 	for _, p := range a.Phases {

@@ -20,6 +20,20 @@ var verdictCases = []struct {
 	a    Analysis
 }{
 	{"No GPU work was recorded.", Analysis{}},
+	{"CUDA graphs recorded as a whole hide 62 % of the GPU's work: which kernels ran in them is not in the file. Decode takes 3.21 ms a step (8 tokens), 1.66 ms of it in such graphs.",
+		Analysis{
+			Devices: []Device{{BusyNS: 38 * ms, GraphNS: 62 * ms, IdleNS: 200 * ms, IdleCauses: []IdleCause{{"host_late", 200 * ms, 0.67, 5}}}},
+			Groups:  []Row{{Phase: "prefill", Name: "gemm", TimeNS: 60, Share: 0.9}, {Phase: "decode", Name: "gemm", TimeNS: 6, Share: 0.9}},
+			Phases:  []Phase{phaseOf("prefill", 20*ms, 1, 64), {Phase: "decode", Steps: 24, Tokens: 192, StepNS: Spread{Median: 3_210_000}, GraphNS: Spread{Median: 1_660_000}}},
+			Steps:   []Step{{Phase: "decode", Parts: []NameTime{{"graphs", 62 * ms}}}},
+		}},
+	{"CUDA graphs recorded as a whole hide 51 % of the GPU's work: which kernels ran in them is not in the file.",
+		Analysis{Devices: []Device{{BusyNS: 49 * ms, GraphNS: 51 * ms}}}},
+	{"50 % of 50.0 ms GPU time is in matrix products.",
+		Analysis{
+			Devices: []Device{{BusyNS: 50 * ms, SumNS: 50 * ms, GraphNS: 50 * ms}},
+			Groups:  []Row{{Phase: "all", Name: "gemm", TimeNS: 60, Share: 0.5}},
+		}},
 	{"Decode takes 3.21 ms a step (7.62 tokens), 51 % of GPU time in matrix products. Rank 0's GPU is idle 44 % of the window, mostly because the host launches late.",
 		Analysis{
 			Devices: []Device{idleDevice(0, 0, 44*ms, IdleCause{"host_late", 30 * ms, 0.3, 5}), idleDevice(1, 1, 20*ms)},

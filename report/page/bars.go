@@ -12,7 +12,7 @@ import (
 // script and print as they are.
 
 // partOrder is how parts follow each other in every bar, legend and table.
-var partOrder = []string{"attention", "ffn", "transfer", "waiting", "comm", "head", "other", "unattributed", "idle"}
+var partOrder = []string{"attention", "ffn", "transfer", "waiting", "comm", "head", "other", "unattributed", "graphs", "idle"}
 
 // groupOrder is the same for kernel groups.
 var groupOrder = []string{"attention", "ffn", "gemm", "comm", "memory", "other"}

@@ -106,10 +106,11 @@ func requestNumber(a *document.Analysis) (number, bool) {
 }
 
 func busyNumber(a *document.Analysis) number {
-	var busy, span int64
+	var busy, graph, span int64
 	lo, hi := 2.0, -1.0
 	for _, d := range a.Devices {
 		busy += d.BusyNS
+		graph += d.GraphNS
 		w := d.BusyNS + d.GraphNS + d.IdleNS
 		span += w
 		if w > 0 {
@@ -122,6 +123,9 @@ func busyNumber(a *document.Analysis) number {
 		n.Lines = append(n.Lines, thin(document.FormatShare(lo))+" to "+thin(document.FormatShare(hi))+" by GPU")
 	}
 	n.Lines = append(n.Lines, thin(document.FormatDur(busy))+" of "+thin(document.FormatDur(span)))
+	if graph > 0 {
+		n.Lines = append(n.Lines, thin(document.FormatShare(ratio(graph, span)))+" more in whole CUDA graphs")
+	}
 	return n
 }
 
@@ -193,11 +197,20 @@ func launchNumber(a *document.Analysis) (number, bool) {
 	if calls == 0 {
 		return number{}, false
 	}
+	var whole int64
+	for _, g := range a.Graphs {
+		if g.Kernels == 0 {
+			whole += g.Replays
+		}
+	}
 	n := number{Label: "Launch calls", Value: thin(document.FormatCount(calls))}
 	if graphs > 0 {
 		n.Lines = append(n.Lines, thin(document.FormatCount(graphs))+" graph launches", thin(document.FormatCount(events))+" GPU events in them")
-	} else {
+	} else if whole == 0 {
 		n.Lines = append(n.Lines, "no CUDA graphs")
+	}
+	if whole > 0 {
+		n.Lines = append(n.Lines, thin(document.FormatCount(whole))+" whole CUDA graphs")
 	}
 	return n, true
 }
