@@ -2,6 +2,8 @@ package document
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"tokprof/kernels/roofline"
@@ -21,7 +23,7 @@ func (b *builder) ceiling(c *Collective, together map[string]bool) {
 		}
 	}
 	first := true
-	for key := range together {
+	for _, key := range slices.Sorted(maps.Keys(together)) {
 		l, how := b.link(key, c.Estimated)
 		if first || l.nccl < c.Ceiling {
 			c.Ceiling, c.Physical, c.CeilingHow = l.nccl, l.physical, how
@@ -60,7 +62,12 @@ type link struct {
 func (b *builder) link(key string, estimated bool) (link, string) {
 	path, gpus, ok := b.path(key, estimated)
 	n := len([]rune(key))
+	if !estimated {
+		n = b.groupRanks(n)
+	}
 	switch {
+	case n == 0:
+		return link{}, "some of these ranks have no file, and how many there are is not known"
 	case !ok:
 		return link{}, "the path between these ranks is not known"
 	case path.NVLinks() > 0:
@@ -115,8 +122,6 @@ func (b *builder) nvlink(path nvml.Path, gpus []int, n int) (link, string) {
 	// Through a switch every pair shows all links of its GPUs; without one a GPU
 	// has so many to each of the others.
 	switch all := links * (n - 1); {
-	case n < 2:
-		return link{}, "the path between these ranks is not known"
 	case n > 2 && total == 0:
 		return link{}, string(path) + ", by a number of links to each GPU that nothing says"
 	case n > 2 && all <= total:

@@ -79,7 +79,7 @@ func TestCeilings(t *testing.T) {
 		var ranks []*breakdown.Rank
 		for i := range c.ranks {
 			r := reducing(i, 1, 0, run{0, 100, 50, 0})
-			r.GPUName = c.gpu
+			r.GPUName, r.Info.WorldSize = c.gpu, c.ranks
 			ranks = append(ranks, r)
 		}
 		a := Build(ranks, Options{Topology: c.topo, Readings: c.rec}).Analyses[0]
@@ -102,6 +102,9 @@ func TestCeilingOfPlacedRanks(t *testing.T) {
 	pcie := &nvml.PCIe{Generation: 5, Width: 16, PeakBytesPerSecond: 63e9}
 	for gpus, want := range map[[2]int]float64{{2, 3}: 12 * 20.6e9, {0, 1}: 12 * 20.6e9, {1, 2}: 48e9} {
 		pair := []*breakdown.Rank{reducing(0, 1, 0, run{0, 100, 50, 0}), reducing(1, 1, 0, run{0, 140, 10, 0})}
+		for _, r := range pair {
+			r.Info.WorldSize = 2
+		}
 		rec := devicesOf(4, "NVIDIA H100 NVL", pcie)
 		for i := range rec.Devices {
 			rec.Devices[i].UUID = fmt.Sprint("GPU-", i)

@@ -138,7 +138,7 @@ func (b *builder) addGroup(sum *collectiveSum, g group) {
 	}
 	sum.skew = append(sum.skew, int64(late.c.Start-first))
 	sum.longest = append(sum.longest, int64(longest))
-	sum.size(b.groupMessage(g), len(g.members), b.split.of[late.rank][late.index].transfer, longest)
+	sum.size(b.groupMessage(g), b.groupRanks(len(g.members)), b.split.of[late.rank][late.index].transfer, longest)
 }
 
 // collectiveSum gathers one row.

@@ -52,6 +52,20 @@ func (b *builder) aloneRanks() int {
 	return 0
 }
 
+// groupRanks is how many ranks a group of n files has: more than these where
+// some have no file, 0 when nothing says how many.
+func (b *builder) groupRanks(n int) int {
+	if b.unseen() == 0 {
+		return n
+	}
+	if b.o.Model != nil {
+		if tp, ok := b.o.Model.TP(b.found()); ok && tp >= n {
+			return tp
+		}
+	}
+	return 0
+}
+
 // groupKey spells the ranks of a group.
 func (b *builder) groupKey(g group) string {
 	ranks := make([]rune, 0, len(g.members))

@@ -70,6 +70,7 @@ func reducingLayers(rank, layers, reduces, gathers int, weights ...breakdown.Wei
 			r.Kernels[i].Name, r.Kernels[i].Match.Category = "all_gather_bf16", kernels.Category{Group: "comm", Subgroup: "all_gather"}
 		}
 	}
+	r.Info.WorldSize = 2
 	r.Steps[0].Label.Tokens, r.Steps[0].Label.Requests = 100, 4
 	for n := range layers {
 		r.Layers = append(r.Layers, breakdown.LayerSum{Phase: trace.Decode, Layer: n, Kind: role.Dense, Steps: 1})
@@ -117,6 +118,23 @@ func TestMessageSizes(t *testing.T) {
 					t.Errorf("%s: gathers of %d bytes, want %d", c.name, x.Bytes, c.gatherBytes)
 				}
 			}
+		}
+	}
+}
+
+// TestRanksWithoutFile wants sizes and times of what is there, and no bandwidth
+// over a number of ranks that nothing says.
+func TestRanksWithoutFile(t *testing.T) {
+	sides := []breakdown.WeightSeen{{Role: role.OProj, K: 512, N: 1024}, {Role: role.LMHead, K: 1024, N: 16000}}
+	var three []*breakdown.Rank
+	for i := range 3 {
+		r := reducingLayers(i, 4, 8, 1, sides...)
+		r.Info.WorldSize, r.GPUName = 4, "NVIDIA H200"
+		three = append(three, r)
+	}
+	for _, c := range Build(three, Options{Topology: hostOf(4, "NV18", nil)}).Analyses[0].Collectives {
+		if want := map[string]int64{"all_reduce": 100 * 1024 * 2}[c.Kind]; c.Bytes != want || c.BusBW != 0 || c.Ceiling != 0 || c.CeilingHow == "" {
+			t.Errorf("%s: %d bytes at %v of %v (%s)", c.Kind, c.Bytes, c.BusBW, c.Ceiling, c.CeilingHow)
 		}
 	}
 }

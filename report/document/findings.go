@@ -207,7 +207,7 @@ func (b *builder) collectiveFacts() []diagnose.CollectiveFacts {
 		if late[k] != nil {
 			at[k].Ranks = max(at[k].Ranks, len(g.members))
 			late[k][b.number[g.members[g.late].rank]]++
-			size(k, b.groupMessage(g), len(g.members), b.split.of[m.rank][m.index].transfer)
+			size(k, b.groupMessage(g), b.groupRanks(len(g.members)), b.split.of[m.rank][m.index].transfer)
 		}
 	}
 	var out []diagnose.CollectiveFacts

@@ -2,6 +2,7 @@ package page
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,17 +22,21 @@ func readingsSection(a *document.Analysis, lex *lexicon) *readingsView {
 	if r == nil || len(r.Devices) == 0 {
 		return nil
 	}
-	v := &readingsView{Note: readingsNote(r), GPUs: gpuTable(r), Phases: phaseReadings(a.Phases, lex), Reasons: reasonTable(r)}
+	v := &readingsView{Note: readingsNote(a), GPUs: gpuTable(r), Phases: phaseReadings(a.Phases, lex), Reasons: reasonTable(r)}
 	v.Energies = energyTable(a.Phases, lex)
 	return v
 }
 
-func readingsNote(r *document.Readings) string {
+func readingsNote(a *document.Analysis) string {
+	r := a.Readings
 	note := "What the driver told of the GPUs while the window ran"
 	if r.PeriodNS > 0 {
 		note += ", about every " + thin(document.FormatDur(r.PeriodNS))
 	}
-	note += "; a step is shorter than that, so a reading is of many steps. Power is the driver's, on many GPUs the mean of the second before."
+	if slices.ContainsFunc(a.Phases, func(p document.Phase) bool { return p.Steps > 0 && p.StepNS.Median < r.PeriodNS }) {
+		note += ", which is longer than a step"
+	}
+	note += ". Power is the driver's, on many GPUs the mean of the second before."
 	if r.LinkScope != "" {
 		note += " NVLink counters are of " + clip(r.LinkScope, 40) + "."
 	}
