@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -51,6 +52,12 @@ var faultsByName = map[string]replay.Faults{
 // $SERVER and the $TRACES folder.
 func serve(ts *testscript.TestScript, _ bool, args []string) {
 	traces := ts.MkAbs("traces-of-" + strings.Join(append(args, "server"), "-"))
+	for name, n := traces, 2; ; n++ { // each server has a folder of its own
+		if _, err := os.Stat(traces); err != nil {
+			break
+		}
+		traces = fmt.Sprintf("%s-%d", name, n)
+	}
 	o := replay.Options{TraceDir: traces, Speed: 50}
 	if len(args) > 0 {
 		f, ok := faultsByName[args[0]]
