@@ -37,6 +37,14 @@ func TestPhaseEnergy(t *testing.T) {
 	if a = Build(pair[:1], Options{Readings: watch(3, h200(300, 90), h200(500, 90))}).Analyses[0]; !near(a.Phases[0].EnergyJ, 2400, 0.01) {
 		t.Errorf("one file of two: %v J", a.Phases[0].EnergyJ)
 	}
+	// A rank without a file, on a GPU of either kind: whose energy it is, nobody knows.
+	other := h200(100, 90)
+	other.name = "NVIDIA L40S"
+	kinds := []*breakdown.Rank{working(0, -1, 3, 0, 1, steps...), working(1, -1, 3, 0, 1, steps...)}
+	kinds[1].Info.GPUNames[0] = other.name
+	if a = Build(kinds, Options{Readings: watch(3, h200(300, 90), h200(300, 90), other, other)}).Analyses[0]; a.Phases[0].EnergyJ != 0 || placed(a) != "0=[0] all_gpus, 1=[0] all_gpus, 2=[1] all_gpus, 3=[1] all_gpus" {
+		t.Errorf("three ranks on two kinds of GPU: %v J, %s", a.Phases[0].EnergyJ, placed(a))
+	}
 	// A GPU that nobody can be placed on: energy is nobody's.
 	if a = Build(pair, Options{Readings: watch(3, h200(300, 90), h200(500, 90), h200(200, 90))}).Analyses[0]; a.Phases[0].EnergyJ != 0 {
 		t.Errorf("two ranks on two of three GPUs: %v J", a.Phases[0].EnergyJ)

@@ -243,10 +243,10 @@ func placed(a *Analysis) string {
 	return strings.Join(out, ", ")
 }
 
-// loud is a GPU whose power is high in every other stretch of 300 ms.
-func loud(odd bool) gpu {
+// following is a GPU whose power is high during steps.
+func following(steps []busy) gpu {
 	return gpu{"NVIDIA H200", func(at int64) float64 {
-		if (at/300_000_000)%2 == 1 == odd && at >= 0 {
+		if slices.ContainsFunc(steps, func(s busy) bool { return at >= s.from && at < s.to }) {
 			return 600
 		}
 		return 100
@@ -272,6 +272,8 @@ func TestPlacing(t *testing.T) {
 		return []*breakdown.Rank{working(0, -1, 2, 0, 2, steps...), working(1, -1, 2, 1, 2, steps...)}
 	}
 	two := watch(2, h200(300, 90), h200(310, 90))
+	alike := [2][]busy{turns(false), turns(false)}
+	alike[1][4].to -= 100_000_000
 	l40 := h200(100, 90)
 	l40.name = "NVIDIA L40S"
 	for _, c := range []struct {
@@ -298,9 +300,13 @@ func TestPlacing(t *testing.T) {
 		{"visible devices of other processes", pair(), Options{Readings: two, VisibleDevices: "1"}, "0=[0 1] all_gpus, 1=[0 1] all_gpus"},
 		{"a number among GPUs of several kinds counts the fastest first", lone(), Options{Readings: watch(2, h200(300, 90), l40, h200(310, 90)), VisibleDevices: "0"}, "0=[] , 1=[] , 2=[] "},
 		{"each GPU's power follows one rank's load", []*breakdown.Rank{working(0, 0, 1, 0, 2, turns(false)...), working(0, 1, 1, 1, 2, turns(true)...)},
-			Options{Readings: watch(3, loud(true), loud(false))}, "0=[1] correlation, 1=[0] correlation"},
+			Options{Readings: watch(3, following(turns(true)), following(turns(false)))}, "0=[1] correlation, 1=[0] correlation"},
+		{"ranks whose loads are much alike", []*breakdown.Rank{working(0, 0, 1, 0, 2, alike[0]...), working(0, 1, 1, 1, 2, alike[1]...)},
+			Options{Readings: watch(3, following(alike[0]), following(alike[1]))}, "0=[0 1] all_gpus, 1=[0 1] all_gpus"},
+		{"loads that power hardly follows", []*breakdown.Rank{working(0, 0, 1, 0, 2, turns(false)...), working(0, 1, 1, 1, 2, turns(true)...)},
+			Options{Readings: watch(3, following(turns(false)[:1]), following(turns(true)[:1]))}, "0=[0 1] all_gpus, 1=[0 1] all_gpus"},
 		{"ranks in lockstep", []*breakdown.Rank{working(0, -1, 2, 0, 2, turns(true)...), working(1, -1, 2, 1, 2, turns(true)...)},
-			Options{Readings: watch(3, loud(true), loud(true))}, "0=[0 1] all_gpus, 1=[0 1] all_gpus"},
+			Options{Readings: watch(3, following(turns(true)), following(turns(true)))}, "0=[0 1] all_gpus, 1=[0 1] all_gpus"},
 	} {
 		a := Build(c.ranks, c.o).Analyses[0]
 		if got := placed(a); got != c.want {
