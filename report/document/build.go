@@ -301,16 +301,6 @@ func fillKernel(k *Kernel, durs breakdown.Durations, cells []cellOf) {
 
 var phaseOrder = []trace.Phase{trace.Prefill, trace.Decode, trace.Mixed, trace.Dummy, trace.NoPhase}
 
-// quantile is the nearest-rank quantile of sorted values: the smallest value
-// that at least q of them do not exceed. 0 without values.
-func quantile[T ~int64](sorted []T, q float64) T {
-	if len(sorted) == 0 {
-		return 0
-	}
-	n := int(q*float64(len(sorted)) + 0.9999999)
-	return sorted[min(max(n, 1), len(sorted))-1]
-}
-
 func share(part, whole int64) float64 {
 	if whole <= 0 {
 		return 0

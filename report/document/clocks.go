@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"tokprof/nvml"
+	"tokprof/report/figures"
 )
 
 // ClockEffect says what lower SM clocks can have cost the steps of a phase.
@@ -141,7 +142,7 @@ func clockEffect(phase string, steps []Step) *ClockEffect {
 	for _, s := range known {
 		normal = append(normal, int64(float64(s.DurNS)*s.SMMHz/e.ReferenceMHz))
 	}
-	e.StepsKnown, e.StepNS = len(known), spread(normal)
+	e.StepsKnown, e.StepNS = len(known), figures.SpreadOf(normal)
 	slices.SortStableFunc(known, func(x, y Step) int { return cmp.Compare(x.DurNS, y.DurNS) })
 	middle, slow := known[(len(known)-1)/2], known[len(known)-1]
 	e.SlowStep, e.SlowRank, e.SlowMHz, e.SlowNS = slow.Index, slow.Rank, slow.SMMHz, slow.DurNS

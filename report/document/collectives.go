@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"tokprof/kernels/breakdown"
+	"tokprof/report/figures"
 	"tokprof/trace"
 )
 
@@ -227,9 +228,9 @@ func (b *builder) splitSteps(rank int, steps []Step) {
 			continue
 		}
 		p := &steps[c.Step].Parts
-		addTime(p, "comm", -int64(c.Dur))
-		addTime(p, "transfer", int64(s.transfer))
-		addTime(p, "waiting", int64(s.wait))
+		figures.AddTime(p, "comm", -int64(c.Dur))
+		figures.AddTime(p, "transfer", int64(s.transfer))
+		figures.AddTime(p, "waiting", int64(s.wait))
 	}
 	for i := range steps {
 		steps[i].Parts = slices.DeleteFunc(steps[i].Parts, func(t NameTime) bool { return t.TimeNS == 0 })

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"tokprof/kernels/breakdown"
+	"tokprof/report/figures"
 	"tokprof/trace"
 )
 
@@ -168,8 +169,8 @@ func (s *collectiveSum) finish() Collective {
 		s.longest = slices.Clone(s.wait)
 	}
 	s.row.Unmatched = s.unmatched
-	s.row.TransferNS, s.row.WaitNS, s.row.SkewNS = spread(s.transfer), spread(s.wait), spread(s.skew)
-	s.row.LongestNS = spread(s.longest)
+	s.row.TransferNS, s.row.WaitNS, s.row.SkewNS = figures.SpreadOf(s.transfer), figures.SpreadOf(s.wait), figures.SpreadOf(s.skew)
+	s.row.LongestNS = figures.SpreadOf(s.longest)
 	for rank, ns := range s.late {
 		if ns > 0 {
 			s.row.Late = append(s.row.Late, LateRank{rank, ns, share(ns, s.row.WaitSumNS)})

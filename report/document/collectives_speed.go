@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"tokprof/report/figures"
 	"tokprof/trace"
 )
 
@@ -160,7 +161,7 @@ func sizeRow(c *Collective, runs []sizedRun, best map[kindSize]int64) Collective
 		}
 	}
 	out.Bytes /= out.Count
-	out.TransferNS, out.LongestNS = spread(transfer), spread(longest)
+	out.TransferNS, out.LongestNS = figures.SpreadOf(transfer), figures.SpreadOf(longest)
 	out.LatencyBound = out.MaxBytes < latencyBytes
 	out.AlgBW, out.BusBW = rates(c.Kind, ranks, out.Bytes, out.TransferNS.Median)
 	if !out.LatencyBound {

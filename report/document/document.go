@@ -4,7 +4,10 @@
 // fractions 0–1.
 package document
 
-import "tokprof/kernels/attribution"
+import (
+	"tokprof/kernels/attribution"
+	"tokprof/report/figures"
+)
 
 // Schema names of the JSON objects.
 const (
@@ -258,10 +261,7 @@ type Phase struct {
 }
 
 // Spread is the middle and the tail of a distribution.
-type Spread struct {
-	Median int64 `json:"median"`
-	P99    int64 `json:"p99"`
-}
+type Spread = figures.Spread
 
 // Step is one forward pass of the engine on one rank.
 type Step struct {
@@ -285,10 +285,7 @@ type Step struct {
 }
 
 // NameTime is a named amount of time.
-type NameTime struct {
-	Name   string `json:"name"`
-	TimeNS int64  `json:"time_ns"`
-}
+type NameTime = figures.NameTime
 
 // Layer is one repeat of the sequence inside a step, over the steps of a phase
 // and all ranks.

@@ -140,7 +140,7 @@ func TestClocks(t *testing.T) {
 		t.Errorf("steps ran at %v and %v MHz", a.Steps[60].SMMHz, a.Steps[50].SMMHz)
 	}
 	p := a.Phases[0]
-	want := ClockEffect{ReferenceMHz: 1980, StepNS: Spread{10_000_000, 10_000_000}, SlowStep: 60, SlowMHz: 1320, SlowNS: 20_000_000, ExcessNS: 10_000_000, ByClockNS: 6_666_666, StepsKnown: 100}
+	want := ClockEffect{ReferenceMHz: 1980, StepNS: Spread{Median: 10_000_000, P99: 10_000_000}, SlowStep: 60, SlowMHz: 1320, SlowNS: 20_000_000, ExcessNS: 10_000_000, ByClockNS: 6_666_666, StepsKnown: 100}
 	if p.Clock == nil || *p.Clock != want {
 		t.Errorf("clock effect %+v, want %+v", p.Clock, want)
 	}

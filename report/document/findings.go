@@ -7,6 +7,7 @@ import (
 
 	"tokprof/kernels/breakdown"
 	"tokprof/report/diagnose"
+	"tokprof/report/figures"
 	"tokprof/trace"
 )
 
@@ -214,7 +215,7 @@ func (b *builder) collectiveFacts() []diagnose.CollectiveFacts {
 	for _, k := range order {
 		f := at[k]
 		slices.Sort(durs[k])
-		f.TransferMedianNS = quantile(durs[k], 0.5)
+		f.TransferMedianNS = figures.Quantile(durs[k], 0.5)
 		row := b.commRow(k.kernel)
 		row.Bytes, row.BusBW = 0, 0
 		total(&row, sizes[k])

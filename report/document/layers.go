@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"tokprof/report/figures"
 	"tokprof/trace"
 )
 
@@ -30,7 +31,7 @@ func (b *builder) layers() {
 				order = append(order, k)
 			}
 			at[k].TimeNS += int64(l.Time)
-			addTime(&at[k].Parts, l.Part.String(), int64(l.Time))
+			figures.AddTime(&at[k].Parts, l.Part.String(), int64(l.Time))
 			steps[k][i] = max(steps[k][i], l.Steps)
 		}
 	}
@@ -68,6 +69,6 @@ func markOutliers(layers []Layer) {
 	for i := range layers {
 		l := &layers[i]
 		t := times[key{l.Phase, l.Kind}]
-		l.Outlier = len(t) > 2 && float64(l.TimeNS) > outlier*float64(quantile(t, 0.5))
+		l.Outlier = len(t) > 2 && float64(l.TimeNS) > outlier*float64(figures.Quantile(t, 0.5))
 	}
 }

@@ -5,7 +5,7 @@ import "testing"
 func TestPausesAreNotIdleSteps(t *testing.T) {
 	var a Analysis
 	for i := range 6 {
-		s := Step{Index: i, Phase: "decode", DurNS: 2_000_000, BusyNS: 1_500_000, PeriodNS: 3_000_000, Parts: []NameTime{{"ffn", 1_500_000}}}
+		s := Step{Index: i, Phase: "decode", DurNS: 2_000_000, BusyNS: 1_500_000, PeriodNS: 3_000_000, Parts: []NameTime{{Name: "ffn", TimeNS: 1_500_000}}}
 		if i == 3 {
 			s.PeriodNS = 400_000_000
 		}

@@ -3,6 +3,8 @@ package document
 import (
 	"cmp"
 	"slices"
+
+	"tokprof/report/figures"
 )
 
 // stepLine is the steps of an engine by start, with the ends that make a line
@@ -74,18 +76,10 @@ func (l *stepLine) between(from, to []int64) (parts, phases []NameTime) {
 		switch {
 		case d == 0:
 		case i < len(l.parts):
-			parts = append(parts, NameTime{l.parts[i], d})
+			parts = append(parts, NameTime{Name: l.parts[i], TimeNS: d})
 		default:
-			phases = append(phases, NameTime{l.phases[i-len(l.parts)], d})
+			phases = append(phases, NameTime{Name: l.phases[i-len(l.parts)], TimeNS: d})
 		}
 	}
-	return byTime(parts), byTime(phases)
-}
-
-// byTime orders largest first.
-func byTime(list []NameTime) []NameTime {
-	slices.SortStableFunc(list, func(x, y NameTime) int {
-		return cmp.Or(cmp.Compare(y.TimeNS, x.TimeNS), cmp.Compare(x.Name, y.Name))
-	})
-	return list
+	return figures.ByTime(parts), figures.ByTime(phases)
 }

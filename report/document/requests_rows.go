@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode"
 
+	"tokprof/report/figures"
 	"tokprof/trace/serving"
 	"tokprof/trace/serving/match"
 )
@@ -168,7 +169,7 @@ func (q *Requests) count(own []ownRow) {
 			}
 		}
 	}
-	q.TTFTNS, q.TPOTNS, q.ITLNS, q.E2ENS = spread(ttft), spread(tpot), spread(itl), spread(e2e)
+	q.TTFTNS, q.TPOTNS, q.ITLNS, q.E2ENS = figures.SpreadOf(ttft), figures.SpreadOf(tpot), figures.SpreadOf(itl), figures.SpreadOf(e2e)
 	if last > first {
 		q.TokensPerS = float64(q.OutputTokens) / float64(last-first) * 1e9
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"tokprof/report/figures"
 	"tokprof/trace/serving/match"
 )
 
@@ -231,5 +232,5 @@ func (l *stepLine) usual(phase, part string) int64 {
 		}
 	}
 	slices.Sort(times)
-	return quantile(times, 0.5)
+	return figures.Quantile(times, 0.5)
 }

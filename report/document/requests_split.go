@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"slices"
 
+	"tokprof/report/figures"
 	"tokprof/trace/serving/match"
 )
 
@@ -66,9 +67,9 @@ func (f *FirstToken) plus(o *FirstToken) *FirstToken {
 // addTimes adds a list to another, largest first.
 func addTimes(to, list []NameTime) []NameTime {
 	for _, t := range list {
-		addTime(&to, t.Name, t.TimeNS)
+		figures.AddTime(&to, t.Name, t.TimeNS)
 	}
-	return byTime(to)
+	return figures.ByTime(to)
 }
 
 // stalled is how many times longer than its steps a gap behind the last recorded

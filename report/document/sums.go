@@ -8,6 +8,7 @@ import (
 	"tokprof/kernels/attribution"
 	"tokprof/kernels/breakdown"
 	"tokprof/kernels/role"
+	"tokprof/report/figures"
 	"tokprof/trace"
 )
 
@@ -191,7 +192,7 @@ func (b *builder) copies() {
 			o.BytesPerS = float64(o.Bytes) / float64(sized[kind]) * 1e9
 		}
 		slices.Sort(sizes[kind])
-		o.MedianB = quantile(sizes[kind], 0.5)
+		o.MedianB = figures.Quantile(sizes[kind], 0.5)
 		b.a.Copies = append(b.a.Copies, *o)
 	}
 }
@@ -229,14 +230,14 @@ func (b *builder) steps() {
 				out.PeriodNS = int64(next[n].First - s.First)
 			}
 			for len(sums) > 0 && int(sums[0].Step) == n {
-				addTime(&out.Parts, sums[0].Part.String(), int64(sums[0].Time))
+				figures.AddTime(&out.Parts, sums[0].Part.String(), int64(sums[0].Time))
 				if role := sums[0].Role.String(); role != "" {
-					addTime(&out.Roles, role, int64(sums[0].Time))
+					figures.AddTime(&out.Roles, role, int64(sums[0].Time))
 				}
 				sums = sums[1:]
 			}
 			if s.Graph > 0 {
-				addTime(&out.Parts, wholeGraphs, int64(s.Graph))
+				figures.AddTime(&out.Parts, wholeGraphs, int64(s.Graph))
 			}
 			b.a.Steps = append(b.a.Steps, out)
 		}
@@ -259,16 +260,6 @@ func followers(steps []attribution.Step) []*attribution.Step {
 		out[busy[n]] = &steps[busy[n+1]]
 	}
 	return out
-}
-
-func addTime(list *[]NameTime, name string, t int64) {
-	for i := range *list {
-		if (*list)[i].Name == name {
-			(*list)[i].TimeNS += t
-			return
-		}
-	}
-	*list = append(*list, NameTime{name, t})
 }
 
 // phases counts each step once, on the lowest rank of its replica that has
@@ -295,7 +286,7 @@ func (b *builder) phases() {
 		if out.Steps == 0 {
 			continue
 		}
-		out.StepNS, out.BusyNS, out.GraphNS = spread(durs), spread(busy), spread(graph)
+		out.StepNS, out.BusyNS, out.GraphNS = figures.SpreadOf(durs), figures.SpreadOf(busy), figures.SpreadOf(graph)
 		if out.Tokens > 0 {
 			total := int64(0)
 			for _, d := range durs {
@@ -305,11 +296,6 @@ func (b *builder) phases() {
 		}
 		b.a.Phases = append(b.a.Phases, out)
 	}
-}
-
-func spread(v []int64) Spread {
-	slices.Sort(v)
-	return Spread{quantile(v, 0.5), quantile(v, 0.99)}
 }
 
 // stacks joins the ranks' trees; equal frames under equal parents are one.

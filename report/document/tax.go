@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"tokprof/report/figures"
 	"tokprof/trace/serving"
 )
 
@@ -63,7 +64,7 @@ func meanGap(r *serving.Request, gaps int) int64 {
 }
 
 func inflation(with, without []int64) (a, b int64, change float64) {
-	a, b = spread(with).Median, spread(without).Median
+	a, b = figures.SpreadOf(with).Median, figures.SpreadOf(without).Median
 	if b > 0 {
 		change = float64(a)/float64(b) - 1
 	}
