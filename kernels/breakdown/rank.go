@@ -38,6 +38,7 @@ type Rank struct {
 	Weights  []WeightSeen
 	// Collectives, by step and order in it; those outside steps come first.
 	Collectives []Collective
+	Batches     []BatchKernel // when asked for
 
 	// Disagreements counts products whose module and place in the pass give
 	// different roles.
@@ -140,6 +141,7 @@ type Options struct {
 	// Like are excerpts of ranks reduced before: of steps that ran at the same
 	// time, the same one is kept.
 	Like     []Excerpt
+	Batches  bool // keep the lengths of kernels by the batch of their steps
 	Evidence attribution.Evidence
 }
 
@@ -157,12 +159,16 @@ func Reduce(t *trace.Trace, c *kernels.Classifier, o Options) *Rank {
 	}
 	r.Disagreements, r.Landmarks = ev.Disagreements, ev.Landmarks
 	u := newSums(ev, r, ev.Stacks)
+	if o.Batches {
+		u.batches = newBatches(ev)
+	}
 	r.host = newHostTimes(ev)
 	for _, device := range devices(t) {
 		u.device(device, r.host)
 	}
 	u.finish()
 	r.Collectives = u.collectives()
+	r.Batches = u.batches.list()
 	r.Shapes, r.Weights = shapeSums(ev)
 	r.Unanswered, r.LastLaunch = unanswered(ev)
 	r.Graphs = findGraphs(ev)

@@ -27,6 +27,7 @@ type sums struct {
 	copies   map[int32]*Copy
 	nodes    map[leafKey]int32
 	comm     []Collective
+	batches  *batches // nil when nobody asks
 }
 
 // cellKey tells cells apart. base is the host frame around the launch, from
@@ -147,6 +148,9 @@ func (u *sums) add(i int32, exposed trace.Time) {
 	c.Exposed += exposed
 	c.Launches++
 	u.durs[c.Kernel].add(e.Dur)
+	if u.batches != nil {
+		u.batches.add(i, c.Kernel, e.Dur)
+	}
 	if u.r.Kernels[c.Kernel].Match.Group == "comm" {
 		u.comm = append(u.comm, Collective{Step: int32(u.ev.StepOf(int(i))), Kernel: c.Kernel, Start: e.Start, Dur: e.Dur, Exposed: exposed})
 	}

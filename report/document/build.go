@@ -165,6 +165,7 @@ func (b *builder) build() {
 	b.rows()
 	b.copies()
 	b.steps()
+	b.batches()
 	b.phases()
 	b.layers()
 	b.readings()

@@ -58,6 +58,9 @@ type Analysis struct {
 	// drawings; they are not part of the JSON contract.
 	Stacks    Stacks     `json:"-"`
 	Timelines []Timeline `json:"-"`
+	// Batches are there when the ranks were reduced with them, for comparing
+	// recordings; they are not part of the JSON contract either.
+	Batches []Batch `json:"-"`
 }
 
 // Set is several windows of one run, never added together.
