@@ -14,8 +14,9 @@ import (
 // walls: who may import whom of ours. A package without an entry does not
 // belong to the house; a new one needs a sentence, an entry and a reason.
 var walls = map[string][]string{
-	"cmd/tokprof":                     {"trace", "trace/capture", "trace/serving", "trace/serving/load", "trace/serving/replay", "nvml", "kernels", "kernels/attribution", "kernels/breakdown", "kernels/role", "kernels/roofline", "report", "report/document", "report/page"},
-	"report":                          {"report/document", "kernels"},
+	"cmd/tokprof":                     {"trace", "trace/capture", "trace/serving", "trace/serving/load", "trace/serving/replay", "nvml", "kernels", "kernels/attribution", "kernels/breakdown", "kernels/role", "kernels/roofline", "report", "report/compare", "report/document", "report/page"},
+	"report":                          {"report/compare", "report/document", "kernels"},
+	"report/compare":                  {"report/document", "kernels", "kernels/breakdown"},
 	"report/page":                     {"report/document"},
 	"report/document":                 {"nvml", "trace", "trace/serving", "trace/serving/match", "kernels", "kernels/attribution", "kernels/breakdown", "kernels/role", "kernels/roofline", "report/diagnose", "report/figures"},
 	"report/figures":                  {},
@@ -46,6 +47,7 @@ var testWalls = map[string][]string{
 	"cmd/tokprof":           {"fixtures/golden", "trace/serving/match", "trace/synth"},
 	"report":                {"fixtures/golden"},
 	"report/page":           {"fixtures/golden"},
+	"report/compare":        {"trace"},
 	"report/document":       {"fixtures/golden"},
 	"report/diagnose":       {"fixtures/golden"},
 	"kernels":               {"fixtures/golden"},
