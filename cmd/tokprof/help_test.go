@@ -126,7 +126,7 @@ func TestExamples(t *testing.T) {
 
 // TestHelpWidth keeps help within a terminal of 80 columns.
 func TestHelpWidth(t *testing.T) {
-	for _, name := range []string{"", "analyze", "capture", "demo", "events", "explain", "gpus", "pprof", "scrub", "trim", "verify"} {
+	for _, name := range []string{"", "analyze", "capture", "demo", "events", "explain", "gpus", "pprof", "reconcile", "scrub", "trim", "verify"} {
 		var out strings.Builder
 		args := []string{"--help"}
 		if name != "" {

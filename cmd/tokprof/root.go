@@ -88,7 +88,7 @@ no (--strict), 2 could not (bad input), 130 interrupted.`,
 	f := root.PersistentFlags()
 	f.StringVar(&s.rules, "rules", "", "`FILE` of kernel rules to try before the built-in ones")
 	f.BoolVarP(&s.quiet, "quiet", "q", false, "say nothing but errors")
-	root.AddCommand(newDemo(s), newCapture(s), newVerify(s), newAnalyze(s), newEvents(s), newExplain(s), newGPUs(s), newPprof(s), newScrub(s), newTrim(s))
+	root.AddCommand(newDemo(s), newCapture(s), newVerify(s), newAnalyze(s), newEvents(s), newExplain(s), newGPUs(s), newPprof(s), newReconcile(s), newScrub(s), newTrim(s))
 	return root
 }
 
