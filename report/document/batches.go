@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"tokprof/kernels/breakdown"
+	"tokprof/report/figures"
 	"tokprof/trace"
 )
 
@@ -113,6 +114,6 @@ func (b *builder) batch(of breakdown.Batch) Batch {
 			periods = append(periods, s.PeriodNS)
 		}
 	}
-	out.StepNS, out.PeriodNS = spread(durs).Median, spread(periods).Median
+	out.StepNS, out.PeriodNS = figures.SpreadOf(durs).Median, figures.SpreadOf(periods).Median
 	return out
 }
