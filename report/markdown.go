@@ -104,7 +104,7 @@ func mdGroups(a *document.Analysis) []string {
 	rows := allGroups(a)
 	for _, r := range rows[:min(ticketRows, len(rows))] {
 		lines = append(lines, fmt.Sprintf("| %s | %s | %s | %s | %s |", mdText(r.Name), document.FormatDur(r.TimeNS),
-			document.FormatShare(r.Share), document.FormatDur(r.ExposedNS), document.FormatCount(r.Launches)))
+			document.FormatShare(r.Share), exposedText(a, r.ExposedNS), document.FormatCount(r.Launches)))
 	}
 	if len(lines) == 2 {
 		return nil
@@ -151,6 +151,9 @@ func mdKernels(a *document.Analysis, n int) []string {
 	if len(a.Kernels) == 0 || n == 0 {
 		return nil
 	}
+	if a.SummaryOnly() {
+		return mdSummaryKernels(a, n)
+	}
 	lines := []string{"| top kernels | role or category | share | total | launches | median |", "|---|---|---:|---:|---:|---:|"}
 	for i := range a.Kernels[:min(n, len(a.Kernels))] {
 		k := &a.Kernels[i]
@@ -162,8 +165,11 @@ func mdKernels(a *document.Analysis, n int) []string {
 
 // mdEnvironment is what ran, by whose account, and how to repeat it.
 func mdEnvironment(a *document.Analysis) []string {
-	what := joinTitle(printable(a.ModelWords()), engineOf(a))
-	lines := []string{fmt.Sprintf("**Environment** %s on %s; tokprof %s", mdText(what), mdText(gpusOf(a)), mdText(cmp.Or(a.Version, "(unknown version)")))}
+	what := joinTitle(printable(a.ModelWords()), engineOf(a)) + " on " + gpusOf(a)
+	if a.SummaryOnly() {
+		what = "engine and GPU n/a"
+	}
+	lines := []string{fmt.Sprintf("**Environment** %s; tokprof %s", mdText(what), mdText(cmp.Or(a.Version, "(unknown version)")))}
 	if a.Command != "" {
 		lines = append(lines, "**Reproduce** "+mdCode(withoutFileNames(a, a.Command)))
 	}

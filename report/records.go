@@ -166,14 +166,14 @@ var csvHeader = []string{
 // ended by a line feed. The columns never depend on the input. Control
 // characters of names are replaced, so that one kernel is always one line; the
 // exact name is in the JSON. Tags and roles are separated by spaces, shares are
-// fractions. New columns come last. It returns errors of w only.
+// fractions; of a summary, what it does not tell is blank. New columns come last. It returns errors of w only.
 func WriteCSV(w io.Writer, s *document.Set) error {
 	c := csv.NewWriter(w)
 	c.Write(csvHeader)
 	for _, a := range s.Analyses {
 		for i := range a.Kernels {
 			// Errors of Write stay in the writer and come back from Error.
-			c.Write(csvRow(a.Window.Name, &a.Kernels[i]))
+			c.Write(csvRow(a, &a.Kernels[i]))
 		}
 	}
 	c.Flush()
@@ -181,8 +181,8 @@ func WriteCSV(w io.Writer, s *document.Set) error {
 }
 
 // csvRow is one line of the kernel table.
-func csvRow(window string, k *document.Kernel) []string {
-	row := []string{window, k.Name, k.ShortName, k.Group, k.Subgroup, k.Rule, strings.Join(k.Tags, " ")}
+func csvRow(a *document.Analysis, k *document.Kernel) []string {
+	row := []string{a.Window.Name, k.Name, k.ShortName, k.Group, k.Subgroup, k.Rule, strings.Join(k.Tags, " ")}
 	for i := range row {
 		row[i] = printable(row[i])
 	}
@@ -198,6 +198,9 @@ func csvRow(window string, k *document.Kernel) []string {
 	ints(k.Launches, k.TotalNS)
 	row = append(row, strconv.FormatFloat(share, 'f', 6, 64))
 	ints(k.MinNS, k.MedianNS, k.P99NS, k.MaxNS, k.ExposedNS, k.GraphNS)
+	if a.SummaryOnly() {
+		summaryCells(row, k)
+	}
 	return append(row, csvRoles(k))
 }
 

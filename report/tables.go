@@ -129,7 +129,7 @@ func groupLines(a *document.Analysis, limit int, o TextOptions) []textLine {
 			{padLeft(document.FormatShare(r.Share), shareCells), ""},
 		}
 		if full {
-			l = append(l, textSpan{padLeft(document.FormatDur(r.ExposedNS), exposedCells) + padLeft(document.FormatCount(r.Launches), launchCells), ""})
+			l = append(l, textSpan{padLeft(exposedText(a, r.ExposedNS), exposedCells) + padLeft(document.FormatCount(r.Launches), launchCells), ""})
 		}
 		lines = append(lines, l)
 	}

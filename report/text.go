@@ -116,6 +116,9 @@ func oneWindow(a *document.Analysis, o TextOptions) []textLine {
 	if k := kernelLines(a, o); len(k) > 0 {
 		kernels = append([]textLine{{}}, k...)
 	}
+	if a.SummaryOnly() {
+		kernels = append([]textLine{{}}, summaryKernelLines(a, o)...)
+	}
 	notes := noteLines(a, o)
 	cols := stepColumns(a)
 	// A blank line and the header stand above the rows, idle time below them.

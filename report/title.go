@@ -20,6 +20,9 @@ const (
 // length. Where the model is known the title keeps to n cells: length and phases
 // give way, then the middle of the model's name, then the steps.
 func titleOf(a *document.Analysis, n int) string {
+	if a.SummaryOnly() {
+		return summaryTitle(a)
+	}
 	dur := document.FormatDur(a.Window.DurNS)
 	model, ran := printable(a.ModelWords()), engineOf(a)+" · "+gpusOf(a)
 	if model == "" {

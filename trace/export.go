@@ -44,7 +44,7 @@ func openExport(ctx context.Context, path string, src kineto.Source, o Options) 
 		return nil, err
 	}
 	if x.Events == 0 && len(x.Summary) > 0 {
-		return nil, &Error{Path: path, Offset: -1, What: "sums kernels up by name, without the times of single ones", Hint: "give the report's events: nsys stats --report cuda_gpu_trace --format csv"}
+		return nil, &Error{Err: &SummaryOnly{newSummary(path, x)}, Path: path, Offset: -1, What: "sums kernels up by name, without the times of single ones", Hint: "give the report's events: nsys stats --report cuda_gpu_trace --format csv"}
 	}
 	return r.traces(path, x), nil
 }

@@ -24,6 +24,12 @@ type SummedKernel struct {
 	Rounded                 bool // Total was printed with fewer digits than nanoseconds
 }
 
+// SummaryOnly is the cause of the error of opening a summary as a trace. It
+// brings what the file does hold.
+type SummaryOnly struct{ Summary *Summary }
+
+func (e *SummaryOnly) Error() string { return "holds sums by kernel name alone" }
+
 // OpenSummary reads a summary; "-" is standard input. The error is an *Error,
 // or the context's.
 func OpenSummary(ctx context.Context, path string, o Options) (*Summary, error) {
@@ -42,6 +48,10 @@ func OpenSummary(ctx context.Context, path string, o Options) (*Summary, error) 
 	if len(x.Summary) == 0 {
 		return nil, &Error{Path: path, Offset: -1, What: "holds single events, no summary", Hint: "open it as a trace"}
 	}
+	return newSummary(path, x), nil
+}
+
+func newSummary(path string, x *nsys.Export) *Summary {
 	s := &Summary{Info: fileInfo(path, x)}
 	for _, r := range x.Summary {
 		s.Kernels = append(s.Kernels, SummedKernel{
@@ -49,5 +59,5 @@ func OpenSummary(ctx context.Context, path string, o Options) (*Summary, error) 
 			Total: Time(r.TotalNS), Min: Time(r.MinNS), Median: Time(r.MedNS), Max: Time(r.MaxNS),
 		})
 	}
-	return s, nil
+	return s
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -33,7 +34,8 @@ func newAnalyze(s *shared) *cobra.Command {
 		Short: "Say where the GPU time of a trace went",
 		Long: `Reads torch-profiler traces, plain, .gz or .zst, and Nsight Systems exports
 (.sqlite, JSON lines, tables of nsys stats), or every one in a directory, and
-says where the GPU time went. Files recorded together are one window, rank
+says where the GPU time went; of a summary (cuda_gpu_kern_sum) as far as sums
+by kernel name tell. Files recorded together are one window, rank
 by rank; windows are never added together. Without an output flag it prints a
 table; with one it also writes files, all from one reading. "-" as an input is
 standard input, as an output standard output (which then carries that alone).`,
@@ -130,10 +132,14 @@ func (o *analyzeOptions) document(ctx context.Context, args []string, opt breakd
 		return nil, err
 	}
 	ranks, unread, err := o.reduceAll(ctx, args, opt)
-	if err != nil {
+	var sums *onlySummaries
+	if err != nil && !errors.As(err, &sums) {
 		return nil, err
 	}
 	d := document.Options{Version: versionText(), Command: o.command(args), Unread: unread, Model: model}
+	if sums != nil {
+		return o.summaries(sums, d)
+	}
 	if len(bundles) == 1 {
 		d.Command = bundleCommand
 	}

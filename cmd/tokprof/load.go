@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -103,6 +104,8 @@ func (s *shared) reduceAll(ctx context.Context, paths []string, o breakdown.Opti
 	capturesFirst(files)
 	var ranks []*breakdown.Rank
 	var unread []document.Unread
+	var summaries []*trace.Summary
+	var whySummary error         // the first one's
 	exports := map[string]bool{} // by hash, of those with several ranks
 	for i, path := range files {
 		if i > 0 {
@@ -120,8 +123,13 @@ func (s *shared) reduceAll(ctx context.Context, paths []string, o breakdown.Opti
 		}
 		ranks = append(ranks, found...)
 		var bad *trace.Error
+		var summary *trace.SummaryOnly
 		switch {
 		case err == nil:
+		case errors.As(err, &summary):
+			summaries = append(summaries, summary.Summary)
+			whySummary = cmp.Or(whySummary, err)
+			unread = append(unread, document.Unread{Name: trace.BaseName(path), Why: "sums kernels up by name", Summary: true})
 		case len(files) > 1 && errors.As(err, &bad):
 			unread = append(unread, document.Unread{Name: trace.BaseName(path), Why: bad.Reason(), Frontend: trace.ParseFileName(trace.BaseName(path)).Frontend})
 			if !unread[len(unread)-1].Frontend {
@@ -130,6 +138,9 @@ func (s *shared) reduceAll(ctx context.Context, paths []string, o breakdown.Opti
 		default:
 			return nil, nil, err
 		}
+	}
+	if len(ranks) == 0 && len(summaries) > 0 {
+		return nil, slices.DeleteFunc(unread, func(u document.Unread) bool { return u.Summary }), &onlySummaries{whySummary, summaries}
 	}
 	return ranks, unread, s.enough(named, ranks)
 }

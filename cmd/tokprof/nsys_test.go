@@ -156,12 +156,37 @@ func TestNsysWholeGraphsDrawn(t *testing.T) {
 	}
 }
 
+// TestNsysSummaryDrawn pins the drawings of a summary, and wants the page to
+// leave out what it cannot tell.
+func TestNsysSummaryDrawn(t *testing.T) {
+	path := nsysFixtures + "qwen3-12l-graphmode/report1.cuda_gpu_kern_sum.json.gz"
+	checkDrawn(t, "summary", path)
+	out := filepath.Join(t.TempDir(), "p.html")
+	if code := run(t.Context(), []string{"analyze", path, "-q", "-o", out}, streams{nil, io.Discard, io.Discard}); code != 0 {
+		t.Fatalf("exit %d", code)
+	}
+	page, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"<h1>Kernel summary of nsys stats</h1>", "<dt>GPU idle</dt><dd><b>n/a</b>", "Steps, phases, streams, layers, idle time and what overlaps are n/a", `id="w0-kernels"`, `id="w0-groups"`} {
+		if !bytes.Contains(page, []byte(want)) {
+			t.Errorf("the page lacks %s", want)
+		}
+	}
+	for _, id := range []string{"drawn", "flame", "steps", "idle", "launches", "streams", "layers", "collectives"} {
+		if bytes.Contains(page, []byte(`id="w0-`+id+`"`)) {
+			t.Errorf("the page has a section %s", id)
+		}
+	}
+}
+
 // checkDrawn pins what the terminal and the ticket show of a file.
 func checkDrawn(t *testing.T, name, path string) {
 	t.Helper()
 	for ext, args := range map[string][]string{"txt": nil, "md": {"--md", "-"}} {
 		var out, errs bytes.Buffer
-		if code := run(t.Context(), append([]string{"analyze", path, "-q"}, args...), streams{nil, &out, &errs}); code != 0 || errs.Len() > 0 {
+		if code := run(t.Context(), append([]string{"analyze", path}, args...), streams{nil, &out, &errs}); code != 0 || errs.Len() > 0 || out.Len() == 0 {
 			t.Fatalf("exit %d: %s", code, errs.String())
 		}
 		golden.Check(t, "nsys/"+name+"."+ext+".golden", out.Bytes())
@@ -180,7 +205,7 @@ func TestNsysEvents(t *testing.T) {
 		{[]string{"events", path, "--rank", "1"}, 0, ""},
 		{[]string{"trim", nsysFixtures + "llama-4l-gpumetrics/report1.sqlite.gz", "--steps", "1", "-o", filepath.Join(t.TempDir(), "x.json")}, 2,
 			"report1.sqlite.gz is an Nsight Systems export, and only torch traces can be cut: nsys export --times cuts a report\n"},
-		{[]string{"analyze", nsysFixtures + "llama-4l-gpumetrics/report1.cuda_gpu_kern_sum.csv.gz"}, 2,
+		{[]string{"events", nsysFixtures + "llama-4l-gpumetrics/report1.cuda_gpu_kern_sum.csv.gz"}, 2,
 			"sums kernels up by name, without the times of single ones: give the report's events: nsys stats --report cuda_gpu_trace --format csv\n"},
 	} {
 		var out, errs bytes.Buffer

@@ -130,7 +130,7 @@ type named struct {
 func (ev *Events) nameEvidence() []named {
 	out := make([]named, len(ev.match))
 	for n, m := range ev.match {
-		out[n] = named{roleOfName(m.Group, m.Subgroup), PartOther, m.Group == "gemm"}
+		out[n] = named{RoleOfName(m.Group, m.Subgroup), PartOther, m.Group == "gemm"}
 		switch m.Group {
 		case "attention":
 			out[n].part = PartAttention
@@ -145,8 +145,8 @@ func (ev *Events) nameEvidence() []named {
 	return out
 }
 
-// roleOfName is the role that a category alone proves.
-func roleOfName(group, subgroup string) role.Role {
+// RoleOfName is the role that a category alone proves.
+func RoleOfName(group, subgroup string) role.Role {
 	if group != "other" {
 		return role.Unknown
 	}

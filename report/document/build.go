@@ -44,6 +44,7 @@ type Unread struct {
 	Why  string
 	// Frontend: a front-end trace adds no GPU time, so its loss is no loss.
 	Frontend bool
+	Summary  bool // its kernels are among the other inputs' already, most likely
 }
 
 // Build makes documents of reduced ranks: one window a document, in time

@@ -83,7 +83,7 @@ type Source struct {
 	Rank          int    `json:"rank"`   // -1 when unknown
 	WorldSize     int    `json:"world_size"`
 	GPU           string `json:"gpu"`  // "NVIDIA H200"; "" when unknown
-	Role          string `json:"role"` // "gpu", "frontend" (CPU only), "graph_capture": only gpu sources are counted
+	Role          string `json:"role"` // "gpu", "frontend" (CPU only), "graph_capture": only gpu sources are counted; "summary" (see SummaryOnly)
 }
 
 // Severity of a trust line or finding.
@@ -172,7 +172,9 @@ type Work struct {
 	Estimated    bool    `json:"estimated"` // routing is taken to be uniform
 }
 
-// Kernel is one kernel name (copies and memsets are rows too).
+// Kernel is one kernel name (copies and memsets are rows too). Of a summary,
+// p99_ns, exposed_ns and in_graph_ns are unknown and 0, as are min_ns and
+// median_ns where its table lacks them.
 type Kernel struct {
 	Name      string       `json:"name"`
 	ShortName string       `json:"short_name"`

@@ -31,27 +31,42 @@ func (b *builder) trust() {
 	}
 	b.rankTrust()
 	b.shares()
+	b.stepTrust()
+	b.splitTrust()
 	b.clock()
 	b.requestTrust()
 	b.readingsTrust()
 	for _, r := range b.beside {
 		b.side(r)
 	}
-	for _, u := range b.o.Unread {
-		if u.Frontend {
-			b.doubt("frontend_trace", Info, nil, "%s, a front-end trace, %s; it would add no GPU time", u.Name, u.Why)
-		} else {
-			b.doubt("unread_file", Error, []string{"devices", "collectives"}, "%s %s; it is in no number", u.Name, u.Why)
-		}
-	}
+	b.unread()
 	for _, name := range b.repeats {
 		b.doubt("duplicate_file", Info, nil, "%s has the same bytes as another input: counted once", name)
 	}
 	if !slices.ContainsFunc(b.a.Trust, func(t Trust) bool { return t.Severity == Warning || t.Severity == Error }) {
 		b.doubt("ok", OK, nil, "all %s GPU events read", FormatCount(b.events()))
 	}
+	sortTrust(b.a.Trust)
+}
+
+// sortTrust puts the worst first.
+func sortTrust(list []Trust) {
 	rank := map[Severity]int{Error: 0, Warning: 1, OK: 2, Info: 3}
-	slices.SortStableFunc(b.a.Trust, func(x, y Trust) int { return cmp.Compare(rank[x.Severity], rank[y.Severity]) })
+	slices.SortStableFunc(list, func(x, y Trust) int { return cmp.Compare(rank[x.Severity], rank[y.Severity]) })
+}
+
+// unread is about inputs that are in no number.
+func (b *builder) unread() {
+	for _, u := range b.o.Unread {
+		switch {
+		case u.Frontend:
+			b.doubt("frontend_trace", Info, nil, "%s, a front-end trace, %s; it would add no GPU time", u.Name, u.Why)
+		case u.Summary:
+			b.doubt("summary_beside", Info, nil, "%s %s: the other inputs hold single events and count instead", u.Name, u.Why)
+		default:
+			b.doubt("unread_file", Error, []string{"devices", "collectives"}, "%s %s; it is in no number", u.Name, u.Why)
+		}
+	}
 }
 
 func (b *builder) doubt(code string, s Severity, touches []string, format string, args ...any) {
@@ -262,8 +277,6 @@ func (b *builder) shares() {
 			b.doubt("unattributed", Info, []string{"parts", "roles"}, "%s of GPU time is in matrix products whose place in the pass is unclear: they keep no role", FormatShare(r.Share))
 		}
 	}
-	b.stepTrust()
-	b.splitTrust()
 }
 
 // stepTrust is about steps that nothing marks, and roles in doubt.

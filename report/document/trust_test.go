@@ -224,6 +224,7 @@ var trustCases = []struct {
 			reduce(t, fixturePath("llama-4l-hostbound/host_0.async_llm.1795402489285573990")),
 		}
 	}, Options{Unread: []Unread{
+		{Name: "report1.cuda_gpu_kern_sum.csv", Why: "sums kernels up by name", Summary: true},
 		{Name: "rank2.1795400711877083304.pt.trace.json.gz", Why: "is empty (0 bytes): the profiler has not written it yet, or the copy failed"},
 		{Name: "host_1.async_llm.1795400711877083304.pt.trace.json.gz", Why: "is cut off before its first event", Frontend: true},
 	}}},

@@ -84,7 +84,9 @@ func (w *window) addBars(a *document.Analysis, lex *lexicon) {
 			w.BarsTable = rowTable("Time by part", a.Parts, partOrder, lex)
 		}
 	}
-	if len(a.Steps) == 0 {
+	if a.SummaryOnly() {
+		w.NoSteps = "The input sums kernels up by name. Steps, phases, streams, layers, idle time and what overlaps are n/a, and so are the sections about them: they need single events, which nsys stats --report cuda_gpu_trace --format csv writes."
+	} else if len(a.Steps) == 0 {
 		w.NoSteps = "No steps are annotated in this trace, so time is shown for the whole window and not per step. Engines write step annotations when their own profiler option is on."
 	}
 	w.GroupBars, w.GroupKeys = rowBars(w.ID+"-group", a.Groups, groupOrder, lex)

@@ -12,6 +12,9 @@ import (
 // headlineNumbers are the five numbers of the first screen; those that the
 // document cannot give are replaced by what it can.
 func headlineNumbers(a *document.Analysis, lex *lexicon) []number {
+	if a.SummaryOnly() {
+		return summaryNumbers(a)
+	}
 	var out []number
 	p := mainPhase(a)
 	if p != nil {

@@ -17,10 +17,14 @@ type lexicon struct {
 	roles   map[string]string // part by role
 	none    string            // what rows of no phase are called
 	steps   string            // what steps of no phase are called
+	all     string            // what rows of all phases are called
 }
 
 func newLexicon(a *document.Analysis) *lexicon {
-	l := &lexicon{kernels: make([]string, len(a.Kernels)), roles: map[string]string{}, none: "outside steps", steps: "steps"}
+	l := &lexicon{kernels: make([]string, len(a.Kernels)), roles: map[string]string{}, none: "outside steps", steps: "steps", all: "whole window"}
+	if a.SummaryOnly() {
+		l.all = "all"
+	}
 	byKernel := make([]map[string]int64, len(a.Kernels))
 	byRole := map[string]map[string]int64{}
 	for _, s := range a.Stacks.Samples {
@@ -110,7 +114,7 @@ func (l *lexicon) phase(p string) string {
 	case "none":
 		return l.none
 	case "all":
-		return "whole window"
+		return l.all
 	}
 	return clip(p, 20)
 }

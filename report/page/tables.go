@@ -236,6 +236,7 @@ func (w *window) addTables(a *document.Analysis, lex *lexicon, caps limits) {
 	w.Copies = copyTable(a.Copies)
 	w.Comm = commSection(a, caps.charts)
 	w.Roles = roleSection(a, lex, caps.charts)
+	w.withoutExposed(a)
 	w.Layers = layerSection(a, lex, caps)
 	w.Graphs = graphTable(a.Graphs)
 	w.Sources = sourceTable(a.Sources)
@@ -345,7 +346,7 @@ func sourceTable(ss []document.Source) *table {
 	for _, s := range ss {
 		file := textCell(clip(s.Path, 160))
 		file.Code = true
-		if s.Role != "" && s.Role != "gpu" {
+		if s.Role != "" && s.Role != "gpu" && s.Role != "summary" {
 			file.Sub = strings.ReplaceAll(s.Role, "_", " ") + ", not counted"
 		}
 		if s.Truncated {

@@ -101,6 +101,7 @@ func newWindow(a *document.Analysis, ticket, id string, caps limits) (*window, e
 		return nil, err
 	}
 	w.Kernels = kernelTable(a, lex, caps)
+	w.Kernels.withoutUntold(a)
 	w.boundTables(caps)
 	w.Terms = definitions(a)
 	w.Data, err = jsonBlock(data)
@@ -173,6 +174,9 @@ func windowHeading(a *document.Analysis) string {
 	if !numberedWindow.MatchString(a.Window.Name) {
 		parts = append(parts, windowLabel(a))
 	}
+	if a.SummaryOnly() {
+		return strings.Join(append(parts, "Kernel summary of nsys stats"), " · ")
+	}
 	engines, gpus := map[string]bool{}, map[string]bool{}
 	var engine, gpu []string
 	for _, s := range a.Sources {
@@ -208,6 +212,9 @@ func windowHeading(a *document.Analysis) string {
 }
 
 func windowFacts(a *document.Analysis) []string {
+	if a.SummaryOnly() {
+		return []string{"engine, GPU, steps and window n/a"}
+	}
 	var facts []string
 	world := 0
 	for _, s := range a.Sources {
@@ -339,6 +346,9 @@ func thin(s string) string { return strings.ReplaceAll(s, " ", "\u202f") }
 
 // definitions says in one line each what the page's words mean.
 func definitions(a *document.Analysis) []term {
+	if a.SummaryOnly() {
+		return summaryTerms
+	}
 	terms := []term{
 		{"Window", "First GPU event to last, over all ranks. Windows are never added together."},
 		{"Busy", "The time in which at least one kernel or copy runs on a GPU; overlaps count once."},

@@ -1,0 +1,123 @@
+package document
+
+import (
+	"cmp"
+	"slices"
+
+	"tokprof/kernels"
+	"tokprof/kernels/attribution"
+	"tokprof/kernels/breakdown"
+	"tokprof/kernels/role"
+	"tokprof/trace"
+)
+
+// summaryRole is the role of a source that sums kernels up by name.
+const summaryRole = "summary"
+
+// SummaryOnly says that the document rests on sums by kernel name alone: no
+// moment of any kernel is known, so it has no devices, streams, steps, phases
+// or parts, and no time is known to be exposed or idle.
+func (a *Analysis) SummaryOnly() bool {
+	return len(a.Sources) > 0 && a.Sources[0].Role == summaryRole
+}
+
+// BuildSummaries says what summaries tell: one document each, for nothing tells
+// whether two are of one run.
+func BuildSummaries(list []*trace.Summary, c *kernels.Classifier, o Options) *Set {
+	s := &Set{Schema: SchemaAnalysisSet, Analyses: []*Analysis{}}
+	for n, name := range windowNames(make([]*RunWindow, len(list))) {
+		b := &builder{o: o, a: newAnalysis(o)}
+		b.a.Window.Name = name
+		b.summary(list[n], c)
+		s.Analyses = append(s.Analyses, b.a)
+	}
+	return s
+}
+
+func (b *builder) summary(s *trace.Summary, c *kernels.Classifier) {
+	in := s.Info
+	b.a.Sources = append(b.a.Sources, Source{
+		Path: in.Name, Format: in.Format, SHA256: in.SHA256, Bytes: in.FileBytes, RawBytes: in.RawBytes,
+		Events: int64(len(s.Kernels)), SkippedEvents: in.Skipped, Truncated: in.Truncated, Rank: -1, Role: summaryRole,
+	})
+	for _, k := range s.Kernels {
+		b.sum += int64(k.Total)
+	}
+	for _, k := range s.Kernels {
+		b.a.Kernels = append(b.a.Kernels, b.summedKernel(k, c.Classify(k.Name)))
+	}
+	slices.SortStableFunc(b.a.Kernels, func(x, y Kernel) int {
+		return cmp.Or(cmp.Compare(y.TotalNS, x.TotalNS), cmp.Compare(x.Name, y.Name))
+	})
+	b.summaryRows()
+	b.summaryTrust(s)
+	share, what := largest(b.a, "all")
+	b.a.Verdict = FormatShare(share) + " of " + FormatDur(b.sum) + " GPU time is in " + what + ". Steps, phases and idle time are n/a: the file sums kernels up by name."
+}
+
+func (b *builder) summedKernel(k trace.SummedKernel, m kernels.Match) Kernel {
+	out := Kernel{
+		Name: k.Name, ShortName: m.Short, Group: m.Group, Subgroup: m.Subgroup, Rule: m.Rule, Tags: append([]string{}, m.Tags...),
+		Launches: k.Launches, TotalNS: int64(k.Total), Share: share(int64(k.Total), b.sum),
+		MinNS: max(0, int64(k.Min)), MedianNS: max(0, int64(k.Median)), MaxNS: max(0, int64(k.Max)),
+		Roles: []KernelRole{}, Phases: []PhaseTime{},
+	}
+	if r := attribution.RoleOfName(m.Group, m.Subgroup); r != role.Unknown {
+		out.Roles = append(out.Roles, KernelRole{r.String(), out.TotalNS})
+	}
+	return out
+}
+
+// summaryRows adds the kernels up by group, by category, by the roles that
+// names alone prove, and by direction of copies.
+func (b *builder) summaryRows() {
+	groups, categories, roles := map[rowKey]*Row{}, map[rowKey]*Row{}, map[rowKey]*Row{}
+	copies := map[string]*Copy{}
+	var named, unnamed int64
+	for i := range b.a.Kernels {
+		k := &b.a.Kernels[i]
+		cell := breakdown.Cell{Time: trace.Time(k.TotalNS), Launches: k.Launches}
+		cat := kernels.Category{Group: k.Group, Subgroup: k.Subgroup}
+		addRow(groups, "all", k.Group, cell)
+		addRow(categories, "all", cat.String(), cell)
+		switch {
+		case len(k.Roles) > 0:
+			addRow(roles, "all", k.Roles[0].Role, cell)
+			named += k.TotalNS
+		case k.Group == "gemm":
+			addRow(roles, "all", "unattributed", cell)
+			unnamed += k.TotalNS
+		case k.Group == "memory":
+			c := copies[k.Subgroup]
+			if c == nil {
+				c = &Copy{Kind: k.Subgroup}
+				copies[k.Subgroup] = c
+			}
+			c.Count, c.Unsized, c.TimeNS = c.Count+k.Launches, c.Unsized+k.Launches, c.TimeNS+k.TotalNS
+		}
+	}
+	totals := map[string]int64{"all": b.sum}
+	b.a.Groups, b.a.Categories, b.a.Roles = sortRows(groups, totals), sortRows(categories, totals), sortRows(roles, totals)
+	for _, c := range copies {
+		b.a.Copies = append(b.a.Copies, *c)
+	}
+	slices.SortFunc(b.a.Copies, func(x, y Copy) int { return cmp.Compare(x.Kind, y.Kind) })
+	for p, t := range map[attribution.Provenance]int64{attribution.ByName: named, attribution.ByNothing: unnamed} {
+		if t > 0 {
+			b.a.Provenance = append(b.a.Provenance, Provenance{p.String(), t, share(t, named+unnamed)})
+		}
+	}
+	slices.SortFunc(b.a.Provenance, func(x, y Provenance) int { return cmp.Compare(x.Provenance, y.Provenance) })
+}
+
+func (b *builder) summaryTrust(s *trace.Summary) {
+	b.doubt("summary_only", Warning, []string{"devices", "streams", "parts", "phases", "steps", "layers", "collectives", "exposed_ns", "p99_ns"},
+		"the file sums kernels up by name: steps, phases, streams, idle time, overlap and most roles are n/a; nsys stats --report cuda_gpu_trace --format csv writes single events")
+	b.damage("the summary", &breakdown.Rank{Info: s.Info})
+	if slices.ContainsFunc(s.Kernels, func(k trace.SummedKernel) bool { return k.Rounded }) {
+		b.doubt("rounded", Info, []string{"total_ns", "share"}, "times were printed with fewer digits than nanoseconds: sums are as exact as the table")
+	}
+	b.shares()
+	b.unread()
+	sortTrust(b.a.Trust)
+}
