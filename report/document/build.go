@@ -176,7 +176,6 @@ func (b *builder) build() {
 	b.timelines()
 	b.work()
 	b.requests()
-	b.tax()
 	b.trust()
 	b.findings()
 	b.a.Verdict = verdict(b.a)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"math/rand"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -16,9 +15,8 @@ import (
 
 	"tokprof/fixtures/golden"
 	"tokprof/kernels/breakdown"
-	"tokprof/trace"
+	"tokprof/report/latency"
 	"tokprof/trace/serving"
-	"tokprof/trace/serving/match"
 )
 
 // Windows of the run that llama-16l-tp2 was cut from.
@@ -111,10 +109,10 @@ func checkRequests(t *testing.T, a *Analysis) {
 	}
 	times := func(list []NameTime) int64 { return sums(list, func(x NameTime) int64 { return x.TimeNS }) }
 	first, between := &FirstToken{}, &BetweenTokens{}
-	var tokens int64
+	var tokens, firstParts int64
 	for _, r := range q.Rows {
 		tokens += r.OutputTokens
-		if r.Error == damagedRow && (r.DueUnixNS|r.TTFTNS|r.PromptTokens|r.OutputTokens != 0 || r.FirstToken != nil) {
+		if r.Error == latency.DamagedRow && (r.DueUnixNS|r.TTFTNS|r.PromptTokens|r.OutputTokens != 0 || r.FirstToken != nil) {
 			t.Errorf("a damaged row tells %+v", r)
 		}
 		if f := r.FirstToken; f != nil {
@@ -122,13 +120,15 @@ func checkRequests(t *testing.T, a *Analysis) {
 			same("a first token's time", f.TimeNS, r.TTFTNS)
 			same("its parts", times(f.Parts), f.PrefillNS)
 			same("its phases", times(f.Phases), f.PrefillNS)
-			first = first.plus(f)
+			first.TimeNS += f.TimeNS
+			firstParts += times(f.Parts)
 		}
 		if g := r.BetweenTokens; g != nil {
 			same("gaps", g.StepsNS+g.DeliveryNS, g.TimeNS)
 			same("their parts", times(g.Parts), g.StepsNS)
 			same("their phases", times(g.Phases), g.StepsNS)
-			between = between.plus(g)
+			between.TimeNS += g.TimeNS
+			between.Gaps += g.Gaps
 			if r.Joined == r.OutputTokens && g.Stalled == 0 {
 				same("all gaps of a request", g.TimeNS, r.LastUnixNS-r.FirstUnixNS)
 			}
@@ -139,7 +139,7 @@ func checkRequests(t *testing.T, a *Analysis) {
 	same("joined, outside and unmatched", q.Join.Joined+q.Join.Outside+q.Join.Unmatched, q.OutputTokens)
 	if q.FirstToken != nil {
 		same("the sum of first tokens", first.TimeNS, q.FirstToken.TimeNS)
-		same("the parts of first tokens", times(first.Parts), times(q.FirstToken.Parts))
+		same("the parts of first tokens", firstParts, times(q.FirstToken.Parts))
 	}
 	if q.BetweenTokens != nil {
 		same("the sum of gaps", between.TimeNS, q.BetweenTokens.TimeNS)
@@ -302,7 +302,7 @@ func TestRequestTrust(t *testing.T) {
 	timeless := *bothWindows(t)[2]
 	timeless.Info.Epoch = false
 	tell("a clock that starts anywhere", Build([]*breakdown.Rank{&timeless}, Options{Run: recordedRun(t)}).Analyses[0])
-	for _, file := range []string{"requests_trust.go", "tax.go"} {
+	for _, file := range []string{"requests_trust.go", "requests.go"} {
 		source, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -346,83 +346,6 @@ func TestUnjoinable(t *testing.T) {
 	}
 }
 
-// TestHostileRows: no row makes the document panic or stop adding up.
-func TestHostileRows(t *testing.T) {
-	rng := rand.New(rand.NewSource(7))
-	odd := []int64{0, 1, -1, math.MinInt64, math.MaxInt64, 1795400711600000000, 1795400711650000000, 1795400711700000000, 1 << 62}
-	for range 60 {
-		run := recordedRun(t)
-		w := &run[1]
-		for range 1 + rng.Intn(12) {
-			r := &w.Requests[rng.Intn(len(w.Requests))]
-			if rng.Intn(4) == 0 && len(w.Plain) > 0 {
-				r = &w.Plain[rng.Intn(len(w.Plain))]
-			}
-			v := odd[rng.Intn(len(odd))]
-			switch rng.Intn(9) {
-			case 0:
-				r.DueUnixNS = v
-			case 1:
-				r.SentUnixNS, r.DueUnixNS = v, 0
-			case 2:
-				r.EndUnixNS = v
-			case 3:
-				r.PromptTokens = int(v)
-			case 4:
-				r.MaxTokens, r.CompletionTokens, r.CachedTokens = int(v), int(v), rng.Intn(100)
-			case 5:
-				r.TokenUnixNS = r.TokenUnixNS[:rng.Intn(len(r.TokenUnixNS)+1)]
-			case 6:
-				if n := len(r.TokenUnixNS); n > 0 {
-					r.TokenUnixNS[rng.Intn(n)] = v
-				}
-			case 7:
-				r.Status, r.Error = int(v), strings.Repeat("\x1b\xff: http://h/", rng.Intn(400))
-			case 8:
-				for range rng.Intn(50) {
-					r.TokenUnixNS = append(r.TokenUnixNS, r.TokenUnixNS[max(0, len(r.TokenUnixNS)-1):]...)
-				}
-			}
-		}
-		a := Build(bothWindows(t)[2:], Options{Run: run}).Analyses[0]
-		checkRequests(t, a)
-		for _, x := range []float64{taxOf(a).TTFTInflation, taxOf(a).TPOTInflation} {
-			if math.IsNaN(x) || math.IsInf(x, 0) {
-				t.Errorf("tax %+v", a.Tax)
-			}
-		}
-		if t.Failed() {
-			t.Fatalf("rows %+v", w.Requests)
-		}
-	}
-}
-
-func taxOf(a *Analysis) Tax {
-	if a.Tax == nil {
-		return Tax{}
-	}
-	return *a.Tax
-}
-
-func TestErrorText(t *testing.T) {
-	for want, r := range map[string]serving.Request{
-		"HTTP 503":                     {Status: 503, Error: "anything"},
-		"no answer":                    {},
-		"context deadline exceeded":    {Error: `Post "http://127.0.0.1:8000/v1/completions": context deadline exceeded`},
-		"connection refused":           {Error: "dial tcp [::1]:8000: connect: connection refused"},
-		"… is gone":                    {Status: 200, Error: "node-7.cluster.example:8000 is gone"},
-		"took N s":                     {Error: "took 12345 s"},
-		"a b":                          {Error: "a\x1b\n\tb"},
-		"file … is missing":            {Error: "file /home/somebody/x is missing"},
-		"unknown error":                {Error: "\n"},
-		strings.Repeat("é", 119) + "…": {Error: strings.Repeat("é", 400)},
-	} {
-		if got := errorText(&r); got != want {
-			t.Errorf("%q is told as %q, want %q", r.Error, got, want)
-		}
-	}
-}
-
 // TestWindowNames: windows take the run's names by file, then by time, and stay
 // apart.
 func TestWindowNames(t *testing.T) {
@@ -446,180 +369,5 @@ func TestWindowNames(t *testing.T) {
 		if s := strings.Join(got, " "); s != test.want {
 			t.Errorf("%s: %s, want %s", test.name, s, test.want)
 		}
-	}
-}
-
-// TestStepLine: overlapping steps, pauses and parts that streams share make a
-// line that adds up.
-func TestStepLine(t *testing.T) {
-	rng := rand.New(rand.NewSource(3))
-	for range 200 {
-		var steps []engineStep
-		at := int64(1000)
-		for i := range 1 + rng.Intn(20) {
-			var ranks []rankStep
-			for range 1 + rng.Intn(3) {
-				first := at + rng.Int63n(50)
-				r := rankStep{first: first, last: first + rng.Int63n(200)}
-				r.busy = r.last - first
-				cells := []stepCell{{"ffn", "down", rng.Int63n(300)}, {"attention", "", rng.Int63n(300)}, {"ffn", "gate_up", rng.Int63n(3)}}
-				r.cells = resized(cells, r.busy)
-				ranks = append(ranks, r)
-			}
-			steps = append(steps, mergeRanks(i, trace.StepLabel{Phase: trace.Decode}, ranks))
-			at += rng.Int63n(200)
-		}
-		l := newStepLine(steps)
-		for i := range l.steps {
-			if l.from[i] > l.to[i] || i > 0 && l.from[i] < l.to[i-1] {
-				t.Fatalf("step %d runs from %d to %d, the one before until %d", i, l.from[i], l.to[i], l.to[max(0, i-1)])
-			}
-			for k := i; k < len(l.steps); k++ {
-				parts, phases := l.between(l.in[i], l.out[k])
-				for what, list := range map[string][]NameTime{"parts": parts, "phases": phases} {
-					if got := sums(list, func(x NameTime) int64 { return x.TimeNS }); got != l.to[k]-l.from[i] {
-						t.Fatalf("%s of steps %d to %d add up to %d, want %d", what, i, k, got, l.to[k]-l.from[i])
-					}
-				}
-			}
-		}
-	}
-}
-
-func TestResized(t *testing.T) {
-	const day = 24 * 3600 * 1_000_000_000
-	for _, test := range []struct {
-		in    []int64
-		total int64
-		want  string
-	}{
-		{[]int64{1, 1, 1}, 10, "[4 3 3]"}, {[]int64{5, 0, 5}, 10, "[5 5]"}, {[]int64{0}, 10, "[]"}, {[]int64{7, -2}, 3, "[3]"},
-		{[]int64{day, 3 * day}, day, fmt.Sprint([]int64{day / 4, day / 4 * 3})}, {[]int64{3}, 0, "[]"},
-	} {
-		var cells []stepCell
-		for i, v := range test.in {
-			cells = append(cells, stepCell{fmt.Sprint(i), "", v})
-		}
-		got := []int64{}
-		for _, c := range resized(cells, test.total) {
-			got = append(got, c.time)
-		}
-		if fmt.Sprint(got) != test.want {
-			t.Errorf("%v to %d is %v, want %s", test.in, test.total, got, test.want)
-		}
-	}
-}
-
-// decodeLine is n decode steps of 100 ns with pauses of 10 ns, the first one a
-// prefill of 64 tokens; f may change steps.
-func decodeLine(n int, f func(i int, s *engineStep)) *stepLine {
-	var steps []engineStep
-	for i := range n {
-		s := engineStep{index: i + 40, start: int64(i) * 110, end: int64(i)*110 + 100, label: trace.StepLabel{Phase: trace.Decode, GenerationRequests: 1}}
-		s.cells = []stepCell{{"ffn", "down", 60}, {"waiting", "", 30}, {"idle", "", 10}}
-		if i == 0 {
-			s.label = trace.StepLabel{Phase: trace.Prefill, ContextRequests: 1, ContextTokens: 64}
-		}
-		if f != nil {
-			f(i, &s)
-		}
-		steps = append(steps, s)
-	}
-	return newStepLine(steps)
-}
-
-// oneRequest is a request whose tokens are of steps, delivered so long after
-// their ends.
-func oneRequest(l *stepLine, steps []int, late []int64) []ownRow {
-	row := &serving.Request{ID: 7, Status: 200, DueUnixNS: -50}
-	o := ownRow{row: row, line: l, entered: max(0, steps[0])}
-	for i, s := range steps {
-		at := late[i]
-		if s >= 0 {
-			at += l.to[s]
-			o.tokens = append(o.tokens, match.Token{Step: s, Why: match.Joined})
-		} else {
-			o.tokens = append(o.tokens, match.Token{Step: match.None, Why: match.Unmatched})
-		}
-		row.TokenUnixNS = append(row.TokenUnixNS, at)
-	}
-	return []ownRow{o}
-}
-
-// TestSlowestSaysWhy: the reason of the longest gap, in words.
-func TestSlowestSaysWhy(t *testing.T) {
-	longer := func(part string, more int64) func(int, *engineStep) {
-		return func(i int, s *engineStep) {
-			if i > 3 {
-				s.start, s.end = s.start+more, s.end+more
-			}
-			if i == 3 {
-				s.end += more
-				for c := range s.cells {
-					if s.cells[c].part == part {
-						s.cells[c].time += more
-					}
-				}
-			}
-		}
-	}
-	all := []int{0, 1, 2, 3, 4, 5}
-	even := []int64{9, 9, 9, 9, 9, 9}
-	for _, test := range []struct {
-		want  string
-		line  *stepLine
-		steps []int
-		late  []int64
-	}{
-		{"step 43: decode, 80 ns more in the FFN than the median step", decodeLine(6, longer("ffn", 80)), all, even},
-		{"step 43: decode, 80 ns more in waiting inside collectives than the median step", decodeLine(6, longer("waiting", 80)), all, even},
-		{"step 43: decode, the GPU idle for 80 ns longer than in the median step", decodeLine(6, longer("idle", 80)), all, even},
-		{"step 43: decode, delivered 40 ns later than the token before", decodeLine(6, nil), all, []int64{9, 9, 9, 49, 9, 9}},
-		{"step 43: decode, hardly slower than others", decodeLine(6, nil), all, []int64{9, 9, 9, 10, 9, 9}},
-		{"delivery: 900 ns from the end of its step to the client, which got 3 tokens at once", decodeLine(7, nil), all, []int64{9, 9, 9, 900, 790, 680}},
-		{"delivery: 900 ns from the end of its step to the client; it was the last one recorded, and the profiler stopped then", decodeLine(6, nil), all, []int64{9, 9, 9, 9, 9, 900}},
-		{"steps 42–44 ran, and only the last gave this request a token", decodeLine(6, nil), []int{0, 1, 4, 5}, even},
-		{"step 43: mixed, prefill of 1900 tokens of 2 other requests", decodeLine(6, func(i int, s *engineStep) {
-			if longer("ffn", 500)(i, s); i == 3 {
-				s.label = trace.StepLabel{Phase: trace.Mixed, ContextRequests: 2, ContextTokens: 1900, GenerationRequests: 1}
-			}
-		}), all, even},
-		{"steps 42–43: prefill, prefill of 3800 tokens", decodeLine(6, func(i int, s *engineStep) {
-			if i == 2 || i == 3 {
-				s.label = trace.StepLabel{Phase: trace.Prefill, ContextRequests: 1, ContextTokens: 1900}
-			}
-		}), []int{0, 1, 3, 4, 5}, even},
-		{"counts and times leave open which step emitted it", decodeLine(6, nil), []int{0, 1, -1, 4}, []int64{9, 9, 9000, 9000}},
-		{"the step of the token before it is not known", decodeLine(6, nil), []int{0, -1, 4}, []int64{9, 120, 9}},
-	} {
-		got := slowest(oneRequest(test.line, test.steps, test.late), "", 0)
-		if len(got) == 0 || got[0].Why != test.want {
-			t.Errorf("want %q, got %+v", test.want, got)
-		}
-	}
-}
-
-// TestOneStepManyTokens: drafts accepted in one step share its time, and a token
-// held back by the stopping profiler is in no mean.
-func TestOneStepManyTokens(t *testing.T) {
-	l := decodeLine(4, nil)
-	o := &oneRequest(l, []int{0, 1, 1, 1, 2, 3}, []int64{9, 9, 9, 9, 9, 5000})[0]
-	g := betweenTokens(o, newCoverage(l))
-	if g.Gaps != 4 || g.Stalled != 1 || g.TimeNS != 220 || g.StepsNS != 220 || g.DeliveryNS != 0 {
-		t.Errorf("gaps %+v", g)
-	}
-	if f := firstToken(o); f.QueueNS != 50 || f.PrefillNS != 100 || f.DeliveryNS != 9 || f.TimeNS != 159 {
-		t.Errorf("first token %+v", f)
-	}
-	o.entered = match.None
-	if f := firstToken(o); f != nil {
-		t.Errorf("a request that entered nowhere has %+v", f)
-	}
-	c := newCoverage(l)
-	c.add(0, 1)
-	c.add(1, 3)
-	c.add(3, 2)
-	if got := rolesOver("decode", []*stepLine{l}, map[*stepLine]*coverage{l: c}); len(got) != 1 || got[0] != (RequestRole{"decode", "down", 5 * 60}) {
-		t.Errorf("roles %+v", got)
 	}
 }

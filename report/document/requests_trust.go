@@ -3,6 +3,8 @@ package document
 import (
 	"fmt"
 	"strings"
+
+	"tokprof/report/latency"
 )
 
 // taxNotable is the inflation by the profiler from which times of steps should
@@ -33,7 +35,7 @@ func (b *builder) requestTrust() {
 		b.doubt("failed_requests", Warning, touches, "%s of %s requests failed: %s", FormatCount(q.Failed), FormatCount(q.Count), strings.Join(kinds, ", "))
 	}
 	if q.Damaged > 0 {
-		b.doubt("damaged_requests", Warning, touches, "%s of %s request rows have %s: left out", FormatCount(q.Damaged), FormatCount(q.Count), damagedRow)
+		b.doubt("damaged_requests", Warning, touches, "%s of %s request rows have %s: left out", FormatCount(q.Damaged), FormatCount(q.Count), latency.DamagedRow)
 	}
 	if q.Join.Reason != "" {
 		b.doubt("no_join", Info, touches, "tokens are not joined with steps: %s", q.Join.Reason)
@@ -45,4 +47,12 @@ func (b *builder) requestTrust() {
 		b.doubt("unexplained_tokens", Info, touches, "%s of %s tokens that the recorded steps emitted are in no request row: others used the server too, or its clock and the client's disagree",
 			FormatCount(missing), FormatCount(q.Join.Emitted))
 	}
+}
+
+// cutRunes keeps at most n characters.
+func cutRunes(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return s
 }

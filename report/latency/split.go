@@ -1,8 +1,7 @@
-package document
+package latency
 
 import (
 	"cmp"
-	"math/bits"
 	"slices"
 
 	"tokprof/report/figures"
@@ -11,8 +10,8 @@ import (
 
 // split says for each request, and for all, in which parts of which steps its
 // time went.
-func (q *Requests) split(own []ownRow, lines []*stepLine) {
-	first, between := map[*stepLine]*coverage{}, map[*stepLine]*coverage{}
+func (q *Requests) split(own []ownRow, lines []*line) {
+	first, between := map[*line]*coverage{}, map[*line]*coverage{}
 	for _, l := range lines {
 		first[l], between[l] = newCoverage(l), newCoverage(l)
 	}
@@ -65,7 +64,7 @@ func (f *FirstToken) plus(o *FirstToken) *FirstToken {
 }
 
 // addTimes adds a list to another, largest first.
-func addTimes(to, list []NameTime) []NameTime {
+func addTimes(to, list []figures.NameTime) []figures.NameTime {
 	for _, t := range list {
 		figures.AddTime(&to, t.Name, t.TimeNS)
 	}
@@ -123,11 +122,11 @@ func (g *BetweenTokens) plus(o *BetweenTokens) *BetweenTokens {
 
 // coverage counts how often requests spent each step.
 type coverage struct {
-	line   *stepLine
+	line   *line
 	change []int64 // of the count, from step to step
 }
 
-func newCoverage(l *stepLine) *coverage {
+func newCoverage(l *line) *coverage {
 	return &coverage{l, make([]int64, len(l.steps)+1)}
 }
 
@@ -141,7 +140,7 @@ func (c *coverage) add(from, to int) {
 
 // rolesOver is the time of each role over all that was counted on each line,
 // largest first.
-func rolesOver(span string, lines []*stepLine, covers map[*stepLine]*coverage) []RequestRole {
+func rolesOver(span string, lines []*line, covers map[*line]*coverage) []RequestRole {
 	sums := map[string]int64{}
 	for _, l := range lines {
 		covers[l].sum(sums)
@@ -161,17 +160,10 @@ func (c *coverage) sum(roles map[string]int64) {
 	count := int64(0)
 	for i, s := range c.line.steps {
 		count += c.change[i]
-		for _, cell := range s.cells {
-			if cell.role != "" && count > 0 {
-				roles[cell.role] += count * cell.time
+		for _, cell := range s.Cells {
+			if cell.Role != "" && count > 0 {
+				roles[cell.Role] += count * cell.TimeNS
 			}
 		}
 	}
-}
-
-// proportion is part × total ÷ sum, rounded down, for 0 ≤ part ≤ sum.
-func proportion(part, total, sum int64) int64 {
-	hi, lo := bits.Mul64(uint64(part), uint64(total))
-	q, _ := bits.Div64(hi, lo, uint64(sum))
-	return int64(q)
 }

@@ -1,4 +1,4 @@
-package document
+package latency
 
 import (
 	"cmp"
@@ -7,11 +7,11 @@ import (
 	"tokprof/report/figures"
 )
 
-// stepLine is the steps of an engine by start, with the ends that make a line
+// line is the steps of an engine by start, with the ends that make a line
 // without overlaps of them: a step owns the time from the end of those before
 // it. Times add up along it.
-type stepLine struct {
-	steps    []engineStep
+type line struct {
+	steps    []Step
 	from, to []int64
 	parts    []string // names of the columns of sums
 	phases   []string
@@ -19,30 +19,31 @@ type stepLine struct {
 	// part and then by phase.
 	in, out [][]int64
 
-	rank    int  // whose numbers the steps have
-	several bool // other engines have lines of their own
+	rank    int               // whose numbers the steps have
+	several bool              // other engines have lines of their own
+	words   map[string]string // for parts
 }
 
 // betweenSteps is the phase of time in which no step ran.
 const betweenSteps = "none"
 
-func newStepLine(steps []engineStep) *stepLine {
-	slices.SortStableFunc(steps, func(x, y engineStep) int { return cmp.Compare(x.start, y.start) })
-	l := &stepLine{steps: steps, parts: []string{"idle"}, phases: []string{betweenSteps}}
+func newLine(steps []Step) *line {
+	slices.SortStableFunc(steps, func(x, y Step) int { return cmp.Compare(x.Start, y.Start) })
+	l := &line{steps: steps, parts: []string{"idle"}, phases: []string{betweenSteps}}
 	var at int64
 	for i := range steps {
 		s := &steps[i]
 		if i == 0 {
-			at = s.start
+			at = s.Start
 		}
-		l.from = append(l.from, max(at, s.start))
-		at = max(at, s.end)
+		l.from = append(l.from, max(at, s.Start))
+		at = max(at, s.End)
 		l.to = append(l.to, at)
-		s.cells = resized(s.cells, l.to[i]-l.from[i])
-		for _, c := range s.cells {
-			l.parts = withName(l.parts, c.part)
+		s.Cells = resized(s.Cells, l.to[i]-l.from[i])
+		for _, c := range s.Cells {
+			l.parts = withName(l.parts, c.Part)
 		}
-		l.phases = withName(l.phases, s.label.Phase.String())
+		l.phases = withName(l.phases, s.Label.Phase.String())
 	}
 	sums := make([]int64, len(l.parts)+len(l.phases))
 	for i := range steps {
@@ -52,10 +53,10 @@ func newStepLine(steps []engineStep) *stepLine {
 			sums[len(l.parts)] += gap
 		}
 		l.in = append(l.in, slices.Clone(sums))
-		for _, c := range steps[i].cells {
-			sums[slices.Index(l.parts, c.part)] += c.time
+		for _, c := range steps[i].Cells {
+			sums[slices.Index(l.parts, c.Part)] += c.TimeNS
 		}
-		sums[len(l.parts)+slices.Index(l.phases, steps[i].label.Phase.String())] += l.to[i] - l.from[i]
+		sums[len(l.parts)+slices.Index(l.phases, steps[i].Label.Phase.String())] += l.to[i] - l.from[i]
 		l.out = append(l.out, slices.Clone(sums))
 	}
 	return l
@@ -70,15 +71,15 @@ func withName(names []string, name string) []string {
 
 // between is the time by part and by phase from one point of the line's sums to
 // another, largest first.
-func (l *stepLine) between(from, to []int64) (parts, phases []NameTime) {
+func (l *line) between(from, to []int64) (parts, phases []figures.NameTime) {
 	for i := range to {
 		d := to[i] - from[i]
 		switch {
 		case d == 0:
 		case i < len(l.parts):
-			parts = append(parts, NameTime{Name: l.parts[i], TimeNS: d})
+			parts = append(parts, figures.NameTime{Name: l.parts[i], TimeNS: d})
 		default:
-			phases = append(phases, NameTime{Name: l.phases[i-len(l.parts)], TimeNS: d})
+			phases = append(phases, figures.NameTime{Name: l.phases[i-len(l.parts)], TimeNS: d})
 		}
 	}
 	return figures.ByTime(parts), figures.ByTime(phases)

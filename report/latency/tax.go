@@ -1,4 +1,4 @@
-package document
+package latency
 
 import (
 	"cmp"
@@ -32,18 +32,14 @@ type Tax struct {
 // fewer it was not the same load.
 const taxPairs = 0.9
 
-// tax compares the window with its twin without the profiler.
-func (b *builder) tax() {
-	if b.run == nil || len(b.run.Plain) == 0 || b.a.Requests == nil {
-		return
+// TaxOf compares the load with its twin without the profiler: paired requests of
+// those that the larger of both served. The tax is nil when too few pair up.
+func TaxOf(l *Load) (t *Tax, paired, of int) {
+	pairs, of := l.pairs()
+	if len(pairs) == 0 || float64(len(pairs)) < taxPairs*float64(of) {
+		return nil, len(pairs), of
 	}
-	pairs, loads := taxedPairs(b.run)
-	if len(pairs) == 0 || float64(len(pairs)) < taxPairs*float64(loads) {
-		b.doubt("no_tax", Info, []string{"requests"}, "what the profiler cost is not known: only %d of %d requests of %s pair up with the profiled ones by order and prompt length",
-			len(pairs), loads, cutRunes(b.run.PlainName, 40))
-		return
-	}
-	t := &Tax{Window: b.run.PlainName, Requests: int64(len(pairs)), PlainFirst: dueOf(pairs[0][1]) < dueOf(pairs[0][0])}
+	t = &Tax{Window: l.PlainWindow, Requests: int64(len(pairs)), PlainFirst: dueOf(pairs[0][1]) < dueOf(pairs[0][0])}
 	var ttft, plainTTFT, tpot, plainTPOT []int64
 	for _, p := range pairs {
 		profiled, plain := p[0], p[1]
@@ -55,7 +51,7 @@ func (b *builder) tax() {
 	}
 	t.TTFTNS, t.PlainTTFTNS, t.TTFTInflation = inflation(ttft, plainTTFT)
 	t.TPOTNS, t.PlainTPOTNS, t.TPOTInflation = inflation(tpot, plainTPOT)
-	b.a.Tax = t
+	return t, len(pairs), of
 }
 
 // meanGap is the mean of a request's first gaps between tokens.
@@ -71,11 +67,10 @@ func inflation(with, without []int64) (a, b int64, change float64) {
 	return a, b, change
 }
 
-// taxedPairs pairs each request of the window with the next one of the plain
-// run that has as long a prompt; loads is how many requests the larger of both
-// runs served.
-func taxedPairs(run *RunWindow) (pairs [][2]*serving.Request, loads int) {
-	profiled, plain := served(run.Requests, run.Name), served(run.Plain, run.PlainName)
+// pairs pairs each request of the window with the next one of the plain run that
+// has as long a prompt; of is how many requests the larger of both runs served.
+func (l *Load) pairs() (pairs [][2]*serving.Request, of int) {
+	profiled, plain := served(l.Requests, l.Window), served(l.Plain, l.PlainWindow)
 	byPrompt := map[int][]*serving.Request{}
 	for _, r := range plain {
 		byPrompt[r.PromptTokens] = append(byPrompt[r.PromptTokens], r)
@@ -107,20 +102,20 @@ func (t *Tax) TPOTWords() string {
 	if t.TPOTNS == 0 || t.PlainTPOTNS == 0 {
 		return ""
 	}
-	words := fmt.Sprintf("TPOT %s profiled, %s without ", FormatDur(t.TPOTNS), FormatDur(t.PlainTPOTNS))
+	words := fmt.Sprintf("TPOT %s profiled, %s without ", figures.Dur(t.TPOTNS), figures.Dur(t.PlainTPOTNS))
 	if t.TPOTInflation < 0 {
 		return words + "(no slower)"
 	}
-	return words + "(" + FormatChange(t.TPOTInflation) + ")"
+	return words + "(" + figures.Change(t.TPOTInflation) + ")"
 }
 
 // TTFTWords says the same of the first token. A run without the profiler that
 // was slower is no negative cost: it met a server that was not warm yet.
 func (t *Tax) TTFTWords() string {
-	words := fmt.Sprintf("TTFT %s profiled, %s ", FormatDur(t.TTFTNS), FormatDur(t.PlainTTFTNS))
+	words := fmt.Sprintf("TTFT %s profiled, %s ", figures.Dur(t.TTFTNS), figures.Dur(t.PlainTTFTNS))
 	switch {
 	case t.TTFTInflation >= 0:
-		return words + "without (" + FormatChange(t.TTFTInflation) + ")"
+		return words + "without (" + figures.Change(t.TTFTInflation) + ")"
 	case t.PlainFirst:
 		return words + "in the run without, which came first, cold"
 	}

@@ -1,4 +1,4 @@
-package document
+package latency
 
 import (
 	"cmp"
@@ -19,45 +19,8 @@ const (
 	maxRequestTokens = 1 << 40
 )
 
-// requests writes what the clients of the window saw.
-func (b *builder) requests() {
-	if b.run == nil {
-		return
-	}
-	own, all := b.requestRows()
-	if len(own) == 0 {
-		return
-	}
-	q := &Requests{Errors: []ErrorCount{}, Roles: []RequestRole{}, Rows: []Request{}, Slowest: []SlowToken{}}
-	b.a.Requests = q
-	j := b.join(all)
-	q.Join.Reason = j.reason
-	q.Join.Emitted, q.Join.Explained = j.result.Emitted, j.result.Explained
-	for i := range own {
-		o := &own[i]
-		j.place(o)
-		row := requestRow(o.row)
-		if len(b.a.Servers) > 1 {
-			row.Server = &o.row.Server
-		}
-		if o.at < 0 {
-			q.Damaged++
-			row.Error = damagedRow
-		} else {
-			joinRow(&q.Join, &row, o)
-		}
-		q.Rows = append(q.Rows, row)
-	}
-	if q.Join.Joined > 0 {
-		q.Join.Sure /= float64(q.Join.Joined)
-	}
-	q.Join.Share = share(q.Join.Joined, q.Join.Joined+q.Join.Unmatched)
-	q.count(own)
-	q.split(own, j.lines)
-	q.Slowest = slowest(own, j.reason, q.ITLNS.Median)
-}
-
-const damagedRow = "times or counts that cannot be"
+// maxErrorRunes bounds an error text.
+const maxErrorRunes = 120
 
 // ownRow is a row of the window; at is its index among the rows that take part
 // in the join, -1 when it is damaged.
@@ -65,22 +28,22 @@ type ownRow struct {
 	row *serving.Request
 	at  int
 
-	line    *stepLine     // of the engine that served it, without steps when unknown
+	line    *line         // of the engine that served it, without steps when unknown
 	entered int           // the step on it that began with the prompt, match.None when unknown
 	tokens  []match.Token // with steps of the line; nil when there is no join
 }
 
-// requestRows gives the rows of the window by the time they were due, and all
-// sound rows for the join.
-func (b *builder) requestRows() (own []ownRow, all []serving.Request) {
-	for i := range b.run.Requests {
-		r := &b.run.Requests[i]
+// rows gives the rows of the window by the time they were due, and all sound rows
+// for the join.
+func (l *Load) rows() (own []ownRow, all []serving.Request) {
+	for i := range l.Requests {
+		r := &l.Requests[i]
 		at := -1
 		if sound(r) {
 			at = len(all)
 			all = append(all, *r)
 		}
-		if r.Window == b.run.Name || r.Window == "" {
+		if r.Window == l.Window || r.Window == "" {
 			own = append(own, ownRow{row: r, at: at, entered: match.None})
 		}
 	}
@@ -205,13 +168,8 @@ func errorText(r *serving.Request) string {
 		s = strings.TrimSpace(s[i+2:])
 	}
 	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
-	return cmp.Or(cutRunes(s, 120), "unknown error")
-}
-
-// cutRunes keeps at most n characters.
-func cutRunes(s string, n int) string {
-	if r := []rune(s); len(r) > n {
-		return string(r[:n-1]) + "…"
+	if r := []rune(s); len(r) > maxErrorRunes {
+		s = string(r[:maxErrorRunes-1]) + "…"
 	}
-	return s
+	return cmp.Or(s, "unknown error")
 }

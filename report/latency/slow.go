@@ -1,4 +1,4 @@
-package document
+package latency
 
 import (
 	"cmp"
@@ -25,7 +25,7 @@ type slowGap struct {
 // stepKey is the step that ended a gap. Tokens of no known step are told once
 // each, too: of no line.
 type stepKey struct {
-	line *stepLine
+	line *line
 	step int
 }
 
@@ -103,7 +103,7 @@ func each(own []ownRow, f func(slowGap)) {
 
 // tell puts a gap into words.
 func (g slowGap) tell(reason string) SlowToken {
-	t := SlowToken{Request: g.own.row.ID, Position: g.pos, GapNS: g.gap, Also: g.also, Step: -1, Parts: []NameTime{}}
+	t := SlowToken{Request: g.own.row.ID, Position: g.pos, GapNS: g.gap, Also: g.also, Step: -1, Parts: []figures.NameTime{}}
 	switch {
 	case reason != "":
 		t.Why = "not joined with a step: " + reason
@@ -116,7 +116,7 @@ func (g slowGap) tell(reason string) SlowToken {
 		return t
 	}
 	l, step := g.end.line, g.end.step
-	t.Step, t.Rank, t.Phase = l.steps[step].index, l.rank, l.steps[step].label.Phase.String()
+	t.Step, t.Rank, t.Phase = l.steps[step].Index, l.rank, l.steps[step].Label.Phase.String()
 	before := g.own.tokens[g.pos-1].Step
 	if before == match.None || before > step {
 		t.Why = "the step of the token before it is not known"
@@ -126,7 +126,7 @@ func (g slowGap) tell(reason string) SlowToken {
 	t.DeliveryNS = g.gap - t.StepsNS
 	t.Parts, _ = l.between(l.out[before], l.out[step])
 	if t.Parts == nil {
-		t.Parts = []NameTime{}
+		t.Parts = []figures.NameTime{}
 	}
 	t.Why = g.why(&t, l, before)
 	return t
@@ -134,7 +134,7 @@ func (g slowGap) tell(reason string) SlowToken {
 
 // why is the main reason of a gap: what took half of it, or what took longer
 // than it usually does.
-func (g slowGap) why(t *SlowToken, l *stepLine, before int) string {
+func (g slowGap) why(t *SlowToken, l *line, before int) string {
 	if 2*t.DeliveryNS >= g.gap {
 		return g.late(l)
 	}
@@ -157,21 +157,21 @@ func (g slowGap) why(t *SlowToken, l *stepLine, before int) string {
 	case 10*more < g.gap:
 		return did + ", hardly slower than others"
 	case name == "":
-		return fmt.Sprintf("%s, delivered %s later than the token before", did, FormatDur(more))
+		return fmt.Sprintf("%s, delivered %s later than the token before", did, figures.Dur(more))
 	case name == "idle":
-		return fmt.Sprintf("%s, the GPU idle for %s longer than in the median step", did, FormatDur(more))
+		return fmt.Sprintf("%s, the GPU idle for %s longer than in the median step", did, figures.Dur(more))
 	}
-	return fmt.Sprintf("%s, %s more in %s than the median step", did, FormatDur(more), cmp.Or(partWords[name], name+" kernels"))
+	return fmt.Sprintf("%s, %s more in %s than the median step", did, figures.Dur(more), cmp.Or(l.words[name], name+" kernels"))
 }
 
 // late says how a token was delivered that left its step long before.
-func (g slowGap) late(l *stepLine) string {
+func (g slowGap) late(l *line) string {
 	at := g.own.row.TokenUnixNS
 	together := 1
 	for k := g.pos + 1; k < len(at) && at[k] == at[g.pos]; k++ {
 		together++
 	}
-	words := fmt.Sprintf("delivery: %s from the end of its step to the client", FormatDur(at[g.pos]-l.to[g.end.step]))
+	words := fmt.Sprintf("delivery: %s from the end of its step to the client", figures.Dur(at[g.pos]-l.to[g.end.step]))
 	switch {
 	case g.end.step == len(l.steps)-1:
 		words += "; it was the last one recorded, and the profiler stopped then"
@@ -183,34 +183,34 @@ func (g slowGap) late(l *stepLine) string {
 
 // name names steps: "step 17", "steps 15–17", "step 17 of rank 2" beside others'
 // lines.
-func (l *stepLine) name(steps []engineStep) string {
+func (l *line) name(steps []Step) string {
 	of := ""
 	if l.several {
 		of = fmt.Sprintf(" of rank %d", l.rank)
 	}
 	if len(steps) == 1 {
-		return fmt.Sprintf("step %d%s", steps[0].index, of)
+		return fmt.Sprintf("step %d%s", steps[0].Index, of)
 	}
-	return fmt.Sprintf("steps %d–%d%s", steps[0].index, steps[len(steps)-1].index, of)
+	return fmt.Sprintf("steps %d–%d%s", steps[0].Index, steps[len(steps)-1].Index, of)
 }
 
 // prefillOf says what steps did of others' prompts, and how long the steps that
 // did so took.
-func prefillOf(steps []engineStep) (words string, ns int64) {
+func prefillOf(steps []Step) (words string, ns int64) {
 	var tokens, requests int64
 	phases := []string{}
 	for _, s := range steps {
-		if s.label.ContextRequests > 0 {
-			tokens += s.label.ContextTokens
-			requests += s.label.ContextRequests
-			ns += s.end - s.start
-			phases = withName(phases, s.label.Phase.String())
+		if s.Label.ContextRequests > 0 {
+			tokens += s.Label.ContextTokens
+			requests += s.Label.ContextRequests
+			ns += s.End - s.Start
+			phases = withName(phases, s.Label.Phase.String())
 		}
 	}
 	if ns == 0 {
 		return "", 0
 	}
-	words = fmt.Sprintf(": %s, prefill of %s tokens", strings.Join(phases, " and "), FormatCount(tokens))
+	words = fmt.Sprintf(": %s, prefill of %s tokens", strings.Join(phases, " and "), figures.Count(tokens))
 	switch {
 	case len(steps) > 1: // chunks of one prompt look like prompts of several
 	case requests > 1:
@@ -223,11 +223,11 @@ func prefillOf(steps []engineStep) (words string, ns int64) {
 
 // usual is the median time of a part over the steps of a phase, each with the
 // pause before it.
-func (l *stepLine) usual(phase, part string) int64 {
+func (l *line) usual(phase, part string) int64 {
 	column := slices.Index(l.parts, part)
 	var times []int64
 	for i := 1; i < len(l.steps) && column >= 0; i++ {
-		if l.steps[i].label.Phase.String() == phase {
+		if l.steps[i].Label.Phase.String() == phase {
 			times = append(times, l.out[i][column]-l.out[i-1][column])
 		}
 	}
