@@ -124,7 +124,7 @@ func (l counterLine) during(list []interval) (joule float64, ns int64, ok bool) 
 		}
 		joule += (l.total[i] - l.total[i-1]) * float64(inside) / float64(z-a)
 		covered += inside
-		if inside > 0 {
+		if 2*inside >= z-a {
 			refreshes++
 		}
 	}
