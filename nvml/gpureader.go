@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"tokprof/nvml/internal/driver"
@@ -75,8 +74,8 @@ type gpuReader struct {
 	host    *Host
 	gpu     int
 	xids    *xidMailbox
-	wanted  Fields      // asked for and, as far as we know, supported
-	turn    *sync.Mutex // held while the driver is asked; nil asks side by side
+	wanted  Fields        // asked for and, as far as we know, supported
+	turn    chan struct{} // full while the driver is asked; nil in tests of one GPU
 	last    [numPaces]time.Time
 	batch   []driver.FieldValue // room, reused
 	belongs []Field             // the field of each value of batch
@@ -104,11 +103,21 @@ func (r *gpuReader) run(ctx context.Context, tick <-chan struct{}, each func(Rea
 	}
 }
 
-// inTurn reads when no other GPU is read, where that matters.
+// ownTurn is how long a GPU waits for another one that is read. The dearest calls
+// together take some 6 ms; one that takes longer is slow or hangs, and holds
+// nobody up.
+const ownTurn = 8 * time.Millisecond
+
+// inTurn reads when no other GPU is read.
 func (r *gpuReader) inTurn() (Reading, error) {
 	if r.turn != nil {
-		r.turn.Lock()
-		defer r.turn.Unlock()
+		late := time.NewTimer(ownTurn)
+		defer late.Stop()
+		select {
+		case r.turn <- struct{}{}:
+			defer func() { <-r.turn }()
+		case <-late.C:
+		}
 	}
 	return r.read(time.Now())
 }

@@ -41,10 +41,9 @@ func (s *Sampler) Run(ctx context.Context, each func(Reading)) error {
 	out := &handover{each: each}
 	defer out.close()
 	xids := &xidMailbox{driver: s.Host.driver, waiting: map[int]uint64{}, off: !fields.Has(Xid)}
-	var turn *sync.Mutex
-	if fields&gpmFields != 0 {
-		turn = new(sync.Mutex)
-	}
+	// One GPU after another: the driver's calls wait for each other spinning, and
+	// GPM did not survive company.
+	turn := make(chan struct{}, 1)
 	ended := make(chan outcome, len(s.Host.gpus))
 	ticks := make([]chan struct{}, len(s.Host.gpus))
 	for i := range s.Host.gpus {

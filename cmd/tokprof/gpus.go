@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -249,6 +250,8 @@ func (o *gpusOptions) recordTo(ctx context.Context, h *nvml.Host) error {
 		defer func() { _ = f.Close() }()
 		out = f
 	}
+	// GPUs are read one after another: more threads only wake more often.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
 	ctx, stop := o.limit(ctx)
 	defer stop()
 	w := nvml.NewRecordWriter(out)
