@@ -166,3 +166,61 @@ func elemBytes(types []string, i int) float64 {
 	}
 	return 0
 }
+
+// FirstInput is an op's first input that is a tensor.
+type FirstInput struct {
+	Op    string // name of the op
+	Bytes int64
+}
+
+// FirstInputs finds the ops that have the given External ids, and their first
+// tensors. Ids whose op, or its shapes and types, are not in the file have none.
+func (t *Trace) FirstInputs(external map[uint64]bool) map[uint64]FirstInput {
+	out := map[uint64]FirstInput{}
+	if len(external) == 0 {
+		return out
+	}
+	p := &Products{t: t}
+	last := NoEvent
+	for _, a := range t.file.TextArgs {
+		id := EventID(a.Event)
+		if id == last {
+			continue
+		}
+		last = id
+		e := t.Event(id)
+		if e.Kind != Op || !external[e.External] {
+			continue
+		}
+		dims, types := p.args(id)
+		if n := firstTensor(p.text(dims), p.text(types)); n > 0 {
+			out[e.External] = FirstInput{t.Name(e.Name), n}
+		}
+	}
+	return out
+}
+
+// firstTensor is the size of the first input with sides, 0 when its type is not
+// known.
+func firstTensor(dims, types string) int64 {
+	var shapes []json.RawMessage
+	var names []string
+	if json.Unmarshal([]byte(dims), &shapes) != nil || json.Unmarshal([]byte(types), &names) != nil {
+		return 0
+	}
+	for i, raw := range shapes {
+		var sides []int64
+		if json.Unmarshal(raw, &sides) != nil || len(sides) == 0 {
+			continue
+		}
+		n := elemBytes(names, i)
+		for _, s := range sides {
+			n *= float64(s)
+		}
+		if n <= 0 || n > 1<<50 {
+			return 0
+		}
+		return int64(n)
+	}
+	return 0
+}

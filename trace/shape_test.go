@@ -23,3 +23,27 @@ func TestProduct(t *testing.T) {
 		}
 	}
 }
+
+func TestFirstTensor(t *testing.T) {
+	for _, tt := range []struct {
+		dims, types string
+		want        int64
+	}{
+		{"[[1900, 4096], []]", `["c10::BFloat16", ""]`, 1900 * 4096 * 2},
+		{"[[], [700, 4096], [700, 4096], [], []]", `["Scalar", "c10::BFloat16", "c10::BFloat16", "Scalar", "Scalar"]`, 700 * 4096 * 2},
+		{"[[2, 3, 4], [5]]", `["float", "long int"]`, 96},
+		{"[[8, 64]]", `["c10::Float8_e4m3fn"]`, 512},
+		{"[[[4, 5], [6, 7]], [3]]", `["TensorList", "float"]`, 12},
+		{"[[8, 64]]", `["c10::Mystery"]`, 0},
+		{"[[8, 64]]", "", 0},
+		{"[[], []]", `["Scalar", "Scalar"]`, 0},
+		{"[[0, 64]]", `["float"]`, 0},
+		{"[[-5, 64]]", `["float"]`, 0},
+		{"[[4611686018427387904, 4611686018427387904]]", `["float"]`, 0},
+		{"no", "json", 0},
+	} {
+		if got := firstTensor(tt.dims, tt.types); got != tt.want {
+			t.Errorf("%s %s: %d bytes, want %d", tt.dims, tt.types, got, tt.want)
+		}
+	}
+}

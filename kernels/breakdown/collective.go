@@ -3,6 +3,7 @@ package breakdown
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"tokprof/trace"
 )
@@ -15,6 +16,11 @@ type Collective struct {
 	Start   trace.Time
 	Dur     trace.Time
 	Exposed trace.Time
+	// Bytes is the tensor that the launching op of the collective was given, 0
+	// when its shape was not recorded.
+	Bytes int64
+
+	external uint64 // External id of the launch, 0 below a CUDA graph
 }
 
 // collectives numbers what add gathered, by start within each step: every rank
@@ -30,5 +36,37 @@ func (u *sums) collectives() []Collective {
 			list[i].Order = list[i-1].Order + 1
 		}
 	}
+	sizeByOp(u.ev.Trace, list)
 	return list
+}
+
+// sizeByOp gives collectives the size of what their op was given. An op around a
+// launch that is none of a collective says nothing.
+func sizeByOp(t *trace.Trace, list []Collective) {
+	if !t.HasShapes() {
+		return
+	}
+	ids := map[uint64]bool{}
+	for _, c := range list {
+		if c.external != 0 {
+			ids[c.external] = true
+		}
+	}
+	inputs := t.FirstInputs(ids)
+	for i := range list {
+		if in, ok := inputs[list[i].external]; ok && isCollectiveOp(in.Op) {
+			list[i].Bytes = in.Bytes
+		}
+	}
+}
+
+// isCollectiveOp recognises torch's and servers' ops of collectives.
+func isCollectiveOp(op string) bool {
+	name := strings.ToLower(op)
+	for _, word := range []string{"param_comms", "reduce", "gather", "scatter", "broadcast", "all_to_all", "alltoall", "send", "recv"} {
+		if strings.Contains(name, word) {
+			return true
+		}
+	}
+	return false
 }

@@ -152,7 +152,11 @@ func (u *sums) add(i int32, exposed trace.Time) {
 		u.batches.add(i, c.Kernel, e.Dur)
 	}
 	if u.r.Kernels[c.Kernel].Match.Group == "comm" {
-		u.comm = append(u.comm, Collective{Step: int32(u.ev.StepOf(int(i))), Kernel: c.Kernel, Start: e.Start, Dur: e.Dur, Exposed: exposed})
+		external := e.External
+		if u.ev.InGraph(int(i)) {
+			external = 0
+		}
+		u.comm = append(u.comm, Collective{Step: int32(u.ev.StepOf(int(i))), Kernel: c.Kernel, Start: e.Start, Dur: e.Dur, Exposed: exposed, external: external})
 	}
 	u.byStep(i, e.Dur)
 	u.stream(e)

@@ -12,7 +12,7 @@ import (
 // part: the buffer of an all-reduce, what a rank brings to a gather.
 type message struct {
 	part int64  // 0 when unknown
-	how  string // "config", "weights"; "" when unknown
+	how  string // "shapes", "config", "weights"; "" when unknown
 }
 
 // whole is the size as nccl-tests counts it, 0 when unknown.
@@ -43,6 +43,12 @@ func (b *builder) messages() [][]message {
 		}
 		for from, to := range stepRuns(r.Collectives) {
 			s.step(r.Collectives[from:to], out[i][from:to])
+		}
+		// What the op was given is what it moves, padding included.
+		for j, c := range r.Collectives {
+			if c.Bytes > 0 {
+				out[i][j] = message{c.Bytes, "shapes"}
+			}
 		}
 	}
 	return out

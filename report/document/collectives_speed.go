@@ -32,7 +32,9 @@ func (s *collectiveSum) size(m message, ranks int, transfer, longest trace.Time)
 	if bytes == 0 {
 		return
 	}
-	s.row.BytesHow = m.how
+	if !strings.Contains(s.row.BytesHow, m.how) {
+		s.row.BytesHow = strings.TrimPrefix(s.row.BytesHow+", "+m.how, ", ")
+	}
 	s.sizes = append(s.sizes, sizedRun{bytes, int64(transfer), int64(longest), ranks})
 }
 

@@ -181,3 +181,25 @@ func TestLatencyBound(t *testing.T) {
 		t.Errorf("the row %+v", c)
 	}
 }
+
+// TestShapesAgree holds what the ops of collectives were given against the
+// steps' tokens × the width of the weights, where both are known.
+func TestShapesAgree(t *testing.T) {
+	seen := map[string]int{}
+	for _, r := range bothWindows(t) {
+		for _, c := range r.Collectives {
+			if c.Bytes == 0 || c.Step < 0 {
+				continue
+			}
+			kind := r.Kernels[c.Kernel].Match.Subgroup
+			label := r.Steps[c.Step].Label
+			seen[kind]++
+			if want := map[string]int64{"all_reduce": label.Tokens * 4096 * 2, "all_gather": label.Requests * 64128 * 2}[kind]; c.Bytes != want {
+				t.Errorf("%s of %d bytes in a step of %d tokens, want %d", kind, c.Bytes, label.Tokens, want)
+			}
+		}
+	}
+	if seen["all_reduce"] == 0 || seen["all_gather"] == 0 {
+		t.Errorf("sizes by shapes of %v", seen)
+	}
+}

@@ -230,13 +230,19 @@ func ceilingWords(c document.Collective) string {
 
 // bytesWords says how sizes are known.
 func bytesWords(how string) string {
-	switch how {
-	case "config":
-		return "Sizes are the step's tokens × the hidden width of the model's config, without a CUDA graph's padding."
-	case "weights":
-		return "Sizes are the step's tokens × the width of the weights, without a CUDA graph's padding."
+	var words []string
+	if strings.Contains(how, "shapes") {
+		words = append(words, "the input that the op recorded")
 	}
-	return ""
+	for by, width := range map[string]string{"config": "the hidden width of the model's config", "weights": "the width of the weights"} {
+		if strings.Contains(how, by) {
+			words = append(words, "the step's tokens × "+width+", without a CUDA graph's padding")
+		}
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	return "Sizes are " + strings.Join(words, ", or ") + "."
 }
 
 // known is a cell, or a dash where its number is not known.
