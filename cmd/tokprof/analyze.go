@@ -21,10 +21,10 @@ import (
 
 type analyzeOptions struct {
 	*shared
-	html, md, json, csv, pprof, folded, perfetto string
-	window, steps, model, readings, topo         string
-	strict                                       bool
-	evidence                                     evidenceFlags
+	html, md, json, csv, pprof, folded, perfetto  string
+	window, steps, model, readings, topo, visible string
+	strict                                        bool
+	evidence                                      evidenceFlags
 }
 
 func newAnalyze(s *shared) *cobra.Command {
@@ -60,6 +60,7 @@ standard input, as an output standard output (which then carries that alone).`,
 	f.StringVar(&o.model, "model", "", "config.json `FILE` of the served model: work per role,\nand whether the trace fits it")
 	f.StringVar(&o.readings, "readings", "", "GPU readings `FILE` of tokprof gpus --record, joined with\nthe steps")
 	f.StringVar(&o.topo, "topo", "", "`FILE` of nvidia-smi topo -m or tokprof gpus --links: what\nthe GPUs' links can do")
+	f.StringVar(&o.visible, "visible-devices", "", "CUDA_VISIBLE_DEVICES of the server: which GPU of the\nreadings is which of the trace")
 	f.BoolVar(&o.strict, "strict", false, "exit 1 when a trust line warns")
 	o.evidence.add(f)
 	return cmd
@@ -146,6 +147,7 @@ func (o *analyzeOptions) document(ctx context.Context, args []string, opt breakd
 	if err := ofRun(&d, bundles, ranks); err != nil {
 		return nil, err
 	}
+	d.VisibleDevices = o.visible
 	if d.Readings, err = readReadings(o.readings); err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ func runWindows(b *capture.Bundle) ([]document.RunWindow, error) {
 	}
 	var servers []document.ServerFacts
 	for _, s := range b.Servers {
-		servers = append(servers, document.ServerFacts(s))
+		servers = append(servers, document.ServerFacts{Engine: s.Engine, Version: s.Version, Model: s.Model, WorldSize: s.WorldSize, Flags: s.Flags})
 	}
 	var out []document.RunWindow
 	for _, w := range b.Windows {
@@ -91,6 +91,9 @@ func (o *analyzeOptions) beside(bundles []*capture.Bundle) {
 	o.model = cmp.Or(o.model, b.ModelPath())
 	o.readings = cmp.Or(o.readings, b.ReadingsPath())
 	o.topo = cmp.Or(o.topo, b.TopologyPath())
+	if len(b.Servers) == 1 {
+		o.visible = cmp.Or(o.visible, b.Servers[0].VisibleDevices)
+	}
 }
 
 // withoutEmptyBundles drops the bundles among the inputs that hold no trace:

@@ -90,6 +90,9 @@ func about(s *serving.Server, model string) capture.Server {
 	if f.Engine != serving.Unknown {
 		a.Engine = f.Engine.String()
 	}
+	if p, ok := capture.LocalProcess(s.URL()); ok {
+		a.VisibleDevices = p.VisibleDevices
+	}
 	if a.Model == "" && len(f.Models) > 0 {
 		a.Model = f.Models[0].ID
 	}

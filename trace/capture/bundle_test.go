@@ -201,8 +201,9 @@ func TestProfilerDir(t *testing.T) {
 			t.Errorf("%q: %q, want %q", c.args, got, c.want)
 		}
 	}
-	if got := variable([]byte("HOME=/h\x00VLLM_TORCH_PROFILER_DIR=/p\x00X=y\x00")); got != "/p" {
-		t.Errorf("from the environment: %q", got)
+	env := []byte("HOME=/h\x00VLLM_TORCH_PROFILER_DIR=/p\x00CUDA_VISIBLE_DEVICES=3,1\x00X=y\x00")
+	if dir, gpus, none := variable(env, profilerVariables[0]), variable(env, visibleDevices), variable(env, "Y"); dir != "/p" || gpus != "3,1" || none != "" {
+		t.Errorf("from the environment: %q, %q and %q", dir, gpus, none)
 	}
 }
 

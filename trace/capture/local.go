@@ -3,6 +3,7 @@ package capture
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -30,6 +31,9 @@ func Loopback(rawURL string) bool {
 type Process struct {
 	Args []string
 	Dir  string // its working directory
+	// VisibleDevices is its CUDA_VISIBLE_DEVICES, which says what GPU an ordinal in
+	// its traces is; "" without one.
+	VisibleDevices string
 	// ProfilerDir is the folder that its arguments or its one variable for it name;
 	// "" when they name none.
 	ProfilerDir string
@@ -38,6 +42,9 @@ type Process struct {
 // profilerVariables name the profiler's folder in a server's environment: vLLM up
 // to 0.15, SGLang.
 var profilerVariables = []string{"VLLM_TORCH_PROFILER_DIR", "SGLANG_TORCH_PROFILER_DIR"}
+
+// visibleDevices is the variable that picks and orders a process's GPUs.
+const visibleDevices = "CUDA_VISIBLE_DEVICES"
 
 // LocalProcess finds the process that listens where a loopback URL points, on
 // Linux and as far as this user may look; ok is false otherwise.
@@ -68,9 +75,10 @@ func LocalProcess(rawURL string) (p Process, ok bool) {
 	p.Args = strings.Split(strings.TrimRight(string(raw), "\x00"), "\x00")
 	p.Dir, _ = os.Readlink(filepath.Join(dir, "cwd"))
 	p.ProfilerDir = profilerDir(p.Args)
-	if p.ProfilerDir == "" {
-		if env, err := os.ReadFile(filepath.Join(dir, "environ")); err == nil {
-			p.ProfilerDir = variable(env)
+	if env, err := os.ReadFile(filepath.Join(dir, "environ")); err == nil {
+		p.VisibleDevices = variable(env, visibleDevices)
+		for _, name := range profilerVariables {
+			p.ProfilerDir = cmp.Or(p.ProfilerDir, variable(env, name))
 		}
 	}
 	if p.ProfilerDir != "" && !filepath.IsAbs(p.ProfilerDir) && p.Dir != "" {
@@ -135,12 +143,11 @@ func profilerDir(args []string) string {
 	return ""
 }
 
-func variable(env []byte) string {
-	for _, name := range profilerVariables {
-		for v := range bytes.SplitSeq(env, []byte{0}) {
-			if k, value, ok := strings.Cut(string(v), "="); ok && k == name {
-				return value
-			}
+// variable is one variable of an environment; the others are not looked at.
+func variable(env []byte, name string) string {
+	for v := range bytes.SplitSeq(env, []byte{0}) {
+		if k, value, ok := strings.Cut(string(v), "="); ok && k == name {
+			return value
 		}
 	}
 	return ""

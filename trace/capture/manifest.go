@@ -40,6 +40,8 @@ type Server struct {
 	Model     string            `json:"model"`
 	WorldSize int               `json:"world_size"` // ranks, data parallel ones included; 0 when unknown
 	Flags     map[string]string `json:"flags,omitempty"`
+	// VisibleDevices is the CUDA_VISIBLE_DEVICES of a server on this machine.
+	VisibleDevices string `json:"visible_devices,omitempty"`
 }
 
 // Window is one stretch of load: with the profiler running, or without it for
