@@ -2,19 +2,25 @@ package trace
 
 import (
 	"encoding/json"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
+
+	"tokprof/trace/internal/kineto"
 )
 
 // The args that say what a product was: the shapes and types of an op's inputs
-// (recorded with record_shapes).
+// (recorded with record_shapes). And those that NCCL's kernels carry where torch
+// knew the message (elements and their type).
 const (
 	argDims = iota
 	argTypes
+	argElems
+	argElemType
 )
 
-var shapeArgs = []string{argDims: "Input Dims", argTypes: "Input type"}
+var shapeArgs = []string{argDims: "Input Dims", argTypes: "Input type", argElems: "In msg nelems", argElemType: "dtype"}
 
 // Product is the matrix product that an op computes: an M×K matrix times a K×N
 // one, of elements of ElemBytes (0 when the type is unknown).
@@ -31,7 +37,36 @@ type Products struct {
 }
 
 // HasShapes says whether any op has recorded input shapes.
-func (t *Trace) HasShapes() bool { return len(t.file.TextArgs) > 0 }
+func (t *Trace) HasShapes() bool {
+	return slices.ContainsFunc(t.file.TextArgs, func(a kineto.TextArg) bool { return a.Key == argDims })
+}
+
+// Message is the size in bytes of what this rank brings to a collective, as its
+// kernel's own args say; ok is false where they do not.
+func (t *Trace) Message(id EventID) (bytes int64, ok bool) {
+	list := t.file.TextArgs
+	var elems int64
+	size := 0.0
+	for i := sort.Search(len(list), func(i int) bool { return EventID(list[i].Event) >= id }); i < len(list) && EventID(list[i].Event) == id; i++ {
+		text := t.file.Texts[list[i].Text]
+		switch list[i].Key {
+		case argElems:
+			if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+				elems = n
+			}
+		case argElemType:
+			size = messageTypes[strings.Trim(text, `"`)]
+		}
+	}
+	bytes = int64(float64(elems) * size)
+	return bytes, bytes > 0 && bytes < 1<<50
+}
+
+// messageTypes are the sizes of torch's scalar types, as c10::toString spells them.
+var messageTypes = map[string]float64{
+	"BFloat16": 2, "Half": 2, "Float": 4, "Double": 8, "Byte": 1, "Char": 1, "Bool": 1, "Short": 2, "Int": 4, "Long": 8,
+	"Float8_e4m3fn": 1, "Float8_e5m2": 1, "Float8_e4m3fnuz": 1, "Float8_e5m2fnuz": 1,
+}
 
 // Products reads the ops' shapes once.
 func (t *Trace) Products() *Products {

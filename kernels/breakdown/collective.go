@@ -16,9 +16,10 @@ type Collective struct {
 	Start   trace.Time
 	Dur     trace.Time
 	Exposed trace.Time
-	// Bytes is the tensor that the launching op of the collective was given, 0
-	// when its shape was not recorded.
+	// Bytes is the message: as the kernel's own args tell it (Told), else the
+	// tensor that the launching op was given, 0 when neither was recorded.
 	Bytes int64
+	Told  bool
 
 	external uint64 // External id of the launch, 0 below a CUDA graph
 }
@@ -54,7 +55,7 @@ func sizeByOp(t *trace.Trace, list []Collective) {
 	}
 	inputs := t.FirstInputs(ids)
 	for i := range list {
-		if in, ok := inputs[list[i].external]; ok && isCollectiveOp(in.Op) {
+		if in, ok := inputs[list[i].external]; ok && !list[i].Told && isCollectiveOp(in.Op) {
 			list[i].Bytes = in.Bytes
 		}
 	}

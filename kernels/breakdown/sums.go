@@ -156,7 +156,11 @@ func (u *sums) add(i int32, exposed trace.Time) {
 		if u.ev.InGraph(int(i)) {
 			external = 0
 		}
-		u.comm = append(u.comm, Collective{Step: int32(u.ev.StepOf(int(i))), Kernel: c.Kernel, Start: e.Start, Dur: e.Dur, Exposed: exposed, external: external})
+		bytes, told := t.Message(t.GPU()[i])
+		if !told {
+			bytes = 0
+		}
+		u.comm = append(u.comm, Collective{Step: int32(u.ev.StepOf(int(i))), Kernel: c.Kernel, Start: e.Start, Dur: e.Dur, Exposed: exposed, Bytes: bytes, Told: told, external: external})
 	}
 	u.byStep(i, e.Dur)
 	u.stream(e)

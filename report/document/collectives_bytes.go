@@ -12,7 +12,7 @@ import (
 // part: the buffer of an all-reduce, what a rank brings to a gather.
 type message struct {
 	part int64  // 0 when unknown
-	how  string // "shapes", "config", "weights"; "" when unknown
+	how  string // "args", "shapes", "config", "weights"; "" when unknown
 }
 
 // whole is the size as nccl-tests counts it, 0 when unknown.
@@ -44,9 +44,12 @@ func (b *builder) messages() [][]message {
 		for from, to := range stepRuns(r.Collectives) {
 			s.step(r.Collectives[from:to], out[i][from:to])
 		}
-		// What the op was given is what it moves, padding included.
+		// What the kernel or its op was given is what it moves, padding included.
 		for j, c := range r.Collectives {
-			if c.Bytes > 0 {
+			switch {
+			case c.Told:
+				out[i][j] = message{c.Bytes, "args"}
+			case c.Bytes > 0:
 				out[i][j] = message{c.Bytes, "shapes"}
 			}
 		}

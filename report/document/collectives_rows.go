@@ -18,7 +18,7 @@ type Collective struct {
 	// all-reduce, the whole of what is gathered or scattered; the mean where
 	// sizes differ (see Sizes), 0 when unknown.
 	Bytes      int64  `json:"bytes"`
-	BytesHow   string `json:"bytes_how"` // "shapes" of the op's input, "config" or "weights": the step's tokens × the width by either; or several; "" when unknown
+	BytesHow   string `json:"bytes_how"` // "args" of the kernel, "shapes" of the op's input, "config" or "weights": the step's tokens × the width by either; or several; "" when unknown
 	Ranks      int    `json:"ranks"`     // that ran one together, at most
 	Count      int64  `json:"count"`
 	Unmatched  int64  `json:"unmatched"` // runs without a partner in another rank's file: not split

@@ -230,13 +230,16 @@ func ceilingWords(c document.Collective) string {
 
 // bytesWords says how sizes are known.
 func bytesWords(how string) string {
+	const tokens, padding = "the step's tokens × the width of ", ", without a CUDA graph's padding"
 	var words []string
-	if strings.Contains(how, "shapes") {
-		words = append(words, "the input that the op recorded")
-	}
-	for by, width := range map[string]string{"config": "the hidden width of the model's config", "weights": "the width of the weights"} {
-		if strings.Contains(how, by) {
-			words = append(words, "the step's tokens × "+width+", without a CUDA graph's padding")
+	for _, known := range []struct{ by, words string }{
+		{"args", "what the kernel's own args say"},
+		{"shapes", "the input that the op recorded"},
+		{"config", tokens + "the model's config" + padding},
+		{"weights", tokens + "the weights" + padding},
+	} {
+		if strings.Contains(how, known.by) {
+			words = append(words, known.words)
 		}
 	}
 	if len(words) == 0 {
