@@ -81,10 +81,7 @@ func (o *analyzeOptions) paths() []string {
 }
 
 func (o *analyzeOptions) run(ctx context.Context, args []string) error {
-	if b, err := o.unfinished(args); b != nil || err != nil {
-		if err != nil {
-			return err
-		}
+	if b := o.unfinished(args); b != nil {
 		return o.finishBundle(ctx, b)
 	}
 	if err := checkPaths(o.paths()...); err != nil {
@@ -116,10 +113,7 @@ func (o *analyzeOptions) run(ctx context.Context, args []string) error {
 // document reads the inputs and says what they tell. A bundle among them brings
 // its requests, its windows' names and its model.
 func (o *analyzeOptions) document(ctx context.Context, args []string, opt breakdown.Options) (*document.Set, error) {
-	bundles, err := openBundles(args)
-	if err != nil {
-		return nil, err
-	}
+	bundles := openBundles(args)
 	o.beside(bundles)
 	model, err := o.readModel()
 	if err != nil {
@@ -148,11 +142,15 @@ func (o *analyzeOptions) document(ctx context.Context, args []string, opt breakd
 		return nil, err
 	}
 	d.VisibleDevices = o.visible
-	if d.Readings, err = readReadings(o.readings); err != nil {
-		return nil, err
+	if o.readings != "" {
+		if d.Readings, err = readReadings(o.std.in, o.readings); err != nil {
+			return nil, err
+		}
 	}
-	if d.Topology, err = readTopology(o.topo); err != nil {
-		return nil, err
+	if o.topo != "" {
+		if d.Topology, err = readTopology(o.std.in, o.topo); err != nil {
+			return nil, err
+		}
 	}
 	return pickWindow(document.Build(ranks, d), o.window)
 }

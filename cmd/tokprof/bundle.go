@@ -65,16 +65,15 @@ func (s *shared) finishBundle(ctx context.Context, b *capture.Bundle) error {
 
 // unfinished returns the bundle that is the only input and has no analysis yet,
 // as after its traces were copied from the server's host: analysing it without
-// naming outputs finishes it.
-func (o *analyzeOptions) unfinished(args []string) (*capture.Bundle, error) {
-	if len(args) != 1 || args[0] == "-" || slices.ContainsFunc(o.paths(), func(p string) bool { return p != "" }) || !capture.IsBundle(args[0]) {
-		return nil, nil
+// naming outputs finishes it. It is nil for any other input.
+func (o *analyzeOptions) unfinished(args []string) *capture.Bundle {
+	if len(args) != 1 || slices.ContainsFunc(o.paths(), func(p string) bool { return p != "" }) {
+		return nil
 	}
-	b, err := capture.Open(args[0])
-	if err != nil || analysed(b) || !b.Own() {
-		return nil, err
+	if b := bundleAt(args[0]); b != nil && b.Own() && !analysed(b) {
+		return b
 	}
-	return b, nil
+	return nil
 }
 
 // analysed says whether a bundle holds its analysis.
@@ -96,15 +95,27 @@ func (o *analyzeOptions) beside(bundles []*capture.Bundle) {
 	}
 }
 
+// bundleAt opens an argument that is a bundle; nil for any other.
+func bundleAt(arg string) *capture.Bundle {
+	if arg == "-" {
+		return nil
+	}
+	b, err := capture.Open(arg)
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
 // withoutEmptyBundles drops the bundles among the inputs that hold no trace:
 // theirs were left elsewhere, and are named beside them.
 func withoutEmptyBundles(args []string) []string {
+	if len(args) < 2 {
+		return args
+	}
 	return slices.DeleteFunc(slices.Clone(args), func(a string) bool {
-		if len(args) < 2 || a == "-" || !capture.IsBundle(a) {
-			return false
-		}
-		b, err := capture.Open(a)
-		if err != nil {
+		b := bundleAt(a)
+		if b == nil {
 			return false
 		}
 		files, err := b.Traces()
@@ -113,19 +124,13 @@ func withoutEmptyBundles(args []string) []string {
 }
 
 // openBundles opens the arguments that are bundles.
-func openBundles(args []string) ([]*capture.Bundle, error) {
-	var out []*capture.Bundle
+func openBundles(args []string) (out []*capture.Bundle) {
 	for _, a := range args {
-		if a == "-" || !capture.IsBundle(a) {
-			continue
+		if b := bundleAt(a); b != nil {
+			out = append(out, b)
 		}
-		b, err := capture.Open(a)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, b)
 	}
-	return out, nil
+	return out
 }
 
 // ofRun adds to a document's options what the bundles among its inputs know about

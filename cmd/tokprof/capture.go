@@ -110,6 +110,7 @@ func (o *captureOptions) run(ctx context.Context) error {
 	if err := c.find(); err != nil {
 		return err
 	}
+	c.cost = c.costs()
 	if c.windows, err = o.plans(c); err != nil {
 		return err
 	}
@@ -152,6 +153,7 @@ type capturing struct {
 	targets []capture.Target
 	windows []capture.WindowPlan
 	limit   int64
+	cost    func(steps int) capture.Cost
 	dirHow  []string // how each target's folder is known
 }
 

@@ -126,34 +126,10 @@ func (o *gpusOptions) check() error {
 	return nil
 }
 
-// open opens a file or, for "-", standard input.
-func (o *gpusOptions) input(path string) (io.ReadCloser, error) {
-	if path == "-" {
-		return io.NopCloser(o.std.in), nil
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("%s cannot be read: %w", path, cause(err))
-	}
-	return f, nil
-}
-
-// maxMatrix is far above any matrix that nvidia-smi draws.
-const maxMatrix = 4 << 20
-
 func (o *gpusOptions) showTopology() error {
-	f, err := o.input(o.topo)
+	t, err := readTopology(o.std.in, o.topo)
 	if err != nil {
 		return err
-	}
-	defer func() { _ = f.Close() }()
-	text, err := io.ReadAll(io.LimitReader(f, maxMatrix))
-	if err != nil {
-		return fmt.Errorf("%s cannot be read: %w", o.topo, cause(err))
-	}
-	t, err := nvml.ParseTopology(string(text))
-	if err != nil {
-		return fmt.Errorf("%s: %w", o.topo, err)
 	}
 	if o.json {
 		return o.writeJSON(t)
@@ -162,14 +138,9 @@ func (o *gpusOptions) showTopology() error {
 }
 
 func (o *gpusOptions) sumUp() error {
-	f, err := o.input(o.readings)
+	rec, err := readReadings(o.std.in, o.readings)
 	if err != nil {
 		return err
-	}
-	defer func() { _ = f.Close() }()
-	rec, err := nvml.ReadRecording(f)
-	if err != nil {
-		return fmt.Errorf("%s: %w", o.readings, cause(err))
 	}
 	if rec.Damaged > 0 {
 		fmt.Fprintf(o.std.err, "tokprof: %s: %d damaged values or lines were left out; the first is %s\n", o.readings, rec.Damaged, rec.Damage[0])

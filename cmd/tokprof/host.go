@@ -10,44 +10,46 @@ import (
 	"tokprof/nvml"
 )
 
-// readReadings reads a recording of GPU readings, plain or .gz; nil without one.
-func readReadings(path string) (rec *nvml.Recording, err error) {
-	err = readHostFile("--readings", path, func(r io.Reader) error {
-		rec, err = nvml.ReadRecording(r)
-		return err
-	})
-	return rec, err
+// readReadings reads a recording of GPU readings, packed or not.
+func readReadings(stdin io.Reader, path string) (*nvml.Recording, error) {
+	return readHostFile(stdin, path, nvml.ReadRecording)
 }
 
-// readTopology reads a matrix of links; nil without one.
-func readTopology(path string) (t *nvml.Topology, err error) {
-	err = readHostFile("--topo", path, func(r io.Reader) error {
+// maxMatrix is far above any matrix that nvidia-smi draws.
+const maxMatrix = 4 << 20
+
+// readTopology reads a matrix of links as nvidia-smi or tokprof gpus draws it; a
+// .gz is unpacked.
+func readTopology(stdin io.Reader, path string) (*nvml.Topology, error) {
+	return readHostFile(stdin, path, func(r io.Reader) (*nvml.Topology, error) {
+		if strings.HasSuffix(path, ".gz") {
+			z, err := gzip.NewReader(r)
+			if err != nil {
+				return nil, err
+			}
+			r = z
+		}
 		text, err := io.ReadAll(io.LimitReader(r, maxMatrix))
-		if err == nil {
-			t, err = nvml.ParseTopology(string(text))
+		if err != nil {
+			return nil, err
 		}
-		return err
+		return nvml.ParseTopology(string(text))
 	})
-	return t, err
 }
 
-func readHostFile(flag, path string, read func(io.Reader) error) error {
-	if path == "" {
-		return nil
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("%s %s cannot be read: %w", flag, path, cause(err))
-	}
-	defer func() { _ = f.Close() }()
-	var r io.Reader = f
-	if strings.HasSuffix(path, ".gz") {
-		if r, err = gzip.NewReader(f); err != nil {
-			return fmt.Errorf("%s %s is no gzip file: %w", flag, path, err)
+// readHostFile reads what a host said of its GPUs; "-" is standard input.
+func readHostFile[T any](stdin io.Reader, path string, read func(io.Reader) (*T, error)) (*T, error) {
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, fmt.Errorf("%s cannot be read: %w", path, cause(err))
 		}
+		defer func() { _ = f.Close() }()
+		stdin = f
 	}
-	if err := read(r); err != nil {
-		return fmt.Errorf("%s %s: %w", flag, path, err)
+	v, err := read(stdin)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, cause(err))
 	}
-	return nil
+	return v, nil
 }

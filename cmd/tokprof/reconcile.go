@@ -80,10 +80,7 @@ func (o *reconcileOptions) read(ctx context.Context, args []string) (sets [2]*do
 	var ranks [2][]*breakdown.Rank
 	var opt [2]document.Options
 	for i, path := range args {
-		bundles, err := openBundles([]string{path})
-		if err != nil {
-			return sets, err
-		}
+		bundles := openBundles([]string{path})
 		opt[i] = document.Options{Version: versionText(), Command: o.command(args)}
 		if ranks[i], opt[i].Unread, err = o.reduceAll(ctx, []string{path}, breakdown.Options{ExcerptTo: -1, Batches: true}); err != nil {
 			return sets, err

@@ -48,8 +48,9 @@ func (c *capturing) recording(ctx, stopping context.Context) (capture.Options, e
 	return o, nil
 }
 
-// cost is what so many steps are expected to cost.
-func (c *capturing) cost(steps int) capture.Cost {
+// costs says what so many steps are expected to cost. It looks at the servers once:
+// it is asked again and again while a window runs.
+func (c *capturing) costs() func(steps int) capture.Cost {
 	ranks, layers, stacks := 0, 0, false
 	for _, t := range c.targets {
 		ranks += t.About.WorldSize
@@ -57,7 +58,7 @@ func (c *capturing) cost(steps int) capture.Cost {
 		p := t.Server.Facts.Profiler
 		stacks = stacks || !p.Known || p.WithStack
 	}
-	return capture.Expect(steps, ranks, layers, stacks)
+	return func(steps int) capture.Cost { return capture.Expect(steps, ranks, layers, stacks) }
 }
 
 // progress prints what the capture does: one line each, without repeats.

@@ -47,12 +47,6 @@ type Bundle struct {
 	Left []string
 }
 
-// IsBundle says whether a path is a folder that Open reads.
-func IsBundle(dir string) bool {
-	m, err := readManifest(dir)
-	return err == nil && m != nil
-}
-
 // Open reads a folder that a capture left, or a recorder's folder of the same
 // shape (manifest with spec and windows, traces beside it).
 func Open(dir string) (*Bundle, error) {

@@ -90,9 +90,6 @@ func TestBadManifests(t *testing.T) {
 		if b, err := Open(dir); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %+v, %v; want an error with %q", text, b, err, want)
 		}
-		if IsBundle(dir) {
-			t.Errorf("%s is taken for a bundle", text)
-		}
 	}
 	if _, err := Open(t.TempDir()); err == nil || !strings.Contains(err.Error(), "holds no manifest.json") {
 		t.Errorf("an empty folder: %v", err)
