@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"tokprof/report/document"
+	"tokprof/report/figures"
 )
 
 // Bounds that keep the ticket text under ticketLines lines.
@@ -85,7 +86,7 @@ func mdTime(a *document.Analysis) []string {
 				s += " | |"
 				continue
 			}
-			s += " " + document.FormatDur(ns) + " | " + document.FormatShare(cols[i].share(ns)) + " |"
+			s += " " + figures.Dur(ns) + " | " + figures.Percent(cols[i].share(ns)) + " |"
 		}
 		return s
 	}
@@ -103,8 +104,8 @@ func mdGroups(a *document.Analysis) []string {
 	lines := []string{"| group | time | share | exposed | launches |", "|---|---:|---:|---:|---:|"}
 	rows := allGroups(a)
 	for _, r := range rows[:min(ticketRows, len(rows))] {
-		lines = append(lines, fmt.Sprintf("| %s | %s | %s | %s | %s |", mdText(r.Name), document.FormatDur(r.TimeNS),
-			document.FormatShare(r.Share), exposedText(a, r.ExposedNS), document.FormatCount(r.Launches)))
+		lines = append(lines, fmt.Sprintf("| %s | %s | %s | %s | %s |", mdText(r.Name), figures.Dur(r.TimeNS),
+			figures.Percent(r.Share), exposedText(a, r.ExposedNS), figures.Count(r.Launches)))
 	}
 	if len(lines) == 2 {
 		return nil
@@ -119,7 +120,7 @@ func mdNotes(a *document.Analysis, kernels bool) []string {
 	var notes []string
 	if _, share, causes := idleSummary(a); share > 0 {
 		why := cmp.Or(strings.Join(causes[:min(3, len(causes))], ", "), "cause unknown")
-		notes = append(notes, fmt.Sprintf("- GPUs idle %s of the window: %s", document.FormatShare(share), mdText(why)))
+		notes = append(notes, fmt.Sprintf("- GPUs idle %s of the window: %s", figures.Percent(share), mdText(why)))
 	}
 	if text := unclassifiedText(a); text != "" {
 		notes = append(notes, "- "+text)
@@ -136,7 +137,7 @@ func mdNotes(a *document.Analysis, kernels bool) []string {
 		var top []string
 		for i := range a.Kernels[:min(ticketKernels, len(a.Kernels))] {
 			k := &a.Kernels[i]
-			top = append(top, fmt.Sprintf("%s (%s) %s", cutMiddle(kernelShort(k), 80), kernelRole(k, 80), document.FormatShare(k.Share)))
+			top = append(top, fmt.Sprintf("%s (%s) %s", cutMiddle(kernelShort(k), 80), kernelRole(k, 80), figures.Percent(k.Share)))
 		}
 		notes = append(notes, "- top kernels: "+mdText(strings.Join(top, ", ")))
 	}
@@ -158,7 +159,7 @@ func mdKernels(a *document.Analysis, n int) []string {
 	for i := range a.Kernels[:min(n, len(a.Kernels))] {
 		k := &a.Kernels[i]
 		lines = append(lines, fmt.Sprintf("| %s | %s | %s | %s | %s | %s |", mdText(cutMiddle(kernelShort(k), 80)),
-			mdText(kernelRole(k, 80)), document.FormatShare(k.Share), document.FormatDur(k.TotalNS), document.FormatCount(k.Launches), document.FormatDur(k.MedianNS)))
+			mdText(kernelRole(k, 80)), figures.Percent(k.Share), figures.Dur(k.TotalNS), figures.Count(k.Launches), figures.Dur(k.MedianNS)))
 	}
 	return append(lines, "")
 }
@@ -218,9 +219,9 @@ func mdInput(i int, s *document.Source) string {
 	if s.Rank >= 0 {
 		what += fmt.Sprintf(" rank %d", s.Rank)
 	}
-	notes := []string{mdText(s.Format), document.FormatBytes(s.Bytes), document.FormatCount(s.Events) + " events"}
+	notes := []string{mdText(s.Format), figures.Bytes(s.Bytes), figures.Count(s.Events) + " events"}
 	if s.SkippedEvents > 0 {
-		notes = append(notes, document.FormatCount(s.SkippedEvents)+" skipped")
+		notes = append(notes, figures.Count(s.SkippedEvents)+" skipped")
 	}
 	if s.Truncated {
 		notes = append(notes, "truncated")

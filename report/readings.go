@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tokprof/report/document"
+	"tokprof/report/figures"
 )
 
 // powerWindow is the window that power readings can speak for: each is the mean
@@ -27,14 +28,14 @@ func readingsText(a *document.Analysis, n int) string {
 	if low, high, ok := levels(r, func(d *document.DeviceReadings) *document.Level { return d.PowerW }); ok && a.Window.DurNS >= powerWindow {
 		power := span(low, high) + " W"
 		if limit := r.Devices[0].PowerLimitW; limit > 0 {
-			power += " of " + document.FormatMean(limit)
+			power += " of " + figures.Mean(limit)
 		}
 		clauses = append(clauses, power)
 	}
 	clauses = append(clauses, heldBack(r)...)
 	for _, p := range a.Phases {
 		if p.JPerToken > 0 {
-			clauses = append(clauses, printable(p.Phase)+" "+document.FormatEnergy(p.JPerToken)+" a token")
+			clauses = append(clauses, printable(p.Phase)+" "+figures.Energy(p.JPerToken)+" a token")
 		}
 	}
 	if slices.ContainsFunc(r.Devices, func(d document.DeviceReadings) bool { return len(d.Ranks) > 1 }) {
@@ -75,7 +76,7 @@ func levels(r *document.Readings, of func(*document.DeviceReadings) *document.Le
 
 // span is one number, or two where they differ.
 func span(low, high float64) string {
-	a, b := document.FormatMean(low), document.FormatMean(high)
+	a, b := figures.Mean(low), figures.Mean(high)
 	if a == b {
 		return a
 	}
@@ -95,7 +96,7 @@ func heldBack(r *document.Readings) (out []string) {
 	}
 	for reason, share := range most {
 		if share > 0 {
-			out = append(out, printable(reason)+" "+document.FormatShare(share)+" of the window")
+			out = append(out, printable(reason)+" "+figures.Percent(share)+" of the window")
 		}
 	}
 	slices.Sort(out)
@@ -113,12 +114,12 @@ func speedText(a *document.Analysis) string {
 		s := slices.MaxFunc(c.Sizes, func(x, y document.CollectiveSize) int {
 			return int(x.Count*x.TransferNS.Median - y.Count*y.TransferNS.Median)
 		})
-		text := fmt.Sprintf("%s of %s by %s: %s", printable(strings.ReplaceAll(c.Kind, "_", "-")), document.FormatBytes(s.Bytes), cutMiddle(printable(c.Kernel), 60), document.FormatDur(s.TransferNS.Median))
+		text := fmt.Sprintf("%s of %s by %s: %s", printable(strings.ReplaceAll(c.Kind, "_", "-")), figures.Bytes(s.Bytes), cutMiddle(printable(c.Kernel), 60), figures.Dur(s.TransferNS.Median))
 		switch {
 		case s.LatencyBound && s.BestNS > 0:
 			return text + fmt.Sprintf(", latency-bound, %s × the best of this size", strconv.FormatFloat(float64(s.TransferNS.Median)/float64(s.BestNS), 'g', 3, 64))
 		case s.Percent > 0:
-			return text + fmt.Sprintf(", bus bandwidth %s, %s of the %s that NCCL counts on", document.FormatRate(s.BusBW), document.FormatShare(s.Percent/100), document.FormatRate(c.Ceiling))
+			return text + fmt.Sprintf(", bus bandwidth %s, %s of the %s that NCCL counts on", figures.Rate(s.BusBW), figures.Percent(s.Percent/100), figures.Rate(c.Ceiling))
 		}
 		return text
 	}

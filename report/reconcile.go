@@ -12,6 +12,7 @@ import (
 
 	"tokprof/report/compare"
 	"tokprof/report/document"
+	"tokprof/report/figures"
 )
 
 // WriteReconciliation writes the terminal drawing of a comparison: per window
@@ -100,13 +101,13 @@ func pairLines(w *compare.Window, o TextOptions) []textLine {
 		k := &w.Kernels[i]
 		x, y, change := "", "", ""
 		if m := headMedians(k); m != nil {
-			x, y, change = document.FormatDur(m.TorchNS), document.FormatDur(m.NsysNS), document.FormatChange(m.Change)
+			x, y, change = figures.Dur(m.TorchNS), figures.Dur(m.NsysNS), figures.Change(m.Change)
 			if m.TransferOnly {
 				change += "*"
 			}
 		}
 		lines = append(lines, row(pairRole(k), cmp.Or(printable(k.ShortName), printable(k.Name), "(no name)"),
-			countOrDash(k.Torch.Launches), countOrDash(k.Nsys.Launches), x, y, change, document.FormatDur(cmp.Or(k.Torch.TotalNS, k.Nsys.TotalNS)), ""))
+			countOrDash(k.Torch.Launches), countOrDash(k.Nsys.Launches), x, y, change, figures.Dur(cmp.Or(k.Torch.TotalNS, k.Nsys.TotalNS)), ""))
 	}
 	return append(lines, textLine{{pairFoot(w, o), styleDim}})
 }
@@ -157,7 +158,7 @@ func countOrDash(n int64) string {
 	if n == 0 {
 		return "-"
 	}
-	return document.FormatCount(n)
+	return figures.Count(n)
 }
 
 // missed says what only one side has, its n kernels with most time by name.
@@ -216,15 +217,15 @@ func stepPairs(w *compare.Window) [][]string {
 		if ns == 0 {
 			return ""
 		}
-		return document.FormatDur(ns)
+		return figures.Dur(ns)
 	}
 	if len(w.Batches) > 0 {
 		b := &w.Batches[0]
 		head[0] = "decode, " + compare.SizeWords(b.Requests, b.Tokens)
 		rows = append(rows,
-			[]string{"steps, all ranks", document.FormatCount(b.TorchSteps), document.FormatCount(b.NsysSteps), "", ""},
-			[]string{"step on the GPU", dur(b.TorchStepNS), dur(b.NsysStepNS), document.FormatChange(b.StepChange), ""},
-			[]string{"step to step", dur(b.TorchPeriodNS), dur(b.NsysPeriodNS), document.FormatChange(b.PeriodChange), ""})
+			[]string{"steps, all ranks", figures.Count(b.TorchSteps), figures.Count(b.NsysSteps), "", ""},
+			[]string{"step on the GPU", dur(b.TorchStepNS), dur(b.NsysStepNS), figures.Change(b.StepChange), ""},
+			[]string{"step to step", dur(b.TorchPeriodNS), dur(b.NsysPeriodNS), figures.Change(b.PeriodChange), ""})
 	}
 	t := &w.Tax
 	if t.TorchPerTokNS > 0 || t.NsysPerTokNS > 0 {
@@ -235,7 +236,7 @@ func stepPairs(w *compare.Window) [][]string {
 			if change == 0 {
 				return ""
 			}
-			return document.FormatChange(change)
+			return figures.Change(change)
 		}
 		rows = append(rows, []string{"profiler tax on TPOT", tax(t.TorchInflation), tax(t.NsysInflation), "", ""})
 	}

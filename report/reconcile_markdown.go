@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"tokprof/report/compare"
-	"tokprof/report/document"
+	"tokprof/report/figures"
 )
 
 // Rows that the ticket of a comparison shows.
@@ -58,7 +58,7 @@ func pairedMarkdown(w *compare.Window) []string {
 		b := &w.Batches[0]
 		lines = append(lines, "", "| share of the time outside collectives, decode of "+compare.SizeWords(b.Requests, b.Tokens)+" | torch | nsys | points |", "|---|---:|---:|---:|")
 		for _, s := range b.Shares[:min(pairedShares, len(b.Shares))] {
-			lines = append(lines, fmt.Sprintf("| %s | %s | %s | %s |", mdText(s.Role), document.FormatShare(s.Torch), document.FormatShare(s.Nsys),
+			lines = append(lines, fmt.Sprintf("| %s | %s | %s | %s |", mdText(s.Role), figures.Percent(s.Torch), figures.Percent(s.Nsys),
 				strings.Replace(fmt.Sprintf("%+.1f", s.Difference*100), "-", "−", 1)))
 		}
 	}
@@ -85,7 +85,7 @@ func pairedMarkdown(w *compare.Window) []string {
 func pairedRow(k *compare.Kernel) string {
 	x, y, change := "", "", ""
 	if m := headMedians(k); m != nil {
-		x, y, change = document.FormatDur(m.TorchNS), document.FormatDur(m.NsysNS), document.FormatChange(m.Change)
+		x, y, change = figures.Dur(m.TorchNS), figures.Dur(m.NsysNS), figures.Change(m.Change)
 		if m.TransferOnly {
 			change += " (moving data)"
 		}
@@ -99,5 +99,5 @@ func durOrDash(s compare.Sum) string {
 	if s.Launches == 0 {
 		return "-"
 	}
-	return document.FormatDur(s.TotalNS)
+	return figures.Dur(s.TotalNS)
 }

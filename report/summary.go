@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"tokprof/report/document"
+	"tokprof/report/figures"
 )
 
 // Drawings of a summary: what sums by kernel name tell, and "n/a" for the rest.
@@ -18,7 +19,7 @@ func summaryTitle(a *document.Analysis) string {
 		launches += a.Kernels[i].Launches
 		ns += a.Kernels[i].TotalNS
 	}
-	return joinTitle("kernel summary of nsys stats", countWords(len(a.Kernels), " name"), document.FormatCount(launches)+" launches", document.FormatDur(ns))
+	return joinTitle("kernel summary of nsys stats", countWords(len(a.Kernels), " name"), figures.Count(launches)+" launches", figures.Dur(ns))
 }
 
 // exposedText is exposed time, where it can be known.
@@ -26,7 +27,7 @@ func exposedText(a *document.Analysis, ns int64) string {
 	if a.SummaryOnly() {
 		return notTold
 	}
-	return document.FormatDur(ns)
+	return figures.Dur(ns)
 }
 
 // toldDur is a time of one kernel of a summary; a kernel takes some time, so 0
@@ -35,7 +36,7 @@ func toldDur(ns int64) string {
 	if ns <= 0 {
 		return notTold
 	}
-	return document.FormatDur(ns)
+	return figures.Dur(ns)
 }
 
 // summaryKernelLines is the table of the top kernels of a summary: what the
@@ -68,7 +69,7 @@ func summaryKernelLines(a *document.Analysis, o TextOptions) []textLine {
 
 // kernelFigures are launches, total, shortest, median and longest.
 func kernelFigures(k *document.Kernel) []string {
-	return []string{document.FormatCount(k.Launches), document.FormatDur(k.TotalNS), toldDur(k.MinNS), toldDur(k.MedianNS), toldDur(k.MaxNS)}
+	return []string{figures.Count(k.Launches), figures.Dur(k.TotalNS), toldDur(k.MinNS), toldDur(k.MedianNS), toldDur(k.MaxNS)}
 }
 
 // mdSummaryKernels is the same table for a ticket.
@@ -76,7 +77,7 @@ func mdSummaryKernels(a *document.Analysis, n int) []string {
 	lines := []string{"| top kernels | role or category | share | launches | total | min | median | max |", "|---|---|---:|---:|---:|---:|---:|---:|"}
 	for i := range a.Kernels[:min(n, len(a.Kernels))] {
 		k := &a.Kernels[i]
-		line := fmt.Sprintf("| %s | %s | %s |", mdText(cutMiddle(kernelShort(k), 80)), mdText(kernelRole(k, 80)), document.FormatShare(k.Share))
+		line := fmt.Sprintf("| %s | %s | %s |", mdText(cutMiddle(kernelShort(k), 80)), mdText(kernelRole(k, 80)), figures.Percent(k.Share))
 		for _, v := range kernelFigures(k) {
 			line += " " + v + " |"
 		}

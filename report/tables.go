@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tokprof/report/document"
+	"tokprof/report/figures"
 )
 
 // Widths of the tables, in cells.
@@ -52,7 +53,7 @@ func stepRow(cols []column, name string, barCells int, value func(*column) int64
 	for i := range cols {
 		ns := value(&cols[i])
 		share := cols[i].share(ns)
-		dur, pct := document.FormatDur(ns), document.FormatShare(share)
+		dur, pct := figures.Dur(ns), figures.Percent(share)
 		if ns == 0 {
 			dur, pct = "", ""
 		}
@@ -124,12 +125,12 @@ func groupLines(a *document.Analysis, limit int, o TextOptions) []textLine {
 	for _, r := range rows {
 		l := textLine{
 			{padRight(cutCells(r.Name, nameCells-1), nameCells), ""},
-			{padLeft(document.FormatDur(r.TimeNS), timeCells) + " ", ""},
+			{padLeft(figures.Dur(r.TimeNS), timeCells) + " ", ""},
 			{padRight(bar(r.Share, barCells), barCells), partStyles[r.Name]},
-			{padLeft(document.FormatShare(r.Share), shareCells), ""},
+			{padLeft(figures.Percent(r.Share), shareCells), ""},
 		}
 		if full {
-			l = append(l, textSpan{padLeft(exposedText(a, r.ExposedNS), exposedCells) + padLeft(document.FormatCount(r.Launches), launchCells), ""})
+			l = append(l, textSpan{padLeft(exposedText(a, r.ExposedNS), exposedCells) + padLeft(figures.Count(r.Launches), launchCells), ""})
 		}
 		lines = append(lines, l)
 	}
@@ -165,7 +166,7 @@ func kernelLines(a *document.Analysis, o TextOptions) []textLine {
 	for i := range a.Kernels[:min(o.Top, len(a.Kernels))] {
 		k := &a.Kernels[i]
 		lines = append(lines, row(cutMiddle(kernelShort(k), name-1), kernelRole(k, roleCells-1),
-			document.FormatShare(k.Share), document.FormatCount(k.Launches), document.FormatDur(k.MedianNS), ""))
+			figures.Percent(k.Share), figures.Count(k.Launches), figures.Dur(k.MedianNS), ""))
 	}
 	return lines
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"tokprof/report/document"
+	"tokprof/report/figures"
 )
 
 // TextOptions says how the terminal drawing looks.
@@ -190,7 +191,7 @@ func noteLines(a *document.Analysis, o TextOptions) []textLine {
 		if len(a.Devices) == 1 {
 			text = "GPU"
 		}
-		text += fmt.Sprintf(" idle %s of the window", document.FormatShare(share))
+		text += fmt.Sprintf(" idle %s of the window", figures.Percent(share))
 		sep := ": "
 		for _, c := range causes {
 			// The top cause is always there; others only when they fit.
@@ -318,13 +319,13 @@ func manyWindows(s *document.Set, o TextOptions) []textLine {
 func shareSummary(a *document.Analysis, width int) string {
 	var text, end string
 	if _, share, _ := idleSummary(a); share > 0 {
-		text = "idle " + document.FormatShare(share) + "; "
+		text = "idle " + figures.Percent(share) + "; "
 	}
 	if _, share, _ := unclassified(a); share > 0 {
-		end = "; unclassified " + document.FormatShare(share)
+		end = "; unclassified " + figures.Percent(share)
 	}
 	for i, r := range summaryRows(a) {
-		part := cutCells(r.Name, nameCells) + " " + document.FormatShare(r.Share)
+		part := cutCells(r.Name, nameCells) + " " + figures.Percent(r.Share)
 		if i > 0 {
 			part = ", " + part
 		} else {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tokprof/report/document"
+	"tokprof/report/figures"
 )
 
 // Bounds of a model's name in a title: below the first, steps give way to it,
@@ -23,7 +24,7 @@ func titleOf(a *document.Analysis, n int) string {
 	if a.SummaryOnly() {
 		return summaryTitle(a)
 	}
-	dur := document.FormatDur(a.Window.DurNS)
+	dur := figures.Dur(a.Window.DurNS)
 	model, ran := printable(a.ModelWords()), engineOf(a)+" · "+gpusOf(a)
 	if model == "" {
 		return joinTitle(ran, stepCounts(a.Phases, 0), dur)
@@ -114,7 +115,7 @@ func stepCounts(phases []document.Phase, shown int) string {
 	}
 	parts := make([]string, len(sorted))
 	for i, p := range sorted {
-		switch parts[i] = document.FormatCount(p.Steps); {
+		switch parts[i] = figures.Count(p.Steps); {
 		case p.Phase != noPhase:
 			parts[i] += " " + p.Phase
 		case len(sorted) > 1:

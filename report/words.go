@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"tokprof/report/document"
+	"tokprof/report/figures"
 )
 
 // The words that the terminal and the ticket share: doubts, roles, idle time.
@@ -47,7 +48,7 @@ func idleSummary(a *document.Analysis) (ns int64, share float64, causes []string
 	slices.SortStableFunc(names, func(x, y string) int { return cmp.Compare(byCause[y], byCause[x]) })
 	for _, n := range names {
 		if byCause[n] > 0 {
-			of := document.FormatShare(float64(byCause[n]) / float64(ns))
+			of := figures.Percent(float64(byCause[n]) / float64(ns))
 			causes = append(causes, fmt.Sprintf("%s (%s of it)", cmp.Or(document.CauseName(n), printable(n)), of))
 		}
 	}
@@ -64,7 +65,7 @@ func unclassifiedText(a *document.Analysis) string {
 	if names == 1 {
 		plural = ""
 	}
-	return fmt.Sprintf("unclassified: %s, %s of the GPU time, %d kernel name%s", document.FormatDur(ns), document.FormatShare(share), names, plural)
+	return fmt.Sprintf("unclassified: %s, %s of the GPU time, %d kernel name%s", figures.Dur(ns), figures.Percent(share), names, plural)
 }
 
 // unclassified adds up what no rule knows: its time, its share of the GPU
@@ -192,8 +193,8 @@ func rolesText(a *document.Analysis) string {
 		return ""
 	}
 	slices.SortStableFunc(known, func(x, y document.Provenance) int { return cmp.Compare(y.Share, x.Share) })
-	text := document.FormatShare(sum)
-	if missing > 0 && text == document.FormatShare(1) {
+	text := figures.Percent(sum)
+	if missing > 0 && text == figures.Percent(1) {
 		text = ">99 %"
 	}
 	text = "roles " + text
@@ -202,7 +203,7 @@ func rolesText(a *document.Analysis) string {
 		if i == 0 {
 			sep = " ("
 		}
-		text += sep + document.FormatShare(p.Share) + " " + printable(p.Provenance)
+		text += sep + figures.Percent(p.Share) + " " + printable(p.Provenance)
 	}
 	return text + ")"
 }
@@ -246,7 +247,7 @@ func sortedRoles(k *document.Kernel) []document.KernelRole {
 // does not fit.
 func floorText(a *document.Analysis, cols []column, n int) string {
 	how := ": weights read once"
-	if rate := how + " at " + document.FormatRate(bandwidth(a)); bandwidth(a) > 0 && cellWidth(rate)+24 <= n {
+	if rate := how + " at " + figures.Rate(bandwidth(a)); bandwidth(a) > 0 && cellWidth(rate)+24 <= n {
 		how = rate
 	}
 	var text string
@@ -257,9 +258,9 @@ func floorText(a *document.Analysis, cols []column, n int) string {
 			continue
 		}
 		least := p.WeightReadFloorNS
-		switch next := fmt.Sprintf("%s, %s %s", text, printable(p.Phase), document.FormatDur(least)); {
+		switch next := fmt.Sprintf("%s, %s %s", text, printable(p.Phase), figures.Dur(least)); {
 		case text == "":
-			text, first = fmt.Sprintf("%s floor %s", printable(p.Phase), document.FormatDur(least)), least
+			text, first = fmt.Sprintf("%s floor %s", printable(p.Phase), figures.Dur(least)), least
 		case max(least-first, first-least)*100 > first && cellWidth(next+how) <= n:
 			// A hundredth is an embedding's rows for more tokens, no news.
 			text = next
@@ -289,31 +290,31 @@ func requestsText(a *document.Analysis, n int) string {
 	if q == nil {
 		return ""
 	}
-	text := fmt.Sprintf("requests %s ok", document.FormatCount(q.Count-q.Failed-q.Damaged))
+	text := fmt.Sprintf("requests %s ok", figures.Count(q.Count-q.Failed-q.Damaged))
 	if q.Failed > 0 {
-		text += fmt.Sprintf(", %s failed", document.FormatCount(q.Failed))
+		text += fmt.Sprintf(", %s failed", figures.Count(q.Failed))
 	}
 	if q.Damaged > 0 {
-		text += fmt.Sprintf(", %s damaged", document.FormatCount(q.Damaged))
+		text += fmt.Sprintf(", %s damaged", figures.Count(q.Damaged))
 	}
 	tpot, joined := "", ""
 	if q.TPOTNS.Median > 0 {
-		tpot = " · TPOT " + document.FormatDur(q.TPOTNS.Median)
+		tpot = " · TPOT " + figures.Dur(q.TPOTNS.Median)
 	}
 	switch j := q.Join; {
 	case j.Joined > 0 && j.Outside == 0:
-		joined = "; " + document.FormatShare(j.Share) + " of tokens joined with steps"
+		joined = "; " + figures.Percent(j.Share) + " of tokens joined with steps"
 	case j.Joined > 0:
-		joined = fmt.Sprintf("; %s of %s tokens joined with steps", document.FormatCount(j.Joined), document.FormatCount(q.OutputTokens))
+		joined = fmt.Sprintf("; %s of %s tokens joined with steps", figures.Count(j.Joined), figures.Count(q.OutputTokens))
 	}
 	ttft := ""
 	if q.TTFTNS.Median > 0 {
-		ttft = " · TTFT " + document.FormatDur(q.TTFTNS.Median)
+		ttft = " · TTFT " + figures.Dur(q.TTFTNS.Median)
 	}
 	way, rough := ttft, ttft
 	if r := q.Typical(); r != nil {
-		way = " · TTFT " + document.FormatDur(r.TTFTNS) + wayText(r.TTFTNS, r.FirstToken, 1)
-		rough = " · TTFT " + document.FormatDur(r.TTFTNS) + wayText(r.TTFTNS, r.FirstToken, 0)
+		way = " · TTFT " + figures.Dur(r.TTFTNS) + wayText(r.TTFTNS, r.FirstToken, 1)
+		rough = " · TTFT " + figures.Dur(r.TTFTNS) + wayText(r.TTFTNS, r.FirstToken, 0)
 	}
 	for _, s := range []string{way + tpot + joined, way + tpot, rough + tpot, ttft + tpot} {
 		if cellWidth(text+s) <= n {
@@ -326,7 +327,7 @@ func requestsText(a *document.Analysis, n int) string {
 // wayText is the way to a first token in its unit, numbers under ten with some
 // digits: " (queue 1.2, prefill 31, delivery 6.0)".
 func wayText(ttft int64, f *document.FirstToken, digits int) string {
-	_, unit, _ := strings.Cut(document.FormatDur(ttft), " ")
+	_, unit, _ := strings.Cut(figures.Dur(ttft), " ")
 	size := map[string]float64{"ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9}[unit]
 	short := func(ns int64) string {
 		v := float64(ns) / size
@@ -344,5 +345,5 @@ func slowText(a *document.Analysis) string {
 		return ""
 	}
 	s := a.Requests.Slowest[0]
-	return fmt.Sprintf("slowest token: %s after the one before, token %d of request %d (%s)", document.FormatDur(s.GapNS), s.Position, s.Request, printable(s.Why))
+	return fmt.Sprintf("slowest token: %s after the one before, token %d of request %d (%s)", figures.Dur(s.GapNS), s.Position, s.Request, printable(s.Why))
 }

@@ -15,9 +15,9 @@ import (
 // belong to the house; a new one needs a sentence, an entry and a reason.
 var walls = map[string][]string{
 	"cmd/tokprof":                     {"trace", "trace/capture", "trace/serving", "trace/serving/load", "trace/serving/replay", "nvml", "kernels", "kernels/attribution", "kernels/breakdown", "kernels/role", "kernels/roofline", "report", "report/compare", "report/document", "report/page"},
-	"report":                          {"report/compare", "report/document", "kernels"},
-	"report/compare":                  {"report/document", "kernels", "kernels/breakdown"},
-	"report/page":                     {"report/document"},
+	"report":                          {"report/compare", "report/document", "report/figures", "kernels"},
+	"report/compare":                  {"report/document", "report/figures", "kernels", "kernels/breakdown"},
+	"report/page":                     {"report/document", "report/figures"},
 	"report/document":                 {"nvml", "trace", "trace/serving", "kernels", "kernels/attribution", "kernels/breakdown", "kernels/role", "kernels/roofline", "report/diagnose", "report/figures", "report/latency"},
 	"report/latency":                  {"trace", "trace/serving", "trace/serving/match", "report/figures"},
 	"report/figures":                  {},

@@ -5,7 +5,7 @@ import (
 	"math"
 	"strings"
 
-	"tokprof/report/document"
+	"tokprof/report/figures"
 )
 
 // verdict says in a few sentences whether both recordings are of one thing,
@@ -33,7 +33,7 @@ func (s *Same) names() string {
 		side string
 	}{{s.TorchOnly, s.TorchOnlyNS, "torch"}, {s.NsysOnly, s.NsysOnlyNS, "nsys"}} {
 		if o.n > 0 {
-			only = append(only, fmt.Sprintf("%d only under %s (%s)", o.n, o.side, document.FormatDur(o.ns)))
+			only = append(only, fmt.Sprintf("%d only under %s (%s)", o.n, o.side, figures.Dur(o.ns)))
 		}
 	}
 	if len(only) > 0 {
@@ -62,9 +62,9 @@ func (s *Same) equal(batches int) string {
 	if s.Compared == 0 {
 		return text + fmt.Sprintf("; none ran %d times on both sides, so lengths are not compared.", minLaunches)
 	}
-	text += fmt.Sprintf("; medians differ by %s under nsys", document.FormatChange(s.Median))
+	text += fmt.Sprintf("; medians differ by %s under nsys", figures.Change(s.Median))
 	if s.Worst != 0 {
-		text += fmt.Sprintf(", at worst by %s (%s, %s to %s)", document.FormatChange(s.Worst), s.WorstKernel, document.FormatDur(s.WorstTorch), document.FormatDur(s.WorstNsys))
+		text += fmt.Sprintf(", at worst by %s (%s, %s to %s)", figures.Change(s.Worst), s.WorstKernel, figures.Dur(s.WorstTorch), figures.Dur(s.WorstNsys))
 	}
 	text += fmt.Sprintf(", role shares by at most %.1f points: ", math.Abs(s.WorstShare)*100)
 	if s.Agree {
@@ -78,20 +78,20 @@ func (w *Window) steps() string {
 	var text string
 	if len(w.Batches) > 0 {
 		b := w.Batches[0]
-		text = fmt.Sprintf("A decode step of %s takes %s under torch and %s under nsys.", SizeWords(b.Requests, b.Tokens), document.FormatDur(b.TorchStepNS), document.FormatDur(b.NsysStepNS))
+		text = fmt.Sprintf("A decode step of %s takes %s under torch and %s under nsys.", SizeWords(b.Requests, b.Tokens), figures.Dur(b.TorchStepNS), figures.Dur(b.NsysStepNS))
 	}
 	if t := w.Tax; t.PlainPerTokNS > 0 {
-		text += fmt.Sprintf(" A token takes %s without a profiler", document.FormatDur(t.PlainPerTokNS))
+		text += fmt.Sprintf(" A token takes %s without a profiler", figures.Dur(t.PlainPerTokNS))
 		for _, side := range []struct {
 			name   string
 			ns     int64
 			change float64
 		}{{"torch", t.TorchPerTokNS, t.TorchInflation}, {"nsys", t.NsysPerTokNS, t.NsysInflation}} {
 			if side.ns > 0 {
-				text += fmt.Sprintf(", %s under %s", document.FormatDur(side.ns), side.name)
+				text += fmt.Sprintf(", %s under %s", figures.Dur(side.ns), side.name)
 			}
 			if side.change != 0 {
-				text += fmt.Sprintf(" (%s)", document.FormatChange(side.change))
+				text += fmt.Sprintf(" (%s)", figures.Change(side.change))
 			}
 		}
 		text += "."
@@ -106,7 +106,7 @@ func (w *Window) graphs() string {
 		ns   int64
 	}{{"torch", w.Torch.GraphNS}, {"nsys", w.Nsys.GraphNS}} {
 		if s.ns > 0 {
-			return fmt.Sprintf(" %s of the %s side are whole CUDA graphs: their kernels are in no row (record with --cuda-graph-trace=node).", document.FormatDur(s.ns), s.name)
+			return fmt.Sprintf(" %s of the %s side are whole CUDA graphs: their kernels are in no row (record with --cuda-graph-trace=node).", figures.Dur(s.ns), s.name)
 		}
 	}
 	return ""

@@ -3,6 +3,8 @@ package document
 import (
 	"fmt"
 	"strings"
+
+	"tokprof/report/figures"
 )
 
 // wholeGraphs is the part of a step in which CUDA graphs ran that the file
@@ -34,17 +36,17 @@ func graphShare(a *Analysis) float64 {
 // that first, and names no one who would be to blame.
 func hiddenVerdict(a *Analysis) string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "CUDA graphs recorded as a whole hide %s of the GPU's work: which kernels ran in them is not in the file.", FormatShare(graphShare(a)))
+	fmt.Fprintf(&s, "CUDA graphs recorded as a whole hide %s of the GPU's work: which kernels ran in them is not in the file.", figures.Percent(graphShare(a)))
 	p := PhaseNamed(a, MainPhase(a))
 	if p == nil {
 		return s.String()
 	}
-	fmt.Fprintf(&s, " %s %s a step", phaseWords[p.Phase], FormatDur(p.StepNS.Median))
+	fmt.Fprintf(&s, " %s %s a step", phaseWords[p.Phase], figures.Dur(p.StepNS.Median))
 	if p.Tokens > 0 {
 		fmt.Fprintf(&s, " (%s)", tokenWords(p))
 	}
 	if p.GraphNS.Median > 0 {
-		fmt.Fprintf(&s, ", %s of it in such graphs", FormatDur(p.GraphNS.Median))
+		fmt.Fprintf(&s, ", %s of it in such graphs", figures.Dur(p.GraphNS.Median))
 	}
 	return s.String() + "."
 }

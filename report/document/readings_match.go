@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tokprof/nvml"
+	"tokprof/report/figures"
 )
 
 // place is one device of one rank, by the rank's index in the builder.
@@ -228,7 +229,7 @@ func counted(n int, what string) string {
 	if n != 1 {
 		what += "s"
 	}
-	return FormatCount(int64(n)) + " " + what
+	return figures.Count(int64(n)) + " " + what
 }
 
 // kind is the model of a place's GPU, "" when the trace does not say.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"tokprof/report/figures"
 )
 
 // linkTolerance is how far counters and traced bytes may be apart before one of
@@ -112,7 +114,7 @@ func times(n int) string {
 	if n == 1 {
 		return "once"
 	}
-	return FormatCount(int64(n)) + " times"
+	return figures.Count(int64(n)) + " times"
 }
 
 // linkTrust holds NVLink counters and traced collectives against each other.
@@ -121,7 +123,7 @@ func (b *builder) linkTrust() {
 	if c == nil || c.SizedShare < 1-linkTolerance {
 		return
 	}
-	moved := fmt.Sprintf("each GPU's NVLinks sent %s by the driver's counters and %s by the traced collectives", FormatBytes(c.CountedBytes), FormatBytes(c.TracedBytes))
+	moved := fmt.Sprintf("each GPU's NVLinks sent %s by the driver's counters and %s by the traced collectives", figures.Bytes(c.CountedBytes), figures.Bytes(c.TracedBytes))
 	touches := []string{"collectives", "readings"}
 	links := b.groupLinks()
 	switch near := func(r float64) bool { return r > 1-linkTolerance && r < 1+linkTolerance }; {
@@ -133,7 +135,7 @@ func (b *builder) linkTrust() {
 	case near(c.Ratio):
 		b.doubt("link_bytes", Info, touches, "%s: they agree", moved)
 	case c.within(1):
-		b.doubt("link_bytes", Info, touches, "%s, %s with the flags of NCCL's LL protocol on small messages: they agree", moved, FormatBytes(c.TracedMostBytes))
+		b.doubt("link_bytes", Info, touches, "%s, %s with the flags of NCCL's LL protocol on small messages: they agree", moved, figures.Bytes(c.TracedMostBytes))
 	case links > 1 && c.within(links):
 		b.doubt("link_bytes", Info, touches, "%s: the counters seem to count one of %d links", moved, links)
 	default:

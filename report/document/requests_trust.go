@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"tokprof/report/figures"
 	"tokprof/report/latency"
 )
 
@@ -30,22 +31,22 @@ func (b *builder) requestTrust() {
 	if q.Failed > 0 {
 		var kinds []string
 		for _, e := range q.Errors[:min(len(q.Errors), 2)] {
-			kinds = append(kinds, fmt.Sprintf("%s (%s)", cutRunes(e.Error, 40), FormatCount(e.Count)))
+			kinds = append(kinds, fmt.Sprintf("%s (%s)", cutRunes(e.Error, 40), figures.Count(e.Count)))
 		}
-		b.doubt("failed_requests", Warning, touches, "%s of %s requests failed: %s", FormatCount(q.Failed), FormatCount(q.Count), strings.Join(kinds, ", "))
+		b.doubt("failed_requests", Warning, touches, "%s of %s requests failed: %s", figures.Count(q.Failed), figures.Count(q.Count), strings.Join(kinds, ", "))
 	}
 	if q.Damaged > 0 {
-		b.doubt("damaged_requests", Warning, touches, "%s of %s request rows have %s: left out", FormatCount(q.Damaged), FormatCount(q.Count), latency.DamagedRow)
+		b.doubt("damaged_requests", Warning, touches, "%s of %s request rows have %s: left out", figures.Count(q.Damaged), figures.Count(q.Count), latency.DamagedRow)
 	}
 	if q.Join.Reason != "" {
 		b.doubt("no_join", Info, touches, "tokens are not joined with steps: %s", q.Join.Reason)
 	} else if q.Join.Unmatched > 0 {
 		b.doubt("unmatched_tokens", Info, touches, "%s of %s tokens emitted while steps were recorded are joined with none: counts and times leave it open",
-			FormatCount(q.Join.Unmatched), FormatCount(q.Join.Joined+q.Join.Unmatched))
+			figures.Count(q.Join.Unmatched), figures.Count(q.Join.Joined+q.Join.Unmatched))
 	}
 	if missing := q.Join.Emitted - q.Join.Explained; q.Join.Reason == "" && missing > 0 {
 		b.doubt("unexplained_tokens", Info, touches, "%s of %s tokens that the recorded steps emitted are in no request row: others used the server too, or its clock and the client's disagree",
-			FormatCount(missing), FormatCount(q.Join.Emitted))
+			figures.Count(missing), figures.Count(q.Join.Emitted))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"tokprof/kernels/attribution"
 	"tokprof/kernels/breakdown"
 	"tokprof/kernels/role"
+	"tokprof/report/figures"
 	"tokprof/trace"
 )
 
@@ -52,7 +53,7 @@ func (b *builder) summary(s *trace.Summary, c *kernels.Classifier) {
 	b.summaryRows()
 	b.summaryTrust(s)
 	share, what := largest(b.a, "all")
-	b.a.Verdict = FormatShare(share) + " of " + FormatDur(b.sum) + " GPU time is in " + what + ". Steps, phases and idle time are n/a: the file sums kernels up by name."
+	b.a.Verdict = figures.Percent(share) + " of " + figures.Dur(b.sum) + " GPU time is in " + what + ". Steps, phases and idle time are n/a: the file sums kernels up by name."
 }
 
 func (b *builder) summedKernel(k trace.SummedKernel, m kernels.Match) Kernel {

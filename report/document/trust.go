@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tokprof/kernels/breakdown"
+	"tokprof/report/figures"
 	"tokprof/trace"
 )
 
@@ -44,7 +45,7 @@ func (b *builder) trust() {
 		b.doubt("duplicate_file", Info, nil, "%s has the same bytes as another input: counted once", name)
 	}
 	if !slices.ContainsFunc(b.a.Trust, func(t Trust) bool { return t.Severity == Warning || t.Severity == Error }) {
-		b.doubt("ok", OK, nil, "all %s GPU events read", FormatCount(b.events()))
+		b.doubt("ok", OK, nil, "all %s GPU events read", figures.Count(b.events()))
 	}
 	sortTrust(b.a.Trust)
 }
@@ -106,7 +107,7 @@ func (b *builder) damage(who string, r *breakdown.Rank) {
 			where = fmt.Sprintf("; first at byte %d: %s", r.Info.Damage[0].Offset, r.Info.Damage[0].What)
 		}
 		b.doubt("skipped_events", Warning, all, "%s: %s of %s rows are damaged and left out%s",
-			who, FormatCount(r.Info.Skipped), FormatCount(r.Info.Events+r.Info.Skipped), where)
+			who, figures.Count(r.Info.Skipped), figures.Count(r.Info.Events+r.Info.Skipped), where)
 	} else if len(r.Info.Damage) > 0 && !r.Info.Truncated && !r.Info.ChecksumFailed {
 		b.doubt("repaired", Info, nil, "%s is damaged at byte %d (%s) and was read all the same; no row was left out", who, r.Info.Damage[0].Offset, r.Info.Damage[0].What)
 	}
@@ -137,7 +138,7 @@ func lost(r *breakdown.Rank) string {
 		out += fmt.Sprintf("; %d of %d steps have no GPU event", empty, steps)
 	}
 	if r.Unanswered > 0 {
-		out += fmt.Sprintf("; %s of the launches lost it", FormatShare(share(r.Unanswered, calls+r.Unanswered)))
+		out += fmt.Sprintf("; %s of the launches lost it", figures.Percent(share(r.Unanswered, calls+r.Unanswered)))
 	}
 	return out
 }
@@ -158,7 +159,7 @@ func (b *builder) wholeGraphs(who string, r *breakdown.Rank) {
 	if runs > 0 {
 		b.doubt("graph_mode", Error, []string{"kernels", "groups", "parts", "roles", "steps", "layers"},
 			"%s holds CUDA graphs as a whole: %s replays, %s of the GPU's work, are in no kernel row; record again with nsys profile --cuda-graph-trace=node",
-			who, FormatCount(runs), FormatShare(share(int64(graph), int64(all))))
+			who, figures.Count(runs), figures.Percent(share(int64(graph), int64(all))))
 	}
 }
 
@@ -177,15 +178,15 @@ func (b *builder) recording(who string, r *breakdown.Rank) {
 		}
 		b.doubt("no_launch", sev, []string{"steps", "idle_causes", "launches"},
 			"%s lacks the launch of %s of its %s GPU events (%s): they count for the step of the event before them on the stream",
-			who, FormatCount(orphans), FormatCount(events), FormatShare(share(orphans, events)))
+			who, figures.Count(orphans), figures.Count(events), figures.Percent(share(orphans, events)))
 	}
 	if late := r.LastLaunch - r.End; late > stoppedEarly && r.Unanswered > 0 {
 		b.doubt("recording_stopped", Error, []string{"busy_ns", "sum_ns", "kernels"},
 			"%s has no GPU event for its last %s of launches (%s calls): the profiler probably ran out of buffers; capture fewer steps",
-			who, FormatDur(int64(late)), FormatCount(r.Unanswered))
+			who, figures.Dur(int64(late)), figures.Count(r.Unanswered))
 	} else if r.Unanswered > 0 && !r.Info.Truncated {
 		b.doubt("no_kernel", Info, []string{"launches"}, "%s lacks the GPU events of %s of its launches: in flight at the end, empty, or captured into a graph",
-			who, FormatCount(r.Unanswered))
+			who, figures.Count(r.Unanswered))
 	}
 	var short, replays int64
 	for _, g := range r.Graphs {
@@ -197,7 +198,7 @@ func (b *builder) recording(who string, r *breakdown.Rank) {
 	if short > 0 {
 		b.doubt("short_replays", Warning, []string{"kernels", "groups", "steps"},
 			"%s of %s CUDA-graph replays of %s end where another one goes on: their last kernels were not recorded",
-			FormatCount(short), FormatCount(replays), who)
+			figures.Count(short), figures.Count(replays), who)
 	}
 }
 
@@ -269,12 +270,12 @@ func (b *builder) shares() {
 			if r.Share > unclassifiedWarn {
 				sev = Warning
 			}
-			b.doubt("unclassified", sev, []string{"groups", "categories"}, "%s of GPU time is in kernels that no rule knows; tokprof explain NAME shows how to add one", FormatShare(r.Share))
+			b.doubt("unclassified", sev, []string{"groups", "categories"}, "%s of GPU time is in kernels that no rule knows; tokprof explain NAME shows how to add one", figures.Percent(r.Share))
 		}
 	}
 	for _, r := range b.a.Parts {
 		if r.Phase == "all" && r.Name == "unattributed" {
-			b.doubt("unattributed", Info, []string{"parts", "roles"}, "%s of GPU time is in matrix products whose place in the pass is unclear: they keep no role", FormatShare(r.Share))
+			b.doubt("unattributed", Info, []string{"parts", "roles"}, "%s of GPU time is in matrix products whose place in the pass is unclear: they keep no role", figures.Percent(r.Share))
 		}
 	}
 }
@@ -293,7 +294,7 @@ func (b *builder) stepTrust() {
 		b.doubt("landmark_steps", Info, []string{"phases", "steps"}, "no step annotations: steps are cut at sampling, embedding and slot mapping; phases are known only where kernels tell")
 	}
 	if conflicts > 0 {
-		b.doubt("role_conflict", Warning, []string{"roles", "parts", "layers"}, "the module and the place in the pass give %s products different roles; the module was believed", FormatCount(conflicts))
+		b.doubt("role_conflict", Warning, []string{"roles", "parts", "layers"}, "the module and the place in the pass give %s products different roles; the module was believed", figures.Count(conflicts))
 	}
 }
 
@@ -313,7 +314,7 @@ func (b *builder) splitTrust() {
 		b.doubt("estimated_split", Info, touches, "transfer and waiting are estimated from one rank's file: the shortest tenth of equal collectives counts as transfer")
 	}
 	if unmatched > 0 {
-		b.doubt("unmatched_collectives", Info, touches, "%s runs of collectives have no partner in another rank's file: their time is comm, not split", FormatCount(unmatched))
+		b.doubt("unmatched_collectives", Info, touches, "%s runs of collectives have no partner in another rank's file: their time is comm, not split", figures.Count(unmatched))
 	}
 }
 

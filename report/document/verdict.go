@@ -3,6 +3,8 @@ package document
 import (
 	"fmt"
 	"strings"
+
+	"tokprof/report/figures"
 )
 
 // verdict is one or two sentences: the phase with the most GPU time and its
@@ -18,20 +20,20 @@ func verdict(a *Analysis) string {
 	var s strings.Builder
 	main := MainPhase(a)
 	if p := PhaseNamed(a, main); p != nil {
-		fmt.Fprintf(&s, "%s %s a step", phaseWords[p.Phase], FormatDur(p.StepNS.Median))
+		fmt.Fprintf(&s, "%s %s a step", phaseWords[p.Phase], figures.Dur(p.StepNS.Median))
 		if p.Tokens > 0 {
 			fmt.Fprintf(&s, " (%s)", tokenWords(p))
 		}
 		share, what := largest(a, main)
-		fmt.Fprintf(&s, ", %s of GPU time in %s.", FormatShare(share), what)
+		fmt.Fprintf(&s, ", %s of GPU time in %s.", figures.Percent(share), what)
 	} else {
 		share, what := largest(a, "all")
-		fmt.Fprintf(&s, "%s of %s GPU time is in %s.", FormatShare(share), FormatDur(sumNS(a)), what)
+		fmt.Fprintf(&s, "%s of %s GPU time is in %s.", figures.Percent(share), figures.Dur(sumNS(a)), what)
 	}
 	if len(a.Findings) > 0 && (a.Findings[0].Severity == Warning || a.Findings[0].Severity == Error) {
 		s.WriteString(" " + a.Findings[0].Title + ".")
 	} else if d := idlest(a); d != nil {
-		fmt.Fprintf(&s, " %s is idle %s of the window%s.", deviceWords(a, d), FormatShare(share(d.IdleNS, a.Window.DurNS)), causeWords(a, d))
+		fmt.Fprintf(&s, " %s is idle %s of the window%s.", deviceWords(a, d), figures.Percent(share(d.IdleNS, a.Window.DurNS)), causeWords(a, d))
 	}
 	return s.String()
 }
@@ -59,7 +61,7 @@ var phaseWords = map[string]string{
 }
 
 func tokenWords(p *Phase) string {
-	n := FormatMean(float64(p.Tokens) / float64(p.Steps))
+	n := figures.Mean(float64(p.Tokens) / float64(p.Steps))
 	if n == "1" {
 		return "1 token"
 	}
@@ -203,5 +205,5 @@ func causeWords(a *Analysis, d *Device) string {
 	if 2*c.TimeNS > d.IdleNS {
 		return ", mostly " + idleWords[c.Cause]
 	}
-	return fmt.Sprintf(" (%s %s)", FormatShare(share(c.TimeNS, a.Window.DurNS)), idleWords[c.Cause])
+	return fmt.Sprintf(" (%s %s)", figures.Percent(share(c.TimeNS, a.Window.DurNS)), idleWords[c.Cause])
 }

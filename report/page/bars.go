@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"tokprof/report/document"
+	"tokprof/report/figures"
 )
 
 // Bars are drawn here as plain SVG in percent of the width: they need no
@@ -171,7 +172,7 @@ func meanBar(m *document.StepMean, scale int64, seen map[string]bool) bar {
 	total := m.Total()
 	bar := bar{
 		Label: fmt.Sprintf("rank %d", m.Rank),
-		Total: thin(document.FormatDur(total / m.Steps)),
+		Total: thin(figures.Dur(total / m.Steps)),
 	}
 	bar.Desc = fmt.Sprintf("%s, rank %d: %s", capital(stepWord(m.Phase)), m.Rank, bar.Total)
 	full := float64(scale) * float64(m.Steps)
@@ -182,7 +183,7 @@ func meanBar(m *document.StepMean, scale int64, seen map[string]bool) bar {
 			v = m.Idle
 		}
 		seen[n] = true
-		mean, share := thin(document.FormatDur(v/m.Steps)), thin(document.FormatShare(ratio(v, total)))
+		mean, share := thin(figures.Dur(v/m.Steps)), thin(figures.Percent(ratio(v, total)))
 		seg := segment(n, at, v, full)
 		seg.First = i == 0
 		seg.Tip = fmt.Sprintf("%s: %s a step, %s of the %s, rank %d", partLabel(n), mean, share, stepWord(m.Phase), m.Rank)
@@ -295,7 +296,7 @@ func rowBar(label string, rows []document.Row, order []string, seen map[string]b
 		total += r.TimeNS
 	}
 	sort.SliceStable(rows, func(i, j int) bool { return orderOf(order, rows[i].Name) < orderOf(order, rows[j].Name) })
-	bar := bar{Label: label, Total: thin(document.FormatDur(total)), Desc: label + ": " + thin(document.FormatDur(total)) + " of kernels and copies"}
+	bar := bar{Label: label, Total: thin(figures.Dur(total)), Desc: label + ": " + thin(figures.Dur(total)) + " of kernels and copies"}
 	var at int64
 	for i, r := range rows {
 		if len(bar.Segs) == 24 {
@@ -305,12 +306,12 @@ func rowBar(label string, rows []document.Row, order []string, seen map[string]b
 		share := ratio(r.TimeNS, total)
 		seg := segment(r.Name, at, r.TimeNS, float64(total))
 		seg.First = i == 0
-		seg.Tip = fmt.Sprintf("%s: %s, %s of %s, %s launches", partLabel(r.Name), thin(document.FormatDur(r.TimeNS)),
-			thin(document.FormatShare(share)), label, thin(document.FormatCount(r.Launches)))
+		seg.Tip = fmt.Sprintf("%s: %s, %s of %s, %s launches", partLabel(r.Name), thin(figures.Dur(r.TimeNS)),
+			thin(figures.Percent(share)), label, thin(figures.Count(r.Launches)))
 		if share > 0.1 {
-			seg.Label = partLabel(r.Name) + " " + thin(document.FormatShare(share))
+			seg.Label = partLabel(r.Name) + " " + thin(figures.Percent(share))
 		} else if share > 0.05 {
-			seg.Label = thin(document.FormatShare(share))
+			seg.Label = thin(figures.Percent(share))
 		}
 		bar.Segs = append(bar.Segs, seg)
 		at += r.TimeNS

@@ -9,6 +9,7 @@ import (
 	"github.com/go-echarts/go-echarts/v2/opts"
 
 	"tokprof/report/document"
+	"tokprof/report/figures"
 )
 
 // Charts that people explore are built with go-echarts and handed on as
@@ -359,9 +360,9 @@ func (f *figure) view(id string) figureView {
 	if len(v.Longest.Rows) == 0 {
 		v.Longest = nil
 	}
-	v.Desc = fmt.Sprintf("%s: %d lanes, %s events over %s.", v.Title, len(f.lanes), thin(document.FormatCount(int64(len(f.rows)))), thin(document.FormatDur(f.dur)))
+	v.Desc = fmt.Sprintf("%s: %d lanes, %s events over %s.", v.Title, len(f.lanes), thin(figures.Count(int64(len(f.rows)))), thin(figures.Dur(f.dur)))
 	if f.cut > 0 {
-		v.Note = thin(document.FormatCount(f.cut)) + " shorter events are not drawn."
+		v.Note = thin(figures.Count(f.cut)) + " shorter events are not drawn."
 	}
 	return v
 }

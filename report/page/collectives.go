@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tokprof/report/document"
+	"tokprof/report/figures"
 )
 
 // commView is the collectives with what splits their time.
@@ -44,7 +45,7 @@ func commSection(a *document.Analysis, texts *textBudget) *commView {
 		if cs[0].Estimated {
 			why = "too few equals to estimate from"
 		}
-		v.Note = fmt.Sprintf("%s runs had %s: their time is not split and stays “comm” in the tables above.", thin(document.FormatCount(alone)), why)
+		v.Note = fmt.Sprintf("%s runs had %s: their time is not split and stays “comm” in the tables above.", thin(figures.Count(alone)), why)
 	}
 	return v
 }
@@ -88,17 +89,17 @@ func commBars(cs []document.Collective, texts *textBudget) ([]barBlock, []colour
 			continue
 		}
 		name, kernel := texts.take(commKind(c.Kind), 40), texts.take(c.Kernel, 60)
-		b := bar{Label: name, Total: thin(document.FormatDur(total)), Desc: name + " by " + kernel + ", all ranks: " + thin(document.FormatDur(total))}
+		b := bar{Label: name, Total: thin(figures.Dur(total)), Desc: name + " by " + kernel + ", all ranks: " + thin(figures.Dur(total))}
 		var at int64
 		for _, p := range []document.NameTime{{Name: "transfer", TimeNS: c.TransferSumNS}, {Name: "waiting", TimeNS: c.WaitSumNS}} {
 			if p.TimeNS <= 0 {
 				continue
 			}
 			seen[p.Name] = true
-			share := thin(document.FormatShare(ratio(p.TimeNS, total)))
+			share := thin(figures.Percent(ratio(p.TimeNS, total)))
 			seg := segment(p.Name, at, p.TimeNS, float64(scale))
 			seg.First = at == 0
-			seg.Tip = fmt.Sprintf("%s in %s by %s: %s, %s of it", p.Name, name, kernel, thin(document.FormatDur(p.TimeNS)), share)
+			seg.Tip = fmt.Sprintf("%s in %s by %s: %s, %s of it", p.Name, name, kernel, thin(figures.Dur(p.TimeNS)), share)
 			if ratio(p.TimeNS, scale) > 0.13 {
 				seg.Label = p.Name + " " + share
 			}
@@ -207,7 +208,7 @@ func speedHead(c document.Collective, again bool) []cell {
 func speedCells(s document.CollectiveSize) []cell {
 	size := bytesCell(s.Bytes)
 	if s.MinBytes < s.MaxBytes {
-		size.Sub = thin(document.FormatBytes(s.MinBytes)) + "–" + thin(document.FormatBytes(s.MaxBytes))
+		size.Sub = thin(figures.Bytes(s.MinBytes)) + "–" + thin(figures.Bytes(s.MaxBytes))
 	}
 	over := noCell()
 	if s.BestNS > 0 {
@@ -225,7 +226,7 @@ func ceilingWords(c document.Collective) string {
 	case c.Ceiling <= 0:
 		return "No ceiling: " + clip(c.CeilingHow, 200) + "."
 	}
-	return fmt.Sprintf("The ceiling is %s, %s, one direction; the wires carry %s.", thin(document.FormatRate(c.Ceiling)), clip(c.CeilingHow, 200), thin(document.FormatRate(c.Physical)))
+	return fmt.Sprintf("The ceiling is %s, %s, one direction; the wires carry %s.", thin(figures.Rate(c.Ceiling)), clip(c.CeilingHow, 200), thin(figures.Rate(c.Physical)))
 }
 
 // bytesWords says how sizes are known.
@@ -259,7 +260,7 @@ func known(is bool, c cell) cell {
 // spreadCell is a median with the tail beside it.
 func spreadCell(s document.Spread) cell {
 	c := durCell(s.Median)
-	c.Sub = "p99 " + thin(document.FormatDur(s.P99))
+	c.Sub = "p99 " + thin(figures.Dur(s.P99))
 	return c
 }
 
@@ -274,7 +275,7 @@ func lateWords(late []document.LateRank) string {
 			words = append(words, fmt.Sprintf("%d more", len(late)-i))
 			break
 		}
-		words = append(words, fmt.Sprintf("rank\u00a0%d %s", l.Rank, thin(document.FormatShare(l.Share))))
+		words = append(words, fmt.Sprintf("rank\u00a0%d %s", l.Rank, thin(figures.Percent(l.Share))))
 	}
 	return strings.Join(words, ", ")
 }

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"tokprof/report/document"
+	"tokprof/report/figures"
 )
 
 // flamePathRows is the number of paths in the table under the flame graph.
@@ -15,11 +15,11 @@ const flamePathRows = 30
 func (t *flameTree) view() *flameView {
 	root := &t.nodes[0]
 	v := &flameView{
-		Total:  thin(document.FormatDur(root.total[0])) + " in " + thin(document.FormatCount(root.total[2])) + " launches",
+		Total:  thin(figures.Dur(root.total[0])) + " in " + thin(figures.Count(root.total[2])) + " launches",
 		Frames: len(t.nodes),
 	}
 	if t.cut > 0 {
-		v.Note = fmt.Sprintf("%s small frames are drawn together as “other”; widths still add up to the whole.", thin(document.FormatCount(int64(t.cut))))
+		v.Note = fmt.Sprintf("%s small frames are drawn together as “other”; widths still add up to the whole.", thin(figures.Count(int64(t.cut))))
 	}
 	parts, groups := map[string]bool{}, map[string]bool{}
 	var leaves []int

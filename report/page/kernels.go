@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tokprof/report/document"
+	"tokprof/report/figures"
 )
 
 // kernelList is the kernel table.
@@ -57,11 +58,11 @@ func kernelTable(a *document.Analysis, lex *lexicon, caps limits) *kernelList {
 			sum.Share += k.Share
 			sum.ExposedNS += k.ExposedNS
 		}
-		o := kernelEntry{Short: fmt.Sprintf("%s other kernels together", thin(document.FormatCount(int64(len(rest))))), Class: "c-other",
+		o := kernelEntry{Short: fmt.Sprintf("%s other kernels together", thin(figures.Count(int64(len(rest))))), Class: "c-other",
 			Launches: countCell(sum.Launches), Total: durCell(sum.TotalNS), Share: shareCell(sum.Share, "c-other"),
 			Median: noCell(), P99: noCell(), Exposed: durCell(sum.ExposedNS)}
 		t.Others = &o
-		t.Note = fmt.Sprintf("The %d largest of %s.", len(shown), thin(document.FormatCount(int64(len(a.Kernels)))))
+		t.Note = fmt.Sprintf("The %d largest of %s.", len(shown), thin(figures.Count(int64(len(a.Kernels)))))
 	}
 	return t
 }
@@ -73,8 +74,8 @@ func kernelRow(k *document.Kernel, part string, lex *lexicon, long int, texts *t
 		Rule: texts.take(k.Rule, 60), Tags: texts.take(strings.Join(k.Tags, ", "), 120),
 		Launches: countCell(k.Launches), Total: durCell(k.TotalNS), Share: shareCell(k.Share, colourClass(part)),
 		Median: durCell(k.MedianNS), P99: durCell(k.P99NS), Exposed: durCell(k.ExposedNS),
-		MinMax: thin(document.FormatDur(k.MinNS)) + " to " + thin(document.FormatDur(k.MaxNS)),
-		Graph:  thin(document.FormatShare(ratio(k.GraphNS, k.TotalNS))),
+		MinMax: thin(figures.Dur(k.MinNS)) + " to " + thin(figures.Dur(k.MaxNS)),
+		Graph:  thin(figures.Percent(ratio(k.GraphNS, k.TotalNS))),
 	}
 	if k.Group == "" {
 		r.Group, r.What = "other", "unclassified"
@@ -87,7 +88,7 @@ func kernelRow(k *document.Kernel, part string, lex *lexicon, long int, texts *t
 		}
 		s := clip(x.Role, 30)
 		if len(k.Roles) > 1 {
-			s += " " + thin(document.FormatShare(ratio(x.TimeNS, k.TotalNS)))
+			s += " " + thin(figures.Percent(ratio(x.TimeNS, k.TotalNS)))
 		}
 		roles = append(roles, s)
 	}
@@ -95,7 +96,7 @@ func kernelRow(k *document.Kernel, part string, lex *lexicon, long int, texts *t
 		if i == 6 {
 			break
 		}
-		phases = append(phases, lex.phase(x.Phase)+" "+thin(document.FormatDur(x.TimeNS))+" in "+strconv.FormatInt(x.Launches, 10))
+		phases = append(phases, lex.phase(x.Phase)+" "+thin(figures.Dur(x.TimeNS))+" in "+strconv.FormatInt(x.Launches, 10))
 	}
 	r.Roles, r.Phases = texts.take(strings.Join(roles, ", "), 160), texts.take(strings.Join(phases, "; "), 300)
 	return r

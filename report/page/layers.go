@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tokprof/report/document"
+	"tokprof/report/figures"
 )
 
 // layersView is one strip of bars per phase, the main phase first, with one
@@ -106,7 +107,7 @@ func newLayerStrip(title string, all []document.Layer, limit int, seen map[strin
 	layers := all[:min(len(all), limit)]
 	usual, top := layerMedians(layers)
 	s := &layerStrip{}
-	s.Title = fmt.Sprintf("%s: %d layers, the tallest %s a step", capital(title), len(all), thin(document.FormatDur(top)))
+	s.Title = fmt.Sprintf("%s: %d layers, the tallest %s a step", capital(title), len(all), thin(figures.Dur(top)))
 	if len(layers) < len(all) {
 		s.Note = fmt.Sprintf("The first %d are drawn.", len(layers))
 	}
@@ -124,7 +125,7 @@ func newLayerStrip(title string, all []document.Layer, limit int, seen map[strin
 			seen[p.Name] = true
 			b.Segs = append(b.Segs, layerSegment{Y: hundredths(layerTop + layerHeight - at), H: hundredths(h), Class: colourClass(p.Name)})
 		}
-		b.Tip = texts.take(fmt.Sprintf("layer %d (%s): %s; %s", l.Index, kindLabel(l.Kind), thin(document.FormatDur(l.TimeNS)), partWords(parts)), 300)
+		b.Tip = texts.take(fmt.Sprintf("layer %d (%s): %s; %s", l.Index, kindLabel(l.Kind), thin(figures.Dur(l.TimeNS)), partWords(parts)), 300)
 		if l.Outlier {
 			if x-marked >= 5 {
 				b.Mark, marked = fmt.Sprintf("▼ %d", l.Index), x
@@ -143,7 +144,7 @@ func newLayerStrip(title string, all []document.Layer, limit int, seen map[strin
 
 // outlierWords says how far a layer is above the median of its kind.
 func outlierWords(l document.Layer, usual int64, parts []document.NameTime) string {
-	return fmt.Sprintf("layer %d takes %s, %s × the median of its kind (%s)", l.Index, thin(document.FormatDur(l.TimeNS)),
+	return fmt.Sprintf("layer %d takes %s, %s × the median of its kind (%s)", l.Index, thin(figures.Dur(l.TimeNS)),
 		strconv.FormatFloat(ratio(l.TimeNS, usual), 'f', 2, 64), partWords(parts))
 }
 
@@ -212,7 +213,7 @@ func sortedParts(parts []document.NameTime) []document.NameTime {
 func partWords(parts []document.NameTime) string {
 	var words []string
 	for _, p := range parts[:min(len(parts), 10)] {
-		words = append(words, partLabel(p.Name)+" "+thin(document.FormatDur(p.TimeNS)))
+		words = append(words, partLabel(p.Name)+" "+thin(figures.Dur(p.TimeNS)))
 	}
 	return strings.Join(words, ", ")
 }

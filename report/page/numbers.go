@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tokprof/report/document"
+	"tokprof/report/figures"
 )
 
 // headlineNumbers are the five numbers of the first screen; those that the
@@ -23,7 +24,7 @@ func headlineNumbers(a *document.Analysis, lex *lexicon) []number {
 			out = append(out, n)
 		}
 	} else {
-		out = append(out, number{Label: "Window", Value: thin(document.FormatDur(a.Window.DurNS)), Lines: []string{"no steps are annotated"}})
+		out = append(out, number{Label: "Window", Value: thin(figures.Dur(a.Window.DurNS)), Lines: []string{"no steps are annotated"}})
 	}
 	users, served := requestNumber(a)
 	if served {
@@ -54,12 +55,12 @@ func headlineNumbers(a *document.Analysis, lex *lexicon) []number {
 func stepNumber(a *document.Analysis, p *document.Phase, lex *lexicon) number {
 	n := number{
 		Label: capital(stepWord(p.Phase)) + ", median",
-		Value: thin(document.FormatDur(p.StepNS.Median)),
-		Lines: []string{"p99 " + thin(document.FormatDur(p.StepNS.P99))},
+		Value: thin(figures.Dur(p.StepNS.Median)),
+		Lines: []string{"p99 " + thin(figures.Dur(p.StepNS.P99))},
 	}
 	for _, q := range a.Phases {
 		if q.Phase != p.Phase && q.Steps > 0 && len(n.Lines) < 4 {
-			n.Lines = append(n.Lines, lex.stepPhase(q.Phase)+" "+thin(document.FormatDur(q.StepNS.Median)))
+			n.Lines = append(n.Lines, lex.stepPhase(q.Phase)+" "+thin(figures.Dur(q.StepNS.Median)))
 		}
 	}
 	return n
@@ -69,8 +70,8 @@ func tokenNumber(p *document.Phase) (number, bool) {
 	if p.USPerToken <= 0 {
 		return number{}, false
 	}
-	n := number{Label: capital(strings.TrimSuffix(stepWord(p.Phase), "step") + "tokens/s"), Value: thin(document.FormatCount(round3(1e6 / p.USPerToken)))}
-	n.Lines = append(n.Lines, thin(document.FormatDur(int64(p.USPerToken*1000)))+" a token")
+	n := number{Label: capital(strings.TrimSuffix(stepWord(p.Phase), "step") + "tokens/s"), Value: thin(figures.Count(round3(1e6 / p.USPerToken)))}
+	n.Lines = append(n.Lines, thin(figures.Dur(int64(p.USPerToken*1000)))+" a token")
 	if p.Steps > 0 && p.Tokens > 0 {
 		n.Lines = append(n.Lines, formatFloat(float64(p.Tokens)/float64(p.Steps))+" tokens a step")
 	}
@@ -89,7 +90,7 @@ func requestNumber(a *document.Analysis) (number, bool) {
 	if q == nil || q.TTFTNS.Median <= 0 {
 		return number{}, false
 	}
-	dur := func(ns int64) string { return thin(document.FormatDur(ns)) }
+	dur := func(ns int64) string { return thin(figures.Dur(ns)) }
 	n := number{Label: "TPOT, median", Value: dur(q.TPOTNS.Median), Lines: []string{"TTFT " + dur(q.TTFTNS.Median) + ", p99 " + dur(q.TTFTNS.P99)}}
 	if q.TPOTNS.Median <= 0 {
 		n = number{Label: "TTFT, median", Value: dur(q.TTFTNS.Median), Lines: []string{"p99 " + dur(q.TTFTNS.P99)}}
@@ -99,7 +100,7 @@ func requestNumber(a *document.Analysis) (number, bool) {
 		if q.TPOTNS.Median <= 0 || plain <= 0 {
 			plain, change = x.PlainTTFTNS, x.TTFTInflation
 		}
-		said := document.FormatChange(change)
+		said := figures.Change(change)
 		if change < 0 {
 			said = "no slower with it"
 		}
@@ -121,13 +122,13 @@ func busyNumber(a *document.Analysis) number {
 			lo, hi = min(lo, s), max(hi, s)
 		}
 	}
-	n := number{Label: "GPU busy", Value: thin(document.FormatShare(ratio(busy, span)))}
+	n := number{Label: "GPU busy", Value: thin(figures.Percent(ratio(busy, span)))}
 	if len(a.Devices) > 1 && hi >= 0 {
-		n.Lines = append(n.Lines, thin(document.FormatShare(lo))+" to "+thin(document.FormatShare(hi))+" by GPU")
+		n.Lines = append(n.Lines, thin(figures.Percent(lo))+" to "+thin(figures.Percent(hi))+" by GPU")
 	}
-	n.Lines = append(n.Lines, thin(document.FormatDur(busy))+" of "+thin(document.FormatDur(span)))
+	n.Lines = append(n.Lines, thin(figures.Dur(busy))+" of "+thin(figures.Dur(span)))
 	if graph > 0 {
-		n.Lines = append(n.Lines, thin(document.FormatShare(ratio(graph, span)))+" more in whole CUDA graphs")
+		n.Lines = append(n.Lines, thin(figures.Percent(ratio(graph, span)))+" more in whole CUDA graphs")
 	}
 	return n
 }
@@ -148,19 +149,19 @@ func commNumber(a *document.Analysis) (number, bool) {
 	for _, d := range a.Devices {
 		span += d.BusyNS + d.GraphNS + d.IdleNS
 	}
-	n := number{Label: "Exposed in collectives", Value: thin(document.FormatShare(ratio(comm.ExposedNS, span)))}
+	n := number{Label: "Exposed in collectives", Value: thin(figures.Percent(ratio(comm.ExposedNS, span)))}
 	words := map[string]string{"transfer": "transfer", "waiting": "waiting for a late rank", "comm": "not split"}
 	split := false
 	for _, name := range []string{"transfer", "waiting", "comm"} {
 		for _, r := range a.Parts {
 			if r.Phase == "all" && r.Name == name && r.ExposedNS > 0 {
-				n.Lines = append(n.Lines, thin(document.FormatShare(ratio(r.ExposedNS, span)))+" "+words[name])
+				n.Lines = append(n.Lines, thin(figures.Percent(ratio(r.ExposedNS, span)))+" "+words[name])
 				split = split || name != "comm"
 			}
 		}
 	}
 	if !split {
-		n.Lines = []string{thin(document.FormatDur(comm.ExposedNS)) + " of GPU time", "not split into transfer and waiting"}
+		n.Lines = []string{thin(figures.Dur(comm.ExposedNS)) + " of GPU time", "not split into transfer and waiting"}
 	} else if slices.ContainsFunc(a.Collectives, func(c document.Collective) bool { return c.Estimated }) {
 		n.Lines = append(n.Lines, "estimated from one rank")
 	}
@@ -183,9 +184,9 @@ func idleNumber(a *document.Analysis) number {
 			top = c
 		}
 	}
-	n := number{Label: "GPU idle", Value: thin(document.FormatShare(ratio(idle, span)))}
+	n := number{Label: "GPU idle", Value: thin(figures.Percent(ratio(idle, span)))}
 	if top != "" && idle > 0 {
-		n.Lines = append(n.Lines, thin(document.FormatShare(ratio(causes[top], idle)))+" of it: "+causeLabel(top))
+		n.Lines = append(n.Lines, thin(figures.Percent(ratio(causes[top], idle)))+" of it: "+causeLabel(top))
 	}
 	return n
 }
@@ -206,14 +207,14 @@ func launchNumber(a *document.Analysis) (number, bool) {
 			whole += g.Replays
 		}
 	}
-	n := number{Label: "Launch calls", Value: thin(document.FormatCount(calls))}
+	n := number{Label: "Launch calls", Value: thin(figures.Count(calls))}
 	if graphs > 0 {
-		n.Lines = append(n.Lines, thin(document.FormatCount(graphs))+" graph launches", thin(document.FormatCount(events))+" GPU events in them")
+		n.Lines = append(n.Lines, thin(figures.Count(graphs))+" graph launches", thin(figures.Count(events))+" GPU events in them")
 	} else if whole == 0 {
 		n.Lines = append(n.Lines, "no CUDA graphs")
 	}
 	if whole > 0 {
-		n.Lines = append(n.Lines, thin(document.FormatCount(whole))+" whole CUDA graphs")
+		n.Lines = append(n.Lines, thin(figures.Count(whole))+" whole CUDA graphs")
 	}
 	return n, true
 }
@@ -240,7 +241,7 @@ func round3(f float64) int64 {
 
 func formatFloat(f float64) string {
 	if f >= 100 || f == float64(int64(f)) {
-		return thin(document.FormatCount(int64(f + 0.5)))
+		return thin(figures.Count(int64(f + 0.5)))
 	}
 	return fmt.Sprintf("%.3g", f)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tokprof/report/document"
+	"tokprof/report/figures"
 )
 
 // lexicon says what names of a document are called, and which part of the
@@ -179,14 +180,14 @@ func stepCounts(ps []document.Phase) string {
 		case p.Phase == "none":
 			unnamed += p.Steps
 		default:
-			named = append(named, thin(document.FormatCount(p.Steps))+" "+clip(p.Phase, 20))
+			named = append(named, thin(figures.Count(p.Steps))+" "+clip(p.Phase, 20))
 		}
 	}
 	switch {
 	case unnamed > 0 && len(named) > 0:
-		return fmt.Sprintf("%s steps, %s of phase not known", strings.Join(named, ", "), thin(document.FormatCount(unnamed)))
+		return fmt.Sprintf("%s steps, %s of phase not known", strings.Join(named, ", "), thin(figures.Count(unnamed)))
 	case unnamed > 0:
-		return thin(document.FormatCount(unnamed)) + " steps"
+		return thin(figures.Count(unnamed)) + " steps"
 	case len(named) > 0:
 		return strings.Join(named, ", ") + " steps"
 	}
@@ -261,9 +262,9 @@ func evidenceBar(ps []document.Provenance, texts *textBudget) ([]barBlock, []col
 		share, name := ratio(p.TimeNS, total), texts.take(p.Provenance, 40)
 		seg := segment(name, at, p.TimeNS, float64(total))
 		seg.Class, seg.First = evidenceClass(p.Provenance), at == 0
-		seg.Tip = fmt.Sprintf("%s: %s, %s", name, thin(document.FormatDur(p.TimeNS)), thin(document.FormatShare(share)))
+		seg.Tip = fmt.Sprintf("%s: %s, %s", name, thin(figures.Dur(p.TimeNS)), thin(figures.Percent(share)))
 		b.Segs = append(b.Segs, seg)
-		keys = append(keys, colourKey{Class: seg.Class, Name: name + " " + thin(document.FormatShare(share))})
+		keys = append(keys, colourKey{Class: seg.Class, Name: name + " " + thin(figures.Percent(share))})
 		at += p.TimeNS
 	}
 	return []barBlock{{Bars: []bar{b}}}, keys

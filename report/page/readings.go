@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tokprof/report/document"
+	"tokprof/report/figures"
 )
 
 // readingsView is the section of what the GPUs read.
@@ -31,7 +32,7 @@ func readingsNote(a *document.Analysis) string {
 	r := a.Readings
 	note := "What the driver told of the GPUs while the window ran"
 	if r.PeriodNS > 0 {
-		note += ", about every " + thin(document.FormatDur(r.PeriodNS))
+		note += ", about every " + thin(figures.Dur(r.PeriodNS))
 	}
 	if slices.ContainsFunc(a.Phases, func(p document.Phase) bool { return p.Steps > 0 && p.StepNS.Median < r.PeriodNS }) {
 		note += ", which is longer than a step"
@@ -101,9 +102,9 @@ func levelCell(l *document.Level) cell {
 }
 
 // plainNumber writes whole numbers from 100 on, three digits below.
-func plainNumber(f float64) string { return thin(document.FormatMean(f)) }
+func plainNumber(f float64) string { return thin(figures.Mean(f)) }
 
-func joules(j float64) string { return thin(document.FormatEnergy(j)) }
+func joules(j float64) string { return thin(figures.Energy(j)) }
 
 // unlessKnown is a text, or n/a.
 func unlessKnown(known bool, text string) cell {

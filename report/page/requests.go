@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tokprof/report/document"
+	"tokprof/report/figures"
 )
 
 // requestsView is the section about requests: how long they took, in which
@@ -59,9 +60,9 @@ func joinNote(q *document.Requests) string {
 		return note + " Tokens are not joined with steps: " + clip(j.Reason, 200) + "."
 	}
 	note += fmt.Sprintf(" Steps only count their requests and tokens, so tokens are joined with them by time, order and counts: %s of the %s that were emitted while steps were recorded",
-		thin(document.FormatShare(j.Share)), countOf(j.Joined+j.Unmatched, "token"))
+		thin(figures.Percent(j.Share)), countOf(j.Joined+j.Unmatched, "token"))
 	if j.Joined > 0 && j.Sure > 0 {
-		note += fmt.Sprintf("; %s of these can be of no other step", thin(document.FormatShare(j.Sure)))
+		note += fmt.Sprintf("; %s of these can be of no other step", thin(figures.Percent(j.Sure)))
 	}
 	note += "."
 	if j.Outside > 0 {
@@ -77,7 +78,7 @@ func countOf(n int64, noun string) string {
 	if n != 1 {
 		noun += "s"
 	}
-	return thin(document.FormatCount(n)) + " " + noun
+	return thin(figures.Count(n)) + " " + noun
 }
 
 // firstParts is the way to first tokens, in the order in which it is drawn.
@@ -117,7 +118,7 @@ func (v *requestsView) addWay(id, title, label string, n int64, parts []document
 	if wide <= 0 {
 		return
 	}
-	b := bar{Label: label, Total: thin(document.FormatDur(total / n))}
+	b := bar{Label: label, Total: thin(figures.Dur(total / n))}
 	b.Desc = title + ", " + label + ": " + b.Total
 	var at int64
 	for _, p := range parts {
@@ -127,8 +128,8 @@ func (v *requestsView) addWay(id, title, label string, n int64, parts []document
 		seen[p.Name] = true
 		seg := segment(p.Name, at, p.TimeNS, float64(wide))
 		seg.First = at == 0
-		mean := thin(document.FormatDur(p.TimeNS / n))
-		seg.Tip = fmt.Sprintf("%s: %s, %s of %s", partLabel(p.Name), mean, thin(document.FormatShare(ratio(p.TimeNS, total))), b.Total)
+		mean := thin(figures.Dur(p.TimeNS / n))
+		seg.Tip = fmt.Sprintf("%s: %s, %s of %s", partLabel(p.Name), mean, thin(figures.Percent(ratio(p.TimeNS, total))), b.Total)
 		if share := float64(p.TimeNS) / float64(wide); share > 0.13 {
 			seg.Label = partLabel(p.Name) + " " + mean
 		} else if share > 0.075 {
@@ -183,7 +184,7 @@ func meanCell(ns, n, whole int64) cell {
 	}
 	c := durCell(ns / n)
 	if whole > 0 && ns > 0 {
-		c.Sub = thin(document.FormatShare(ratio(ns, whole)))
+		c.Sub = thin(figures.Percent(ratio(ns, whole)))
 	}
 	return c
 }
@@ -241,7 +242,7 @@ func taxTable(x *document.Tax) *table {
 		Cols: cols("Median", "#Profiled", "#Without", "#Change")}
 	add := func(name string, with, without int64, change float64) {
 		if with > 0 && without > 0 {
-			said := cell{Text: thin(document.FormatChange(change)), Num: true}
+			said := cell{Text: thin(figures.Change(change)), Num: true}
 			if change < 0 {
 				said.Text = "no slower"
 				t.Note = slowerWithout(x)
@@ -273,7 +274,7 @@ func requestTable(a *document.Analysis, steps map[stepID]string, limit int) *tab
 	if n := len(rows); n > limit {
 		slices.SortStableFunc(rows, func(x, y document.Request) int { return cmp.Compare(y.TTFTNS, x.TTFTNS) })
 		rows = rows[:limit]
-		t.Note = fmt.Sprintf("The %d of %s that waited longest.", limit, thin(document.FormatCount(int64(n))))
+		t.Note = fmt.Sprintf("The %d of %s that waited longest.", limit, thin(figures.Count(int64(n))))
 	}
 	var scale int64
 	failed := false
@@ -324,7 +325,7 @@ func wayCell(r *document.Request, scale int64) cell {
 		}
 		c.Segs = append(c.Segs, segment(p.Name, at, p.TimeNS, float64(scale)))
 		at += p.TimeNS
-		tips = append(tips, partLabel(p.Name)+" "+thin(document.FormatDur(p.TimeNS)))
+		tips = append(tips, partLabel(p.Name)+" "+thin(figures.Dur(p.TimeNS)))
 	}
 	c.Tip = strings.Join(tips, ", ")
 	return c

@@ -11,6 +11,7 @@ import (
 	"github.com/go-echarts/go-echarts/v2/opts"
 
 	"tokprof/report/document"
+	"tokprof/report/figures"
 )
 
 // stepsView is the section of steps over time.
@@ -43,9 +44,9 @@ func stepsOverTime(a *document.Analysis, id string, lex *lexicon, caps limits) (
 	if n := len(points); n > caps.stepPoints {
 		bin := (n + caps.stepPoints - 1) / caps.stepPoints
 		points = binPoints(points, bin)
-		s.Note = fmt.Sprintf("%s steps: each point is the median of up to %d steps of its phase, its tooltip names the slowest.", thin(document.FormatCount(int64(n))), bin)
+		s.Note = fmt.Sprintf("%s steps: each point is the median of up to %d steps of its phase, its tooltip names the slowest.", thin(figures.Count(int64(n))), bin)
 	}
-	s.Desc = fmt.Sprintf("Duration of %s steps over the window, by phase.", thin(document.FormatCount(int64(len(a.Steps)))))
+	s.Desc = fmt.Sprintf("Duration of %s steps over the window, by phase.", thin(figures.Count(int64(len(a.Steps)))))
 	s.Chart = true
 	bars, lanes, cut := requestBars(a, caps.requests)
 	strip := newStrip(a, caps.readings)
@@ -234,7 +235,7 @@ func stepTable(a *document.Analysis, id string, limit int) *table {
 	if n := len(steps); n > limit {
 		slices.SortStableFunc(steps, func(a, b document.Step) int { return cmp.Compare(b.DurNS, a.DurNS) })
 		steps = steps[:limit]
-		t.Note = fmt.Sprintf("The %d slowest of %s.", limit, thin(document.FormatCount(int64(n))))
+		t.Note = fmt.Sprintf("The %d slowest of %s.", limit, thin(figures.Count(int64(n))))
 	}
 	lead := leads(a)
 	for _, s := range steps {

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"tokprof/report/document"
+	"tokprof/report/figures"
 )
 
 // What a page of a summary leaves out or calls "n/a": it knows kernels by name
@@ -27,8 +28,8 @@ func summaryNumbers(a *document.Analysis) []number {
 		ns += a.Kernels[i].TotalNS
 	}
 	return []number{
-		{Label: "GPU time, summed up", Value: thin(document.FormatDur(ns)), Lines: []string{"kernels and copies"}},
-		{Label: "Launches", Value: thin(document.FormatCount(launches)), Lines: []string{thin(document.FormatCount(int64(len(a.Kernels)))) + " names"}},
+		{Label: "GPU time, summed up", Value: thin(figures.Dur(ns)), Lines: []string{"kernels and copies"}},
+		{Label: "Launches", Value: thin(figures.Count(launches)), Lines: []string{thin(figures.Count(int64(len(a.Kernels)))) + " names"}},
 		{Label: "Step, median", Value: "n/a"},
 		{Label: "GPU busy", Value: "n/a"},
 		{Label: "GPU idle", Value: "n/a"},

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tokprof/report/document"
+	"tokprof/report/figures"
 )
 
 // table is a table as the template draws it.
@@ -56,23 +57,23 @@ func cols(labels ...string) []column {
 func textCell(s string) cell { return cell{Text: clip(s, 200)} }
 
 func durCell(ns int64) cell {
-	return cell{Text: thin(document.FormatDur(ns)), Num: true, Value: strconv.FormatInt(ns, 10)}
+	return cell{Text: thin(figures.Dur(ns)), Num: true, Value: strconv.FormatInt(ns, 10)}
 }
 
 func countCell(n int64) cell {
-	return cell{Text: thin(document.FormatCount(n)), Num: true, Value: strconv.FormatInt(n, 10)}
+	return cell{Text: thin(figures.Count(n)), Num: true, Value: strconv.FormatInt(n, 10)}
 }
 
 func bytesCell(n int64) cell {
-	return cell{Text: thin(document.FormatBytes(n)), Num: true, Value: strconv.FormatInt(n, 10)}
+	return cell{Text: thin(figures.Bytes(n)), Num: true, Value: strconv.FormatInt(n, 10)}
 }
 
 func rateCell(f float64) cell {
-	return cell{Text: thin(document.FormatRate(f)), Num: true, Value: strconv.FormatFloat(f, 'g', -1, 64)}
+	return cell{Text: thin(figures.Rate(f)), Num: true, Value: strconv.FormatFloat(f, 'g', -1, 64)}
 }
 
 func shareCell(f float64, class string) cell {
-	return cell{Text: thin(document.FormatShare(f)), Num: true, Value: strconv.FormatFloat(f, 'g', -1, 64),
+	return cell{Text: thin(figures.Percent(f)), Num: true, Value: strconv.FormatFloat(f, 'g', -1, 64),
 		Bar: percent(max(0, min(1, f)) * 100), Class: class}
 }
 
@@ -161,7 +162,7 @@ func meansTable(means []*document.StepMean, lex *lexicon) *table {
 				continue
 			}
 			c := durCell(v / m.Steps)
-			c.Sub = thin(document.FormatShare(ratio(v, total)))
+			c.Sub = thin(figures.Percent(ratio(v, total)))
 			r.Cells = append(r.Cells, c)
 		}
 		t.Rows = append(t.Rows, r)
@@ -219,7 +220,7 @@ func rowTable(caption string, rows []document.Row, order []string, lex *lexicon)
 				continue
 			}
 			c := durCell(row.TimeNS)
-			c.Sub = thin(document.FormatShare(row.Share))
+			c.Sub = thin(figures.Percent(row.Share))
 			r.Cells = append(r.Cells, c)
 		}
 		r.Cells = append(r.Cells, durCell(last.ExposedNS), countCell(last.Launches))
@@ -273,7 +274,7 @@ func launchTable(ls []document.Launches) *table {
 	for _, l := range ls {
 		short := countCell(l.ShortKernels)
 		if l.ShortNS > 0 {
-			short.Sub = "under " + thin(document.FormatDur(l.ShortNS))
+			short.Sub = "under " + thin(figures.Dur(l.ShortNS))
 		}
 		t.Rows = append(t.Rows, row{Cells: []cell{textCell(fmt.Sprintf("rank %d, device %d", l.Rank, l.Device)),
 			countCell(l.Calls), countCell(l.GraphCalls), countCell(l.GraphEvents), durCell(l.CallMedianNS), durCell(l.DelayMedianNS), durCell(l.DelayP99NS),

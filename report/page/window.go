@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tokprof/report/document"
+	"tokprof/report/figures"
 )
 
 // window is one analysis, ready to be drawn.
@@ -233,9 +234,9 @@ func windowFacts(a *document.Analysis) []string {
 	if s := stepCounts(a.Phases); s != "" {
 		facts = append(facts, s)
 	}
-	window := "window of " + thin(document.FormatDur(a.Window.DurNS))
+	window := "window of " + thin(figures.Dur(a.Window.DurNS))
 	if numberedWindow.MatchString(a.Window.Name) {
-		window = "window " + a.Window.Name + " of " + thin(document.FormatDur(a.Window.DurNS))
+		window = "window " + a.Window.Name + " of " + thin(figures.Dur(a.Window.DurNS))
 	}
 	facts = append(facts, window)
 	if a.Window.StartUnixNS > 0 {
