@@ -84,3 +84,28 @@ func TestCaptureSignals(t *testing.T) {
 		})
 	}
 }
+
+// TestDemoInterrupted expects the demo's own server to live until its profiler is
+// stopped, so that Ctrl-C raises no false alarm.
+func TestDemoInterrupted(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), build(t), "demo", "-o", filepath.Join(t.TempDir(), "run"))
+	said := &lines{part: "prefill: 3 requests", seen: make(chan struct{})}
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-said.seen:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the demo did not get there")
+	}
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	err := cmd.Wait()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != exitInterrupted || out.Len() > 0 {
+		t.Errorf("ended with %v, want exit code %d; it said\n%s", err, exitInterrupted, &out)
+	}
+}

@@ -54,7 +54,8 @@ func (o *demoOptions) run(ctx context.Context) error {
 	defer func() { _ = os.RemoveAll(traces) }()
 	rec := replay.Embedded()
 	server := replay.New(rec, replay.Options{TraceDir: traces})
-	url, err := server.Start(ctx)
+	// On Ctrl-C the capture still stops the profiler, so the server outlives it.
+	url, err := server.Start(context.WithoutCancel(ctx))
 	if err != nil {
 		return err
 	}
