@@ -1,6 +1,9 @@
 package kernels
 
-import "strings"
+import (
+	"strings"
+	"unicode"
+)
 
 // maxName bounds the part of a name that is looked at. The longest real name
 // seen is 6,000 bytes; what tells a kernel apart stands well before that.
@@ -40,7 +43,7 @@ type Name struct {
 // length of the name.
 func Split(raw string) Name {
 	n := Name{Raw: raw}
-	text := trimSuffixes(strings.TrimSpace(blanks.Replace(raw)))
+	text := strings.TrimLeftFunc(trimSuffixes(blanks.Replace(raw)), isBlank)
 	if len(text) > maxName {
 		text = text[:maxName]
 	}
@@ -63,7 +66,11 @@ func Split(raw string) Name {
 }
 
 // blanks makes one kind of white space of all.
-var blanks = strings.NewReplacer("\t", " ", "\n", " ", "\r", " ")
+var blanks = strings.NewReplacer("\t", " ", "\n", " ", "\v", " ", "\f", " ", "\r", " ")
+
+// isBlank tells what may stand around a name without being part of it: white
+// space, and the NULs of fixed-size fields.
+func isBlank(r rune) bool { return r == 0 || unicode.IsSpace(r) }
 
 // mangledSymbol returns the Itanium symbol in text, or "".
 func mangledSymbol(text string) string {
@@ -91,7 +98,7 @@ func isCopy(text string) bool {
 func trimSuffixes(s string) string {
 	for {
 		before := s
-		s = strings.TrimRight(s, " \t\r\n\x00")
+		s = strings.TrimRightFunc(s, isBlank)
 		s = strings.TrimSuffix(s, ".kd")
 		if strings.HasSuffix(s, "]") {
 			if i := strings.LastIndex(s, " [clone "); i > 0 {
