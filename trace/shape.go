@@ -18,9 +18,10 @@ const (
 	argTypes
 	argElems
 	argElemType
+	argGroupSize
 )
 
-var shapeArgs = []string{argDims: "Input Dims", argTypes: "Input type", argElems: "In msg nelems", argElemType: "dtype"}
+var shapeArgs = []string{argDims: "Input Dims", argTypes: "Input type", argElems: "In msg nelems", argElemType: "dtype", argGroupSize: "Group size"}
 
 // Product is the matrix product that an op computes: an M×K matrix times a K×N
 // one, of elements of ElemBytes (0 when the type is unknown).
@@ -41,9 +42,14 @@ func (t *Trace) HasShapes() bool {
 	return slices.ContainsFunc(t.file.TextArgs, func(a kineto.TextArg) bool { return a.Key == argDims })
 }
 
-// Message is the size in bytes of what this rank brings to a collective, as its
-// kernel's own args say; ok is false where they do not.
-func (t *Trace) Message(id EventID) (bytes int64, ok bool) {
+// Message is what the args of a collective's kernel say of it.
+type Message struct {
+	Bytes int64 // of what this rank brings; 0 when not recorded
+	Ranks int   // of the group; 0 when not recorded
+}
+
+// Message reads what a collective's kernel says of its message.
+func (t *Trace) Message(id EventID) (m Message) {
 	list := t.file.TextArgs
 	var elems int64
 	size := 0.0
@@ -56,10 +62,16 @@ func (t *Trace) Message(id EventID) (bytes int64, ok bool) {
 			}
 		case argElemType:
 			size = messageTypes[strings.Trim(text, `"`)]
+		case argGroupSize:
+			if n, err := strconv.ParseInt(text, 10, 32); err == nil && n > 0 {
+				m.Ranks = int(n)
+			}
 		}
 	}
-	bytes = int64(float64(elems) * size)
-	return bytes, bytes > 0 && bytes < 1<<50
+	if bytes := float64(elems) * size; bytes > 0 && bytes < 1<<50 {
+		m.Bytes = int64(bytes)
+	}
+	return m
 }
 
 // messageTypes are the sizes of torch's scalar types, as c10::toString spells them.

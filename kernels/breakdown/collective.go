@@ -20,6 +20,7 @@ type Collective struct {
 	// tensor that the launching op was given, 0 when neither was recorded.
 	Bytes int64
 	Told  bool
+	Ranks int // of the group, as the kernel's own args tell it; 0 when they do not
 
 	external uint64 // External id of the launch, 0 below a CUDA graph
 }

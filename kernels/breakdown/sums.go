@@ -156,11 +156,11 @@ func (u *sums) add(i int32, exposed trace.Time) {
 		if u.ev.InGraph(int(i)) {
 			external = 0
 		}
-		bytes, told := t.Message(t.GPU()[i])
-		if !told {
-			bytes = 0
-		}
-		u.comm = append(u.comm, Collective{Step: int32(u.ev.StepOf(int(i))), Kernel: c.Kernel, Start: e.Start, Dur: e.Dur, Exposed: exposed, Bytes: bytes, Told: told, external: external})
+		m := t.Message(t.GPU()[i])
+		u.comm = append(u.comm, Collective{
+			Step: int32(u.ev.StepOf(int(i))), Kernel: c.Kernel, Start: e.Start, Dur: e.Dur, Exposed: exposed,
+			Bytes: m.Bytes, Told: m.Bytes > 0, Ranks: m.Ranks, external: external,
+		})
 	}
 	u.byStep(i, e.Dur)
 	u.stream(e)

@@ -78,6 +78,28 @@ func unseenRanks(f *Facts) *Finding {
 	})
 }
 
+// transferOverPCIe: ranks that share every layer have no NVLink between them.
+func transferOverPCIe(f *Facts) *Finding {
+	return f.worst(func(p *PhaseFacts) *Finding {
+		ns, c := f.transfer(p), f.largestCollective(p)
+		if c == nil || c.PCIe == "" || share(ns, f.plainStep(p)) < transferShare {
+			return nil
+		}
+		fd := f.finding(p, ns)
+		if fd == nil {
+			return nil
+		}
+		fd.Title = title("Transfer over PCIe takes %s of %s: no NVLink", dur(ns), aStep(f.plainStep(p), p.Name))
+		fd.add("%s: transfer that nothing hides, %s a step on every rank", p.Name, dur(ns))
+		fd.add("the topology says %s between these ranks' GPUs", c.PCIe)
+		fd.addCollective(p, c)
+		fd.Remedy = f.remedy("pipeline or data parallelism moves far less than tensor parallelism; a model that fits one GPU needs neither\n"+
+			"# where tensor parallelism must stay: NCCL_P2P_LEVEL="+c.PCIe+", and NCCL_DEBUG=INFO shows whether NCCL takes direct peer copies", stages.set(int64(max(c.Ranks, f.WorldSize))))
+		fd.Confirm = fmt.Sprintf("transfer per %s step (now %s) falls; tokens/s of the whole host rise", p.Name, dur(ns))
+		return fd
+	})
+}
+
 // slowAllReduce: small messages go through NCCL, though the server has an
 // all-reduce of its own that needs one hop.
 func slowAllReduce(f *Facts) *Finding {

@@ -110,6 +110,9 @@ type CollectiveFacts struct {
 	BusBW            float64 // bytes/s; 0 when unknown
 	Ceiling          float64 // of BusBW; 0 when unknown
 	Estimated        bool    // split from one rank's file
+	// PCIe is the path between the ranks, "PHB" and the like, where no NVLink
+	// joins them; "" where one does and where it is not known.
+	PCIe string
 }
 
 // LaunchFacts is how the host fed one rank over the whole window.

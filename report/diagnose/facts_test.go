@@ -1,5 +1,7 @@
 package diagnose
 
+import "slices"
+
 // Facts modelled on our captures of vLLM 0.20.2 on H200. Step times, category
 // times, launches, transfer and waiting are the recordings'; how idle time
 // splits by rank and cause within a phase is rounded from the window's, and
@@ -28,12 +30,13 @@ func exposed(part string, ns int64) PartFacts { return PartFacts{part, ns, ns} }
 // captured are the modelled captures by name.
 func captured() map[string]Facts {
 	return map[string]Facts{
-		"llama-16l-tp2":      tp2(),
-		"llama-16l-tp2-nccl": nccl(),
-		"llama-4l-hostbound": hostbound(),
-		"qwen3-12l-eager":    eager(),
-		"qwen3-moe-12l-tp1":  moe(),
-		"llama-16l-lora":     lora(),
+		"llama-16l-tp2":                       tp2(),
+		"llama-16l-tp2-nccl":                  nccl(),
+		"llama-16l-tp2-nccl, were it on PCIe": onPCIe(),
+		"llama-4l-hostbound":                  hostbound(),
+		"qwen3-12l-eager":                     eager(),
+		"qwen3-moe-12l-tp1":                   moe(),
+		"llama-16l-lora":                      lora(),
 	}
 }
 
@@ -75,6 +78,15 @@ func tp2() Facts {
 		Copies:      []CopyFacts{{"decode", "memcpy_h2d", 346, 387_994, 64, 0}, {"decode", "memcpy_d2h", 48, 109_153, 32, 0}},
 		PlainTPOTNS: 2_360_000, ProfiledTPOTNS: 3_230_000, WeightReadFloorNS: 780_000,
 	}
+}
+
+func onPCIe() Facts {
+	f := nccl()
+	f.Collectives = slices.Clone(f.Collectives)
+	for i := range f.Collectives {
+		f.Collectives[i].PCIe = "SYS"
+	}
+	return f
 }
 
 func nccl() Facts {

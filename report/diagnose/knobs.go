@@ -57,6 +57,7 @@ var (
 		defaultSince: "0.11.0", check: "drop VLLM_ALLREDUCE_USE_SYMM_MEM=0; it needs NVLink multicast (NVSwitch)"}
 	asyncTP = &knob{engine: vLLM, name: "fuse_gemm_comms enable_sp", since: "0.12.0", until: "0.29.0",
 		line: `--compilation-config '{"pass_config":{"enable_sp":true,"fuse_gemm_comms":true}}'`}
+	stages     = &knob{engine: vLLM, name: "--pipeline-parallel-size", line: "--tensor-parallel-size 1 --pipeline-parallel-size %d"}
 	narrower   = &knob{engine: vLLM, name: "--tensor-parallel-size", line: "--tensor-parallel-size %d, with more replicas"}
 	balancer   = &knob{engine: vLLM, name: "--enable-eplb", line: "--enable-eplb", since: "0.9.2"}
 	sgBalancer = &knob{engine: sgLang, name: "--enable-eplb", line: "--enable-eplb", since: "0.4.7"}
@@ -111,7 +112,7 @@ var (
 // knobs is the table, for those who check it.
 var knobs = []*knob{
 	asyncScheduling, numaBind, noEager, captureSize, captureSizes, batchedTokens, longPrefill, maxSeqs,
-	keepCustomReduce, fiReduceFusion, reduceNormFusion, flashReduce, symmReduce, asyncTP, narrower, balancer,
+	keepCustomReduce, fiReduceFusion, reduceNormFusion, flashReduce, symmReduce, asyncTP, narrower, stages, balancer,
 	normQuantFusion, oldQuantFusion, ropeFusion, compileSizes, linearKernel, expertKernel, expertTuning, expertParallel,
 	quantised, smallCache, flashSampler, loraRank, loraActive, loraSharded, noStacks, noStacksEnv,
 	sgBalancer, sgOverlap, sgNuma, sgGraphs, sgGraphsNew, sgGraphMax, sgGraphMaxNew, sgPiecewise, sgPrefill, sgChunk, sgCustom,

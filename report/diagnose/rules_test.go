@@ -71,6 +71,8 @@ func reduce(kernel string, bytes, medianNS int64) func(*Facts) {
 	}
 }
 
+func pcie(f *Facts) { f.Collectives[0].PCIe = "PHB" }
+
 func all(fs ...func(*Facts)) func(*Facts) {
 	return func(f *Facts) {
 		for _, set := range fs {
@@ -98,6 +100,8 @@ var cases = []crafted{
 	{"slow_all_reduce", all(twoRanks, part(0, "transfer", 1_400_000), part(1, "transfer", 1_400_000), reduce("ncclDevKernel_AllReduce", 0, 6000)), reduce("cross_device_reduce_1stage", 0, 6000)},
 	{"exposed_transfer", all(twoRanks, part(0, "transfer", 510_000), part(1, "transfer", 510_000), reduce("cross_device_reduce_1stage", 64<<10, 4000)), part(1, "transfer", 490_000)},
 	{"exposed_transfer", all(twoRanks, part(0, "comm", 2_100_000), part(1, "comm", 2_100_000), reduce("ncclDevKernel_AllReduce", 64<<20, 9000)), all(part(0, "comm", 400_000), part(1, "comm", 400_000))},
+	{"transfer_over_pcie", all(twoRanks, part(0, "transfer", 510_000), part(1, "transfer", 510_000), reduce("ncclDevKernel_AllReduce", 64<<10, 9000), pcie), part(1, "transfer", 490_000)},
+	{"transfer_over_pcie", all(twoRanks, part(0, "transfer", 510_000), part(1, "transfer", 510_000), reduce("cross_device_reduce_1stage", 64<<10, 4000), pcie), func(f *Facts) { f.Collectives[0].PCIe = "" }},
 	{"stream_wait", idle(0, "dependency", 510_000), idle(0, "dependency", 490_000)},
 	{"mixed_interference", phase("mixed", 10, 4000, 20_000_000, 0), phase("mixed", 10, 4000, 19_900_000, 0)},
 	{"mixed_interference", phase("mixed", 10, 200, 20_000_000, 0), func(f *Facts) { f.Phases[1].Steps = 0 }},

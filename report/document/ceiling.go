@@ -1,6 +1,7 @@
 package document
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,19 +18,22 @@ func (b *builder) ceiling(c *Collective, together map[string]bool) {
 		return
 	}
 	if c.Estimated {
-		together = map[string]bool{strings.Repeat("\x00", b.aloneRanks()): true}
-		if l, _ := b.link("\x00\x00", true); b.worldSize() > 1 && l.pcie != "" {
-			c.Warning = pcieWarning(l.pcie)
+		if l, _ := b.link("\x00\x00", true); b.worldSize() > 1 && l.overPCIe() {
+			c.Warning, c.Path = pcieWarning(l.path), string(l.path)
 		}
+	}
+	if len(together) == 0 && c.Estimated {
+		together = map[string]bool{strings.Repeat("\x00", b.aloneRanks()): true}
 	}
 	first := true
 	for _, key := range slices.Sorted(maps.Keys(together)) {
 		l, how := b.link(key, c.Estimated)
 		if first || l.nccl < c.Ceiling {
 			c.Ceiling, c.Physical, c.CeilingHow = l.nccl, l.physical, how
+			c.Path = cmp.Or(string(l.path), c.Path)
 		}
-		if l.pcie != "" {
-			c.Warning = pcieWarning(l.pcie)
+		if l.overPCIe() {
+			c.Warning, c.Path = pcieWarning(l.path), string(l.path)
 		}
 		first = false
 	}
@@ -54,8 +58,10 @@ func pcieWarning(p nvml.Path) string {
 // link is what a path carries in one direction, B/s; 0 when unknown.
 type link struct {
 	nccl, physical float64
-	pcie           nvml.Path // set where there is no NVLink
+	path           nvml.Path // "" when unknown
 }
+
+func (l link) overPCIe() bool { return l.path != "" && l.path.NVLinks() == 0 }
 
 // link finds the path between the ranks of a group, and says in words what it
 // rests on.
@@ -63,7 +69,7 @@ func (b *builder) link(key string, estimated bool) (link, string) {
 	path, gpus, ok := b.path(key, estimated)
 	n := len([]rune(key))
 	if !estimated {
-		n = b.groupRanks(n)
+		n = b.ranksBehind(n)
 	}
 	switch {
 	case n == 0:
@@ -73,7 +79,7 @@ func (b *builder) link(key string, estimated bool) (link, string) {
 	case path.NVLinks() > 0:
 		return b.nvlink(path, gpus, n)
 	}
-	l := link{pcie: path}
+	l := link{path: path}
 	for _, g := range gpus {
 		d := b.readDevice(g)
 		if d.PCIe == nil || d.PCIe.PeakBytesPerSecond <= 0 {
@@ -115,7 +121,7 @@ func (b *builder) nvlink(path nvml.Path, gpus []int, n int) (link, string) {
 	generation, total := b.linkKind(gpus)
 	peak, ok := nvml.NVLinkPeak(generation)
 	if !ok {
-		return link{}, string(path) + ", of an NVLink generation that nothing says"
+		return link{path: path}, string(path) + ", of an NVLink generation that nothing says"
 	}
 	links := path.NVLinks()
 	how := fmt.Sprintf("NCCL's figure for %d NVLinks of generation %d", links, generation)
@@ -123,12 +129,12 @@ func (b *builder) nvlink(path nvml.Path, gpus []int, n int) (link, string) {
 	// has so many to each of the others.
 	switch all := links * (n - 1); {
 	case n > 2 && total == 0:
-		return link{}, string(path) + ", by a number of links to each GPU that nothing says"
+		return link{path: path}, string(path) + ", by a number of links to each GPU that nothing says"
 	case n > 2 && all <= total:
 		links = all
 		how = fmt.Sprintf("NCCL's figure for %d NVLinks of generation %d, %d to each of %d GPUs", links, generation, path.NVLinks(), n-1)
 	}
-	return link{nccl: float64(links) * peak.NCCLBytesPerSecond, physical: float64(links) * peak.BytesPerSecond}, how
+	return link{path: path, nccl: float64(links) * peak.NCCLBytesPerSecond, physical: float64(links) * peak.BytesPerSecond}, how
 }
 
 // path is the one path between all the GPUs of a group. Where it is not known

@@ -2,6 +2,7 @@ package document
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -78,7 +79,7 @@ func TestCeilings(t *testing.T) {
 	} {
 		var ranks []*breakdown.Rank
 		for i := range c.ranks {
-			r := reducing(i, 1, 0, run{0, 100, 50, 0})
+			r := reducing(i, 1, 0, run{0, 100, 400, 0})
 			r.GPUName, r.Info.WorldSize = c.gpu, c.ranks
 			ranks = append(ranks, r)
 		}
@@ -89,6 +90,10 @@ func TestCeilings(t *testing.T) {
 		}
 		if (got.Warning == "") != (c.warn == "") || !strings.Contains(got.Warning, c.warn) {
 			t.Errorf("%s: warning %q", c.name, got.Warning)
+		}
+		found := slices.ContainsFunc(a.Findings, func(f Finding) bool { return f.ID == "transfer_over_pcie" })
+		if found != (c.warn != "") {
+			t.Errorf("%s: finding %v", c.name, found)
 		}
 		if (c.topo != nil) != (got.CeilingHow != "") {
 			t.Errorf("%s: %q", c.name, got.CeilingHow)

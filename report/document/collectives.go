@@ -2,6 +2,7 @@ package document
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"tokprof/kernels/breakdown"
@@ -39,7 +40,8 @@ type member struct {
 const minEstimate = 8
 
 // splitCollectives matches the ranks' collectives by their order inside the
-// step. The shortest run of a collective came last and moved data all the
+// step, and those outside every step by the time at which they ran. The
+// shortest run of a collective came last and moved data all the
 // time; what the others took longer is waiting. Runs that do not overlap in
 // time are not one collective, whatever their order. One rank alone gets an
 // estimate from the lower envelope of equal collectives.
@@ -57,9 +59,11 @@ func splitCollectives(ranks []*breakdown.Rank) splits {
 	type key struct{ step, order int32 }
 	at := map[key][]member{}
 	var order []key
+	var outside []member
 	for i, r := range ranks {
 		for j, c := range r.Collectives {
 			if c.Step < 0 {
+				outside = append(outside, member{i, j, c})
 				continue
 			}
 			k := key{c.Step + shift[i], c.Order}
@@ -75,7 +79,39 @@ func splitCollectives(ranks []*breakdown.Rank) splits {
 			s.add(g)
 		}
 	}
+	for _, g := range atOneTime(ranks, outside) {
+		s.add(g)
+	}
 	return s
+}
+
+// atOneTime puts runs together that have no step to count in: each rank's of
+// one kernel that were all running at one moment. A rank is inside a collective
+// until the last one has come, so the runs of one overlap, and those of the
+// next begin when the first of them has ended.
+func atOneTime(ranks []*breakdown.Rank, all []member) (out []group) {
+	byName := map[string][]member{}
+	for _, m := range all {
+		name := ranks[m.rank].Kernels[m.c.Kernel].Name
+		byName[name] = append(byName[name], m)
+	}
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		out = append(out, slices.DeleteFunc(overlapping(ranks, byName[name]), func(g group) bool { return !g.whole() })...)
+	}
+	return out
+}
+
+// whole says whether a group is one run of each of its ranks, and of no more
+// ranks than its kernels say took part.
+func (g group) whole() bool {
+	seen := map[int]bool{}
+	for _, m := range g.members {
+		if seen[m.rank] || m.c.Ranks > 0 && m.c.Ranks < len(g.members) {
+			return false
+		}
+		seen[m.rank] = true
+	}
+	return true
 }
 
 // overlapping puts members together that have one kernel name and were all
@@ -118,20 +154,25 @@ func (s *splits) add(g group) {
 }
 
 // envelope estimates one rank's transfer: among collectives of one kernel in
-// steps of equal batch, the shortest tenth waited for nobody.
+// steps of equal batch, or outside steps of one size, the shortest tenth waited
+// for nobody.
 func (s *splits) envelope(r *breakdown.Rank) {
 	type key struct {
 		kernel int32
 		tokens int64
+		bytes  int64
 		phase  trace.Phase
 	}
 	at := map[key][]int{}
 	for i, c := range r.Collectives {
-		if c.Step < 0 {
+		k := key{kernel: c.Kernel, bytes: c.Bytes}
+		switch {
+		case c.Step >= 0:
+			l := r.Steps[c.Step].Label
+			k = key{kernel: c.Kernel, tokens: l.Tokens, phase: l.Phase}
+		case c.Bytes == 0:
 			continue
 		}
-		l := r.Steps[c.Step].Label
-		k := key{c.Kernel, l.Tokens, l.Phase}
 		at[k] = append(at[k], i)
 	}
 	for _, list := range at {

@@ -3,6 +3,7 @@ package document
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"tokprof/kernels/breakdown"
 	"tokprof/report/figures"
@@ -41,7 +42,10 @@ type Collective struct {
 	LatencyBound bool   `json:"latency_bound"`
 	BestNS       int64  `json:"best_ns"`   // shortest transfer seen of such messages, by any kernel
 	Algorithm    string `json:"algorithm"` // as far as the kernel's name shows it; "" when it does not
-	Warning      string `json:"warning,omitempty"`
+	// Path is what links the ranks' GPUs, in nvidia-smi's words: "NV18", "PHB";
+	// "" when unknown.
+	Path    string `json:"path"`
+	Warning string `json:"warning,omitempty"`
 	// Estimated: from one rank's file, by the lower envelope of equal
 	// collectives.
 	Estimated     bool  `json:"estimated"`
@@ -102,7 +106,9 @@ func (b *builder) collectives() {
 				row(i, c).unmatched++
 			case b.split.estimated:
 				row(i, c).add(s)
-				row(i, c).size(b.sent[i][j], alone, s.transfer, s.wait)
+				ranks := cmp.Or(c.Ranks, alone)
+				row(i, c).together[strings.Repeat("\x00", ranks)] = true
+				row(i, c).size(b.sent[i][j], ranks, s.transfer, s.wait)
 			default:
 				row(i, c).add(s)
 			}
@@ -139,7 +145,7 @@ func (b *builder) addGroup(sum *collectiveSum, g group) {
 	}
 	sum.skew = append(sum.skew, int64(late.c.Start-first))
 	sum.longest = append(sum.longest, int64(longest))
-	sum.size(b.groupMessage(g), b.groupRanks(len(g.members)), b.split.of[late.rank][late.index].transfer, longest)
+	sum.size(b.groupMessage(g), b.groupRanks(g), b.split.of[late.rank][late.index].transfer, longest)
 }
 
 // collectiveSum gathers one row.

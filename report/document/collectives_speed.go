@@ -55,9 +55,14 @@ func (b *builder) aloneRanks() int {
 	return 0
 }
 
-// groupRanks is how many ranks a group of n files has: more than these where
-// some have no file, 0 when nothing says how many.
-func (b *builder) groupRanks(n int) int {
+// groupRanks is how many ranks ran a group's collective, 0 when nothing says.
+func (b *builder) groupRanks(g group) int {
+	return cmp.Or(g.members[0].c.Ranks, b.ranksBehind(len(g.members)))
+}
+
+// ranksBehind is how many ranks stand behind the n of a group that have files:
+// more than these where some have none, 0 when nothing says how many.
+func (b *builder) ranksBehind(n int) int {
 	if b.unseen() == 0 {
 		return n
 	}

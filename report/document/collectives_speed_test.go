@@ -2,8 +2,11 @@ package document
 
 import (
 	"fmt"
+	"path/filepath"
+	"strings"
 	"testing"
 
+	"tokprof/fixtures/golden"
 	"tokprof/kernels"
 	"tokprof/kernels/breakdown"
 	"tokprof/kernels/role"
@@ -202,4 +205,27 @@ func TestShapesAgree(t *testing.T) {
 	if seen["all_reduce"] == 0 || seen["all_gather"] == 0 {
 		t.Errorf("sizes by shapes of %v", seen)
 	}
+}
+
+// TestRecordedAllReduces: 60 all-reduces of 256 MiB and 100 of 64 KiB between
+// two H200, recorded without any step: matched by time, sized by their kernels.
+func TestRecordedAllReduces(t *testing.T) {
+	const dir = "../../fixtures/gpus/h200x2"
+	files, err := filepath.Glob(filepath.Join(dir, "*.pt.trace.json.gz"))
+	if err != nil || len(files) != 4 {
+		t.Fatal(files, err)
+	}
+	var ranks []*breakdown.Rank
+	for _, f := range files {
+		ranks = append(ranks, reduce(t, f))
+	}
+	var b strings.Builder
+	for _, a := range Build(ranks, Options{Topology: topology(t, filepath.Join(dir, "topo.txt"))}).Analyses {
+		for _, c := range a.Collectives {
+			fmt.Fprintf(&b, "%s: %d × %s over %d ranks, %d unmatched, %d B by %s\n", a.Window.Name, c.Count, c.Kind, c.Ranks, c.Unmatched, c.Bytes, c.BytesHow)
+			fmt.Fprintf(&b, "  transfer %d ns, longest wait %d ns, of all %d and %d ns\n", c.TransferNS.Median, c.LongestNS.Median, c.TransferSumNS, c.WaitSumNS)
+			fmt.Fprintf(&b, "  busbw %.4g B/s, %.3g %% of %s, latency-bound %v\n", c.BusBW, c.Percent, c.Path, c.LatencyBound)
+		}
+	}
+	golden.Check(t, "all_reduces.golden", []byte(b.String()))
 }

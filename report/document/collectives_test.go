@@ -123,8 +123,15 @@ var splitCases = []struct {
 		reducing(0, 1, 0, run{0, 100, 50, 0}), reducing(1, 1, 0, run{0, 140, 10, 1}),
 	}, "? | ?"},
 	{"outside every step", []*breakdown.Rank{
-		reducing(0, 1, 0, run{-1, 100, 50, 0}), reducing(1, 1, 0, run{-1, 140, 10, 0}),
-	}, "? | ?"},
+		reducing(0, 1, 0, run{-1, 100, 50, 0}, run{-1, 200, 10, 0}, run{-1, 300, 10, 0}),
+		reducing(1, 1, 0, run{-1, 140, 12, 0}, run{-1, 290, 22, 0}),
+	}, "12+38 ? 10+0 | 12+0 10+12"},
+	{"outside every step, a rank with two runs at one time", []*breakdown.Rank{
+		reducing(0, 1, 0, run{-1, 100, 50, 0}), reducing(1, 1, 0, run{-1, 110, 10, 0}, run{-1, 115, 40, 0}),
+	}, "? | ? ?"},
+	{"outside every step, more runs at one time than the group has ranks", []*breakdown.Rank{
+		told(2, reducing(0, 1, 0, run{-1, 100, 50, 0})), told(2, reducing(1, 1, 0, run{-1, 140, 10, 0})), told(2, reducing(2, 1, 0, run{-1, 130, 20, 0})),
+	}, "? | ? | ?"},
 	{"one rank, too few to estimate", []*breakdown.Rank{reducing(0, 1, 0, equalRuns(minEstimate-1)...)}, "? ? ? ? ? ? ?"},
 	{"one rank: the lower envelope", []*breakdown.Rank{reducing(0, 1, 0, equalRuns(minEstimate)...)},
 		"10+0 10+0 10+0 10+0 10+0 10+0 10+0 10+80"},
@@ -134,6 +141,14 @@ var splitCases = []struct {
 func shifted(r *breakdown.Rank) *breakdown.Rank {
 	for i := range r.Steps {
 		r.Steps[i].Name = fmt.Sprint("decode at ", r.Steps[i].First)
+	}
+	return r
+}
+
+// told lets the kernels say how many ranks a group has.
+func told(ranks int, r *breakdown.Rank) *breakdown.Rank {
+	for i := range r.Collectives {
+		r.Collectives[i].Ranks = ranks
 	}
 	return r
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"tokprof/kernels/breakdown"
+	"tokprof/nvml"
 	"tokprof/report/diagnose"
 	"tokprof/report/figures"
 	"tokprof/trace"
@@ -196,7 +197,7 @@ func (b *builder) collectiveFacts() []diagnose.CollectiveFacts {
 		at[k].TransferNS += int64(s.transfer)
 		durs[k] = append(durs[k], int64(s.transfer))
 		if b.split.estimated {
-			size(k, b.sent[0][j], alone, s.transfer)
+			size(k, b.sent[0][j], cmp.Or(c.Ranks, alone), s.transfer)
 		}
 	}
 	for _, g := range b.split.groups {
@@ -208,7 +209,7 @@ func (b *builder) collectiveFacts() []diagnose.CollectiveFacts {
 		if late[k] != nil {
 			at[k].Ranks = max(at[k].Ranks, len(g.members))
 			late[k][b.number[g.members[g.late].rank]]++
-			size(k, b.groupMessage(g), b.groupRanks(len(g.members)), b.split.of[m.rank][m.index].transfer)
+			size(k, b.groupMessage(g), b.groupRanks(g), b.split.of[m.rank][m.index].transfer)
 		}
 	}
 	var out []diagnose.CollectiveFacts
@@ -220,6 +221,9 @@ func (b *builder) collectiveFacts() []diagnose.CollectiveFacts {
 		row.Bytes, row.BusBW = 0, 0
 		total(&row, sizes[k])
 		f.Bytes, f.BusBW, f.Ceiling = row.Bytes, row.BusBW, row.Ceiling
+		if nvml.Path(row.Path).NVLinks() == 0 {
+			f.PCIe = row.Path
+		}
 		for rank, n := range late[k] {
 			if s := share(n, f.Count); s > f.LateShare || s == f.LateShare && rank < f.LateRank {
 				f.LateRank, f.LateShare = rank, s
