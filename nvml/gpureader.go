@@ -1,9 +1,7 @@
 package nvml
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"tokprof/nvml/internal/driver"
@@ -74,9 +72,9 @@ type gpuReader struct {
 	host    *Host
 	gpu     int
 	xids    *xidMailbox
-	wanted  Fields        // asked for and, as far as we know, supported
-	turn    chan struct{} // full while the driver is asked; nil in tests of one GPU
+	wanted  Fields // asked for and, as far as we know, supported
 	last    [numPaces]time.Time
+	offset  time.Duration       // by which the second turn of each pace comes early
 	batch   []driver.FieldValue // room, reused
 	belongs []Field             // the field of each value of batch
 }
@@ -86,40 +84,6 @@ func newGPUReader(h *Host, gpu int, fields Fields, xids *xidMailbox) *gpuReader 
 		fields &^= Set(NVLinkRx, NVLinkTx)
 	}
 	return &gpuReader{host: h, gpu: gpu, xids: xids, wanted: fields}
-}
-
-func (r *gpuReader) run(ctx context.Context, tick <-chan struct{}, each func(Reading)) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick:
-		}
-		v, err := r.inTurn()
-		if err != nil {
-			return fmt.Errorf("GPU %d is not read any more: %w", r.gpu, err)
-		}
-		each(v)
-	}
-}
-
-// ownTurn is how long a GPU waits for another one that is read. The dearest calls
-// together take some 6 ms; one that takes longer is slow or hangs, and holds
-// nobody up.
-const ownTurn = 8 * time.Millisecond
-
-// inTurn reads when no other GPU is read.
-func (r *gpuReader) inTurn() (Reading, error) {
-	if r.turn != nil {
-		late := time.NewTimer(ownTurn)
-		defer late.Stop()
-		select {
-		case r.turn <- struct{}{}:
-			defer func() { <-r.turn }()
-		case <-late.C:
-		}
-	}
-	return r.read(time.Now())
 }
 
 // turns is a set of paces whose turn it is.
@@ -135,7 +99,11 @@ func (r *gpuReader) read(now time.Time) (Reading, error) {
 	for p := often; p < numPaces; p++ {
 		// Half a millisecond of grace keeps a timer's jitter from skipping a turn.
 		if now.Sub(r.last[p]) >= pauses[p]-500*time.Microsecond {
-			r.last[p] = now
+			if r.last[p].IsZero() {
+				r.last[p] = now.Add(-r.offset)
+			} else {
+				r.last[p] = now
+			}
 			due |= 1 << p
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,11 +23,13 @@ type Sampler struct {
 	Fields Fields        // what to ask; 0 is UsualFields
 }
 
-// Run reads until the context ends, which is no error. Each GPU is read apart,
-// so that a slow one does not hold up the others; each is called with one
-// reading at a time, in the order of time for any one GPU. A field that a GPU
-// does not support is not asked again. A GPU that is lost stops, and Run tells
-// of it at the end, as of one whose driver does not answer any more.
+// Run reads until the context ends, which is no error. The GPUs are read one
+// after another: the driver's calls wait for each other spinning, and GPM did
+// not survive company. One that takes longer than a period is read apart from
+// then on, so that it holds nobody up. Each is called with one reading at a
+// time, in the order of time for any one GPU. A field that a GPU does not
+// support is not asked again. A GPU that is lost stops, and Run tells of it at
+// the end, as of one whose driver does not answer any more.
 func (s *Sampler) Run(ctx context.Context, each func(Reading)) error {
 	period, fields := s.Period, s.Fields
 	if period <= 0 {
@@ -35,70 +38,155 @@ func (s *Sampler) Run(ctx context.Context, each func(Reading)) error {
 	if fields == 0 {
 		fields = UsualFields
 	}
-	if len(s.Host.gpus) == 0 {
+	n := len(s.Host.gpus)
+	if n == 0 {
 		return errors.New("the NVIDIA driver has no GPU to read")
 	}
 	out := &handover{each: each}
 	defer out.close()
 	xids := &xidMailbox{driver: s.Host.driver, waiting: map[int]uint64{}, off: !fields.Has(Xid)}
-	// One GPU after another: the driver's calls wait for each other spinning, and
-	// GPM did not survive company.
-	turn := make(chan struct{}, 1)
-	ended := make(chan outcome, len(s.Host.gpus))
-	ticks := make([]chan struct{}, len(s.Host.gpus))
-	for i := range s.Host.gpus {
-		r := newGPUReader(s.Host, i, fields, xids)
-		r.turn = turn
-		ticks[i] = make(chan struct{}, 1)
-		go func() { ended <- outcome{i, r.run(ctx, ticks[i], out.give)} }()
+	readers := make([]*gpuReader, n)
+	for i := range readers {
+		readers[i] = newGPUReader(s.Host, i, fields, xids)
+		// Dear calls of different GPUs fall on different beats.
+		readers[i].offset = time.Duration(i) * pauses[often] / time.Duration(n)
 	}
-	return beat(ctx, period, ticks, ended)
-}
-
-// outcome is how the reading of a GPU ended.
-type outcome struct {
-	gpu int
-	err error
+	return oversee(ctx, period, &lane{readers: readers}, out)
 }
 
 // patience is how long something may take to end after it was asked to.
 const patience = 3 * time.Second
 
-// beat tells all GPUs to read, once a period, until all have ended. One clock
-// for all wakes the process once, not once a GPU. A GPU that is still busy
-// misses the beat; one that is busy for too long after the end is given up.
-func beat(ctx context.Context, period time.Duration, ticks []chan struct{}, ended <-chan outcome) error {
-	clock := time.NewTicker(period)
-	defer clock.Stop()
-	errs := make([]error, len(ticks))
-	for i := range errs {
-		errs[i] = fmt.Errorf("GPU %d: the driver has not answered for %v", i, patience)
+// glimpse is the time between two looks at what is being read: each look wakes
+// the process, and a slow GPU holds the others up for so long, once.
+const glimpse = 250 * time.Millisecond
+
+// oversee runs lanes until all have ended: the first, and one more for each GPU
+// that turns out to be slow. One that is busy for too long after the end is
+// given up.
+func oversee(ctx context.Context, period time.Duration, first *lane, out *handover) error {
+	ended := make(chan struct{}, len(first.readers))
+	var lanes []*lane
+	running := 0
+	start := func(l *lane) {
+		lanes = append(lanes, l)
+		running++
+		go func() {
+			l.run(ctx, period, out)
+			ended <- struct{}{}
+		}()
 	}
-	tell := func() {
-		for _, t := range ticks {
-			select {
-			case t <- struct{}{}:
-			default:
-			}
-		}
-	}
-	tell()
+	start(first)
+	look := time.NewTicker(max(period, glimpse))
+	defer look.Stop()
 	over := ctx.Done()
 	var lost <-chan time.Time
-	for left := len(ticks); left > 0; {
+	for running > 0 {
 		select {
-		case e := <-ended:
-			errs[e.gpu] = e.err
-			left--
-		case <-clock.C:
-			tell()
+		case <-ended:
+			running--
+		case now := <-look.C:
+			for _, l := range lanes {
+				if rest := l.split(now.Add(-period)); rest != nil && over != nil {
+					start(rest)
+				}
+			}
 		case <-over:
 			over, lost = nil, time.After(patience)
 		case <-lost:
-			return errors.Join(errs...)
+			for _, l := range lanes {
+				if gpu, ok := l.stuck(); ok {
+					out.fail(fmt.Errorf("GPU %d: the driver has not answered for %v", gpu, patience))
+				}
+			}
+			return out.failed()
 		}
 	}
-	return errors.Join(errs...)
+	return out.failed()
+}
+
+// lane reads GPUs one after another, once a period.
+type lane struct {
+	mu      sync.Mutex
+	readers []*gpuReader
+	next    int        // of readers, in this round
+	reading *gpuReader // nil between two readings
+	since   time.Time
+}
+
+func (l *lane) run(ctx context.Context, period time.Duration, out *handover) {
+	clock := time.NewTicker(period)
+	defer clock.Stop()
+	for l.round() {
+		for r := l.begin(); r != nil && ctx.Err() == nil; r = l.begin() {
+			v, err := r.read(l.since)
+			l.end(err != nil)
+			if err != nil {
+				out.fail(fmt.Errorf("GPU %d is not read any more: %w", r.gpu, err))
+				continue
+			}
+			out.give(v)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-clock.C:
+		}
+	}
+}
+
+// round begins a new one, if there is anything left to read.
+func (l *lane) round() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.next = 0
+	return len(l.readers) > 0
+}
+
+// begin is the next to read in this round, nil behind the last.
+func (l *lane) begin() *gpuReader {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.next >= len(l.readers) {
+		return nil
+	}
+	l.reading, l.since = l.readers[l.next], time.Now()
+	return l.reading
+}
+
+// end books a reading; a lost GPU leaves the lane.
+func (l *lane) end(lost bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.reading = nil
+	if lost {
+		l.readers = slices.Delete(l.readers, l.next, l.next+1)
+		return
+	}
+	l.next++
+}
+
+// split leaves a GPU that has been read since before a moment alone in its lane
+// and returns a lane of the others; nil when there is nothing to split.
+func (l *lane) split(before time.Time) *lane {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.reading == nil || len(l.readers) == 1 || !l.since.Before(before) {
+		return nil
+	}
+	rest := &lane{readers: slices.Delete(slices.Clone(l.readers), l.next, l.next+1)}
+	l.readers, l.next = []*gpuReader{l.reading}, 0
+	return rest
+}
+
+// stuck is the GPU that is being read.
+func (l *lane) stuck() (gpu int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.reading == nil {
+		return 0, false
+	}
+	return l.reading.gpu, true
 }
 
 // handover gives readings on, one at a time, and none after it was closed.
@@ -106,6 +194,7 @@ type handover struct {
 	mu     sync.Mutex
 	each   func(Reading)
 	closed bool
+	errs   []error
 }
 
 func (h *handover) give(r Reading) {
@@ -114,6 +203,18 @@ func (h *handover) give(r Reading) {
 	if !h.closed {
 		h.each(r)
 	}
+}
+
+func (h *handover) fail(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.errs = append(h.errs, err)
+}
+
+func (h *handover) failed() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return errors.Join(h.errs...)
 }
 
 func (h *handover) close() {

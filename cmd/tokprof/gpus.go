@@ -221,8 +221,8 @@ func (o *gpusOptions) recordTo(ctx context.Context, h *nvml.Host) error {
 		defer func() { _ = f.Close() }()
 		out = f
 	}
-	// GPUs are read one after another: more threads only wake more often.
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	// GPUs are read one after another: a second thread would only wake more often.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	ctx, stop := o.limit(ctx)
 	defer stop()
 	w := nvml.NewRecordWriter(out)
