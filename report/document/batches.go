@@ -91,9 +91,9 @@ func (b *builder) transfers(rank int) map[transferKey][]trace.Time {
 		return out
 	}
 	for j, c := range r.Collectives {
-		if s := b.split.of[rank][j]; s.known && c.Step >= 0 {
+		if s := b.split.Of[rank][j]; s.Known && c.Step >= 0 {
 			k := transferKey{breakdown.BatchOf(r.Steps[c.Step]), c.Kernel}
-			out[k] = append(out[k], s.transfer)
+			out[k] = append(out[k], s.Transfer)
 		}
 	}
 	return out

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"tokprof/kernels/breakdown"
+	"tokprof/kernels/collective"
 	"tokprof/kernels/roofline"
 	"tokprof/nvml"
 	"tokprof/trace"
@@ -149,8 +150,8 @@ type builder struct {
 	world    []int     // of each of ranks: those of one world can run collectives together
 	kernelAt [][]int32 // by rank and its kernel index: index into a.Kernels
 	sum      int64
-	split    splits // of time inside collectives
-	sent     [][]message
+	split    collective.Matching // of time inside collectives
+	sent     [][]collective.Message
 	comm     []*collectiveSum // of each row of a.Collectives
 	gpus     placing          // of ranks on the GPUs that were read
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"tokprof/kernels/breakdown"
+	"tokprof/kernels/collective/reducing"
 	"tokprof/nvml"
 )
 
@@ -79,7 +80,7 @@ func TestCeilings(t *testing.T) {
 	} {
 		var ranks []*breakdown.Rank
 		for i := range c.ranks {
-			r := reducing(i, 1, 0, run{0, 100, 400, 0})
+			r := reducing.Rank(i, 1, 0, reducing.Run(0, 100, 400, 0))
 			r.GPUName, r.Info.WorldSize = c.gpu, c.ranks
 			ranks = append(ranks, r)
 		}
@@ -106,7 +107,7 @@ func TestCeilingOfPlacedRanks(t *testing.T) {
 	topo := hostOf(4, nvml.PathSys, map[[2]int]nvml.Path{{0, 1}: "NV12", {2, 3}: "NV12"})
 	pcie := &nvml.PCIe{Generation: 5, Width: 16, PeakBytesPerSecond: 63e9}
 	for gpus, want := range map[[2]int]float64{{2, 3}: 12 * 20.6e9, {0, 1}: 12 * 20.6e9, {1, 2}: 48e9} {
-		pair := []*breakdown.Rank{reducing(0, 1, 0, run{0, 100, 50, 0}), reducing(1, 1, 0, run{0, 140, 10, 0})}
+		pair := []*breakdown.Rank{reducing.Rank(0, 1, 0, reducing.Run(0, 100, 50, 0)), reducing.Rank(1, 1, 0, reducing.Run(0, 140, 10, 0))}
 		for _, r := range pair {
 			r.Info.WorldSize = 2
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"tokprof/kernels/breakdown"
+	"tokprof/kernels/collective"
 	"tokprof/report/figures"
 	"tokprof/trace"
 )
@@ -82,7 +83,7 @@ type LateRank struct {
 // collectives writes one row per kind and kernel.
 func (b *builder) collectives() {
 	b.split = b.splitWorlds()
-	b.sent = b.messages()
+	b.sent = collective.Messages(b.ranks, b.o.Model)
 	alone := b.aloneRanks()
 	rows := map[int32]*collectiveSum{} // by index into a.Kernels
 	var order []int32
@@ -91,8 +92,8 @@ func (b *builder) collectives() {
 		if rows[id] == nil {
 			k := b.a.Kernels[id]
 			rows[id] = &collectiveSum{kernel: id, row: Collective{
-				Kind: k.Subgroup, Kernel: k.ShortName, Algorithm: algorithmOf(k.Name),
-				Estimated: b.split.estimated, Late: []LateRank{}, Sizes: []CollectiveSize{},
+				Kind: k.Subgroup, Kernel: k.ShortName, Algorithm: collective.AlgorithmOf(k.Name),
+				Estimated: b.split.Estimated, Late: []LateRank{}, Sizes: []CollectiveSize{},
 			}, late: map[int]int64{}, together: map[string]bool{}}
 			order = append(order, id)
 		}
@@ -100,22 +101,22 @@ func (b *builder) collectives() {
 	}
 	for i, r := range b.ranks {
 		for j, c := range r.Collectives {
-			s := b.split.of[i][j]
+			s := b.split.Of[i][j]
 			switch {
-			case !s.known:
+			case !s.Known:
 				row(i, c).unmatched++
-			case b.split.estimated:
+			case b.split.Estimated:
 				row(i, c).add(s)
 				ranks := cmp.Or(c.Ranks, alone)
 				row(i, c).together[strings.Repeat("\x00", ranks)] = true
-				row(i, c).size(b.sent[i][j], ranks, s.transfer, s.wait)
+				row(i, c).size(b.sent[i][j], ranks, s.Transfer, s.Wait)
 			default:
 				row(i, c).add(s)
 			}
 		}
 	}
-	for _, g := range b.split.groups {
-		b.addGroup(row(g.members[g.late].rank, g.members[g.late].c), g)
+	for _, g := range b.split.Groups {
+		b.addGroup(row(g.Members[g.Late].Rank, g.Members[g.Late].Run), g)
 	}
 	for _, id := range order {
 		b.comm = append(b.comm, rows[id])
@@ -129,23 +130,23 @@ func (b *builder) collectives() {
 }
 
 // addGroup adds what the ranks of one collective have in common.
-func (b *builder) addGroup(sum *collectiveSum, g group) {
-	late := g.members[g.late]
+func (b *builder) addGroup(sum *collectiveSum, g collective.Group) {
+	late := g.Members[g.Late]
 	sum.groups++
-	sum.row.Ranks = max(sum.row.Ranks, len(g.members))
+	sum.row.Ranks = max(sum.row.Ranks, len(g.Members))
 	sum.together[b.groupKey(g)] = true
-	first, longest := g.members[0].c.Start, trace.Time(0)
-	for _, o := range g.members {
-		first = min(first, o.c.Start)
-		wait := b.split.of[o.rank][o.index].wait
+	first, longest := g.Members[0].Run.Start, trace.Time(0)
+	for _, o := range g.Members {
+		first = min(first, o.Run.Start)
+		wait := b.split.Of[o.Rank][o.Index].Wait
 		longest = max(longest, wait)
-		if o.rank != late.rank {
-			sum.late[b.number[late.rank]] += int64(wait)
+		if o.Rank != late.Rank {
+			sum.late[b.number[late.Rank]] += int64(wait)
 		}
 	}
-	sum.skew = append(sum.skew, int64(late.c.Start-first))
+	sum.skew = append(sum.skew, int64(late.Run.Start-first))
 	sum.longest = append(sum.longest, int64(longest))
-	sum.size(b.groupMessage(g), b.groupRanks(g), b.split.of[late.rank][late.index].transfer, longest)
+	sum.size(b.groupMessage(g), b.groupRanks(g), b.split.Of[late.Rank][late.Index].Transfer, longest)
 }
 
 // collectiveSum gathers one row.
@@ -161,11 +162,11 @@ type collectiveSum struct {
 	together       map[string]bool // groups of ranks that ran it, as groupKey spells them
 }
 
-func (s *collectiveSum) add(x split) {
-	s.transfer = append(s.transfer, int64(x.transfer))
-	s.wait = append(s.wait, int64(x.wait))
-	s.row.TransferSumNS += int64(x.transfer)
-	s.row.WaitSumNS += int64(x.wait)
+func (s *collectiveSum) add(x collective.Split) {
+	s.transfer = append(s.transfer, int64(x.Transfer))
+	s.wait = append(s.wait, int64(x.Wait))
+	s.row.TransferSumNS += int64(x.Transfer)
+	s.row.WaitSumNS += int64(x.Wait)
 }
 
 func (s *collectiveSum) finish() Collective {

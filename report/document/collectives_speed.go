@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"tokprof/kernels/collective"
 	"tokprof/report/figures"
 	"tokprof/trace"
 )
@@ -27,13 +28,13 @@ type sizedRun struct {
 
 // size books one collective: over how many ranks, 0 when unknown, and how long
 // it moved data and made a rank wait.
-func (s *collectiveSum) size(m message, ranks int, transfer, longest trace.Time) {
-	bytes := m.whole(s.row.Kind, ranks)
+func (s *collectiveSum) size(m collective.Message, ranks int, transfer, longest trace.Time) {
+	bytes := m.Whole(s.row.Kind, ranks)
 	if bytes == 0 {
 		return
 	}
-	if !strings.Contains(s.row.BytesHow, m.how) {
-		s.row.BytesHow = strings.TrimPrefix(s.row.BytesHow+", "+m.how, ", ")
+	if !strings.Contains(s.row.BytesHow, m.How) {
+		s.row.BytesHow = strings.TrimPrefix(s.row.BytesHow+", "+m.How, ", ")
 	}
 	s.sizes = append(s.sizes, sizedRun{bytes, int64(transfer), int64(longest), ranks})
 }
@@ -41,7 +42,7 @@ func (s *collectiveSum) size(m message, ranks int, transfer, longest trace.Time)
 // aloneRanks is over how many ranks the collectives of a lone file run, 0 when
 // nothing says so: groups of two or more split a world of two or three into one.
 func (b *builder) aloneRanks() int {
-	if !b.split.estimated {
+	if !b.split.Estimated {
 		return 0
 	}
 	if b.o.Model != nil {
@@ -56,8 +57,8 @@ func (b *builder) aloneRanks() int {
 }
 
 // groupRanks is how many ranks ran a group's collective, 0 when nothing says.
-func (b *builder) groupRanks(g group) int {
-	return cmp.Or(g.members[0].c.Ranks, b.ranksBehind(len(g.members)))
+func (b *builder) groupRanks(g collective.Group) int {
+	return cmp.Or(g.Members[0].Run.Ranks, b.ranksBehind(len(g.Members)))
 }
 
 // ranksBehind is how many ranks stand behind the n of a group that have files:
@@ -75,21 +76,21 @@ func (b *builder) ranksBehind(n int) int {
 }
 
 // groupKey spells the ranks of a group.
-func (b *builder) groupKey(g group) string {
-	ranks := make([]rune, 0, len(g.members))
-	for _, m := range g.members {
-		ranks = append(ranks, rune(b.number[m.rank]))
+func (b *builder) groupKey(g collective.Group) string {
+	ranks := make([]rune, 0, len(g.Members))
+	for _, m := range g.Members {
+		ranks = append(ranks, rune(b.number[m.Rank]))
 	}
 	slices.Sort(ranks)
 	return string(ranks)
 }
 
 // groupMessage is the size that all ranks of a group agree on.
-func (b *builder) groupMessage(g group) message {
-	m := b.sent[g.members[0].rank][g.members[0].index]
-	for _, o := range g.members[1:] {
-		if b.sent[o.rank][o.index] != m {
-			return message{}
+func (b *builder) groupMessage(g collective.Group) collective.Message {
+	m := b.sent[g.Members[0].Rank][g.Members[0].Index]
+	for _, o := range g.Members[1:] {
+		if b.sent[o.Rank][o.Index] != m {
+			return collective.Message{}
 		}
 	}
 	return m
@@ -170,7 +171,7 @@ func sizeRow(c *Collective, runs []sizedRun, best map[kindSize]int64) Collective
 	out.Bytes /= out.Count
 	out.TransferNS, out.LongestNS = figures.SpreadOf(transfer), figures.SpreadOf(longest)
 	out.LatencyBound = out.MaxBytes < latencyBytes
-	out.AlgBW, out.BusBW = rates(c.Kind, ranks, out.Bytes, out.TransferNS.Median)
+	out.AlgBW, out.BusBW = collective.Rates(c.Kind, ranks, out.Bytes, out.TransferNS.Median)
 	if !out.LatencyBound {
 		out.Percent = percentOf(out.BusBW, c.Ceiling)
 	}
@@ -195,7 +196,7 @@ func total(c *Collective, runs []sizedRun) {
 		}
 	}
 	c.Bytes = all / int64(len(runs))
-	c.AlgBW, c.BusBW = rates(c.Kind, ranks, bytes, transfer)
+	c.AlgBW, c.BusBW = collective.Rates(c.Kind, ranks, bytes, transfer)
 	for _, s := range c.Sizes {
 		if c.BestNS == 0 || s.BestNS < c.BestNS {
 			c.BestNS = s.BestNS
@@ -211,71 +212,4 @@ func percentOf(bw, ceiling float64) float64 {
 		return 0
 	}
 	return 100 * bw / ceiling
-}
-
-// rates are bytes a second as nccl-tests gives them (doc/PERFORMANCE.md): by
-// message, and by what each link carries. 0 where ranks or time are unknown.
-func rates(kind string, ranks int, bytes, ns int64) (alg, bus float64) {
-	if ns <= 0 || bytes <= 0 {
-		return 0, 0
-	}
-	alg = float64(bytes) / float64(ns) * 1e9
-	return alg, alg * busFactor(kind, ranks)
-}
-
-func busFactor(kind string, ranks int) float64 {
-	if ranks < 2 {
-		return 0
-	}
-	n := float64(ranks)
-	switch kind {
-	case "all_reduce":
-		return 2 * (n - 1) / n
-	case "all_gather", "reduce_scatter", "all_to_all":
-		return (n - 1) / n
-	case "broadcast", "reduce", "send_recv":
-		return 1
-	}
-	return 0
-}
-
-// Algorithms that names of kernels show.
-const (
-	algOneShot = "one-shot"
-	algTwoShot = "two-shot"
-	algSwitch  = "in-switch"
-	algNCCL    = "NCCL's choice"
-)
-
-// algorithmOf is the family of algorithms that a kernel's name shows. NCCL's
-// plain kernels are named for the first function in them (RING_LL): which
-// algorithm and protocol ran is not in the name.
-func algorithmOf(kernel string) string {
-	name := strings.ToLower(kernel)
-	has := func(words ...string) bool {
-		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(name, w) })
-	}
-	switch {
-	case has("ncclsymk"):
-		// NCCL src/device/symmetric: MC is multicast, AGx gathers and reduces
-		// locally, RSx scatters first.
-		switch {
-		case has("ldmc", "stmc", "llmc"):
-			return algSwitch
-		case has("_rsx"):
-			return algTwoShot
-		case has("_agx"):
-			return algOneShot
-		}
-		return ""
-	case has("nccl"):
-		return algNCCL
-	case has("multimem", "nvls"):
-		return algSwitch
-	case has("1stage", "oneshot", "one_shot"):
-		return algOneShot
-	case has("2stage", "twoshot", "two_shot"):
-		return algTwoShot
-	}
-	return ""
 }

@@ -9,64 +9,22 @@ import (
 	"tokprof/fixtures/golden"
 	"tokprof/kernels"
 	"tokprof/kernels/breakdown"
+	"tokprof/kernels/collective/reducing"
 	"tokprof/kernels/role"
 	"tokprof/trace"
 )
 
-// TestNames reads number types and algorithms off real kernel names.
-func TestNames(t *testing.T) {
-	for name, want := range map[string]string{
-		"ncclDevKernel_AllReduce_Sum_bf16_RING_LL(ncclDevKernelArgsStorage<4096ul>)":                                                           "2 NCCL's choice",
-		"ncclDevKernel_AllReduce_Sum_f16_TREE_LL(ncclDevKernelArgsStorage<4096ul>)":                                                            "2 NCCL's choice",
-		"ncclDevKernel_ReduceScatter_Sum_f32_RING_LL(ncclDevKernelArgsStorage<(unsigned long)4096>)":                                           "4 NCCL's choice",
-		"ncclKernel_AllReduce_RING_LL_Sum_half(ncclDevComm*, unsigned long, ncclWork*)":                                                        "2 NCCL's choice",
-		"ncclDevKernel_AllGather_RING_LL(ncclDevKernelArgsStorage<4096ul>)":                                                                    "0 NCCL's choice",
-		"ncclSymkDevKernel_AllReduce_AGxLL_R_sum_bf16(ncclSymkDevWorkArgs4K)":                                                                  "2 one-shot",
-		"ncclSymkDevKernel_AllReduce_RSxLD_AGxST_sum_f32(ncclSymkDevWorkArgs4K)":                                                               "4 two-shot",
-		"ncclSymkDevKernel_ReduceScatter_LDMC_sum_bf16(ncclSymkDevWorkArgs4K)":                                                                 "2 in-switch",
-		"ncclSymkDevKernel_AllGather_LL(ncclSymkDevWorkArgs4K)":                                                                                "0 ",
-		"void vllm::cross_device_reduce_1stage<__half, 4>(vllm::RankData*, vllm::RankSignals, vllm::Signal*, __half*, int, int)":               "2 one-shot",
-		"void vllm::cross_device_reduce_2stage<__nv_bfloat16, 8>(vllm::RankData*, vllm::RankSignals, vllm::Signal*, __nv_bfloat16*, int, int)": "2 two-shot",
-		"multimem_all_reduce_kernel<c10::BFloat16, 16>(c10::BFloat16*, unsigned long)":                                                         "2 in-switch",
-		"void flashinfer::trtllm_mnnvl_allreduce::twoshotAllreduceKernel<(unsigned char)8, __nv_bfloat16, false, float4>(int)":                 "2 two-shot",
-		"void flashinfer::trtllm_allreduce::oneShotAllReduceKernel<__nv_bfloat16, 8, true, false>(int)":                                        "2 one-shot",
-		"void deep_ep::intranode::combine<__nv_bfloat16, 8, 768, 4096>(__nv_bfloat16*, float*)":                                                "0 ",
-		"all_reduce": "0 ",
-	} {
-		if got := fmt.Sprintf("%v %s", elemBytesOf(name), algorithmOf(name)); got != want {
-			t.Errorf("%.80s: %q, want %q", name, got, want)
-		}
-	}
-}
-
-// TestRates holds bandwidths against nccl-tests' factors.
-func TestRates(t *testing.T) {
-	for _, c := range []struct {
-		kind     string
-		ranks    int
-		alg, bus float64 // GB/s of 1 GB in 1 ms
-	}{
-		{"all_reduce", 2, 1000, 1000}, {"all_reduce", 8, 1000, 1750}, {"all_gather", 4, 1000, 750}, {"reduce_scatter", 4, 1000, 750},
-		{"all_to_all", 8, 1000, 875}, {"broadcast", 8, 1000, 1000}, {"send_recv", 2, 1000, 1000}, {"ep_dispatch", 8, 1000, 0}, {"all_reduce", 0, 1000, 0},
-	} {
-		alg, bus := rates(c.kind, c.ranks, 1e9, 1e6)
-		if !near(alg, c.alg*1e9, 1e-9) || !near(bus, c.bus*1e9, 1e-9) {
-			t.Errorf("%s over %d: %v and %v", c.kind, c.ranks, alg, bus)
-		}
-	}
-}
-
 // reducingLayers is a rank whose step of 100 tokens and 4 requests has so many
 // all-reduces and gathers, in a model of so many layers.
 func reducingLayers(rank, layers, reduces, gathers int, weights ...breakdown.WeightSeen) *breakdown.Rank {
-	var runs []run
+	var runs []reducing.Collective
 	for i := range reduces {
-		runs = append(runs, run{0, trace.Time(10 * i), 5, 0})
+		runs = append(runs, reducing.Run(0, trace.Time(10*i), 5, 0))
 	}
 	for i := range gathers {
-		runs = append(runs, run{0, trace.Time(800 + 10*i), 5, 1})
+		runs = append(runs, reducing.Run(0, trace.Time(800+10*i), 5, 1))
 	}
-	r := reducing(rank, 1, 0, runs...)
+	r := reducing.Rank(rank, 1, 0, runs...)
 	for i := range r.Kernels {
 		r.Kernels[i].Name = []string{"all_reduce_bf16", "all_gather_bf16"}[i]
 		if i == 1 || reduces == 0 {

@@ -5,6 +5,7 @@ import (
 
 	"tokprof/kernels/attribution"
 	"tokprof/kernels/breakdown"
+	"tokprof/kernels/collective"
 	"tokprof/report/latency"
 	"tokprof/trace"
 )
@@ -60,7 +61,7 @@ func (b *builder) mergeSteps(of []int) (steps []latency.Step, reason string) {
 		ranks = append(ranks, b.ranks[i])
 	}
 	sums := make([][]latency.RankStep, len(lead))
-	for m, shift := range alignSteps(ranks) {
+	for m, shift := range collective.AlignSteps(ranks) {
 		cells := b.rankCells(of[m])
 		for n := range ranks[m].Steps {
 			s := &ranks[m].Steps[n]

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"tokprof/kernels/breakdown"
+	"tokprof/kernels/collective"
 	"tokprof/trace"
 )
 
@@ -163,9 +164,9 @@ func (b *builder) worlds() (first []int) {
 	return first
 }
 
-// splitWorlds splits the time inside collectives, of each world by itself.
-func (b *builder) splitWorlds() splits {
-	out := splits{of: make([][]split, len(b.ranks))}
+// splitWorlds collective.Matching the time inside collectives, of each world by itself.
+func (b *builder) splitWorlds() collective.Matching {
+	out := collective.Matching{Of: make([][]collective.Split, len(b.ranks))}
 	for w := range slices.Max(b.world) + 1 {
 		var of []int
 		var ranks []*breakdown.Rank
@@ -174,16 +175,16 @@ func (b *builder) splitWorlds() splits {
 				of, ranks = append(of, i), append(ranks, r)
 			}
 		}
-		s := splitCollectives(ranks)
+		s := collective.Match(ranks)
 		for n, i := range of {
-			out.of[i] = s.of[n]
-			out.estimated = out.estimated || s.estimated && len(s.of[n]) > 0
+			out.Of[i] = s.Of[n]
+			out.Estimated = out.Estimated || s.Estimated && len(s.Of[n]) > 0
 		}
-		for _, g := range s.groups {
-			for m := range g.members {
-				g.members[m].rank = of[g.members[m].rank]
+		for _, g := range s.Groups {
+			for m := range g.Members {
+				g.Members[m].Rank = of[g.Members[m].Rank]
 			}
-			out.groups = append(out.groups, g)
+			out.Groups = append(out.Groups, g)
 		}
 	}
 	return out

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"tokprof/kernels/breakdown"
+	"tokprof/kernels/collective"
 	"tokprof/nvml"
 	"tokprof/report/diagnose"
 	"tokprof/report/figures"
@@ -175,41 +176,41 @@ func (b *builder) collectiveFacts() []diagnose.CollectiveFacts {
 	late := map[key]map[int]int64{}
 	sizes := map[key][]sizedRun{}
 	alone := b.aloneRanks()
-	size := func(k key, m message, ranks int, transfer trace.Time) {
-		if bytes := m.whole(at[k].Kind, ranks); bytes > 0 {
+	size := func(k key, m collective.Message, ranks int, transfer trace.Time) {
+		if bytes := m.Whole(at[k].Kind, ranks); bytes > 0 {
 			sizes[k] = append(sizes[k], sizedRun{bytes: bytes, transfer: int64(transfer), ranks: ranks})
 		}
 	}
 	var order []key
 	for j, c := range b.ranks[0].Collectives {
-		s := b.split.of[0][j]
-		if c.Step < 0 || !s.known {
+		s := b.split.Of[0][j]
+		if c.Step < 0 || !s.Known {
 			continue
 		}
 		k := key{b.ranks[0].Steps[c.Step].Label.Phase.String(), b.kernelAt[0][c.Kernel]}
 		if at[k] == nil {
 			kernel := b.a.Kernels[k.kernel]
-			at[k] = &diagnose.CollectiveFacts{Phase: k.phase, Kind: kernel.Subgroup, Kernel: kernel.ShortName, Ranks: 1, Estimated: b.split.estimated}
+			at[k] = &diagnose.CollectiveFacts{Phase: k.phase, Kind: kernel.Subgroup, Kernel: kernel.ShortName, Ranks: 1, Estimated: b.split.Estimated}
 			late[k] = map[int]int64{}
 			order = append(order, k)
 		}
 		at[k].Count++
-		at[k].TransferNS += int64(s.transfer)
-		durs[k] = append(durs[k], int64(s.transfer))
-		if b.split.estimated {
-			size(k, b.sent[0][j], cmp.Or(c.Ranks, alone), s.transfer)
+		at[k].TransferNS += int64(s.Transfer)
+		durs[k] = append(durs[k], int64(s.Transfer))
+		if b.split.Estimated {
+			size(k, b.sent[0][j], cmp.Or(c.Ranks, alone), s.Transfer)
 		}
 	}
-	for _, g := range b.split.groups {
-		m := g.members[0]
-		if m.c.Step < 0 {
+	for _, g := range b.split.Groups {
+		m := g.Members[0]
+		if m.Run.Step < 0 {
 			continue
 		}
-		k := key{b.ranks[m.rank].Steps[m.c.Step].Label.Phase.String(), b.kernelAt[m.rank][m.c.Kernel]}
+		k := key{b.ranks[m.Rank].Steps[m.Run.Step].Label.Phase.String(), b.kernelAt[m.Rank][m.Run.Kernel]}
 		if late[k] != nil {
-			at[k].Ranks = max(at[k].Ranks, len(g.members))
-			late[k][b.number[g.members[g.late].rank]]++
-			size(k, b.groupMessage(g), b.groupRanks(g), b.split.of[m.rank][m.index].transfer)
+			at[k].Ranks = max(at[k].Ranks, len(g.Members))
+			late[k][b.number[g.Members[g.Late].Rank]]++
+			size(k, b.groupMessage(g), b.groupRanks(g), b.split.Of[m.Rank][m.Index].Transfer)
 		}
 	}
 	var out []diagnose.CollectiveFacts

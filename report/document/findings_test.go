@@ -8,6 +8,7 @@ import (
 
 	"tokprof/fixtures/golden"
 	"tokprof/kernels/breakdown"
+	"tokprof/kernels/collective/reducing"
 	"tokprof/report/diagnose"
 )
 
@@ -85,8 +86,8 @@ func TestFactsAgree(t *testing.T) {
 // all of the window.
 func TestFactsOfGroups(t *testing.T) {
 	f, _ := factsOf([]*breakdown.Rank{
-		reducing(0, 1, 0, run{0, 100, 50, 0}), reducing(1, 1, 0, run{0, 140, 10, 0}),
-		reducing(2, 1, 0, run{0, 600, 70, 0}), reducing(3, 1, 0, run{0, 650, 20, 0}),
+		reducing.Rank(0, 1, 0, reducing.Run(0, 100, 50, 0)), reducing.Rank(1, 1, 0, reducing.Run(0, 140, 10, 0)),
+		reducing.Rank(2, 1, 0, reducing.Run(0, 600, 70, 0)), reducing.Rank(3, 1, 0, reducing.Run(0, 650, 20, 0)),
 	}, Options{})
 	if len(f.Collectives) != 1 || f.Collectives[0].Ranks != 2 {
 		t.Errorf("%+v", f.Collectives)

@@ -3,6 +3,7 @@ package document
 import (
 	"slices"
 
+	"tokprof/kernels/collective"
 	"tokprof/nvml"
 )
 
@@ -31,7 +32,7 @@ const linkMargin = 2
 // linkCheck compares where all ranks are in one file each and send alike: then
 // it does not matter which ran on which GPU.
 func (b *builder) linkCheck() {
-	if b.gpus.why != "" || b.unseen() > 0 || b.split.estimated || len(b.ranks) < 2 {
+	if b.gpus.why != "" || b.unseen() > 0 || b.split.Estimated || len(b.ranks) < 2 {
 		return
 	}
 	sent, small, sized, all := b.sentBytes()
@@ -51,25 +52,25 @@ func (b *builder) linkCheck() {
 // one's part in NCCL's small messages, how many of those there are, and of all.
 func (b *builder) sentBytes() (sent []int64, small, sized, all int64) {
 	sent = make([]int64, len(b.ranks))
-	for _, g := range b.split.groups {
+	for _, g := range b.split.Groups {
 		all++
 		m := b.groupMessage(g)
-		first := g.members[0]
-		k := b.a.Kernels[b.kernelAt[first.rank][first.c.Kernel]]
-		bytes := m.whole(k.Subgroup, len(g.members))
-		factor := busFactor(k.Subgroup, len(g.members))
-		algorithm := algorithmOf(k.Name)
-		if k.Subgroup == "all_reduce" && algorithm == algOneShot {
-			factor = float64(len(g.members) - 1) // each reads the whole of every other
+		first := g.Members[0]
+		k := b.a.Kernels[b.kernelAt[first.Rank][first.Run.Kernel]]
+		bytes := m.Whole(k.Subgroup, len(g.Members))
+		factor := collective.BusFactor(k.Subgroup, len(g.Members))
+		algorithm := collective.AlgorithmOf(k.Name)
+		if k.Subgroup == "all_reduce" && algorithm == collective.OneShot {
+			factor = float64(len(g.Members) - 1) // each reads the whole of every other
 		}
 		if bytes == 0 || factor == 0 {
 			continue
 		}
 		sized++
-		for _, x := range g.members {
+		for _, x := range g.Members {
 			each := int64(float64(bytes) * factor)
-			sent[x.rank] += each
-			if x.rank == 0 && algorithm == algNCCL && each < latencyBytes {
+			sent[x.Rank] += each
+			if x.Rank == 0 && algorithm == collective.ByNCCL && each < latencyBytes {
 				small += each
 			}
 		}

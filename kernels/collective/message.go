@@ -1,26 +1,27 @@
-package document
+package collective
 
 import (
 	"regexp"
 
 	"tokprof/kernels/breakdown"
 	"tokprof/kernels/role"
+	"tokprof/kernels/roofline"
 	"tokprof/trace"
 )
 
-// message is the size of one run of a collective on one rank, as one rank's
+// Message is the size of one run of a collective on one rank, as one rank's
 // part: the buffer of an all-reduce, what a rank brings to a gather.
-type message struct {
-	part int64  // 0 when unknown
-	how  string // "args", "shapes", "config", "weights"; "" when unknown
+type Message struct {
+	Part int64  // 0 when unknown
+	How  string // "args", "shapes", "config", "weights"; "" when unknown
 }
 
-// whole is the size as nccl-tests counts it, 0 when unknown.
-func (m message) whole(kind string, ranks int) int64 {
+// Whole is the size as nccl-tests counts it, 0 when unknown.
+func (m Message) Whole(kind string, ranks int) int64 {
 	if kind == "all_gather" {
-		return m.part * int64(ranks)
+		return m.Part * int64(ranks)
 	}
-	return m.part
+	return m.Part
 }
 
 // width is how wide something is that a collective carries for each token.
@@ -29,12 +30,13 @@ type width struct {
 	how string
 }
 
-// messages sizes each rank's collectives, by rank and index.
-func (b *builder) messages() [][]message {
-	hidden, usual := b.hidden(), b.activationBytes()
-	out := make([][]message, len(b.ranks))
-	for i, r := range b.ranks {
-		out[i] = make([]message, len(r.Collectives))
+// Messages sizes each rank's collectives, by rank and index; the model of the
+// ranks is nil when it is not known.
+func Messages(ranks []*breakdown.Rank, model *roofline.Model) [][]Message {
+	hidden, usual := hiddenOf(ranks, model), activationBytes(ranks, model)
+	out := make([][]Message, len(ranks))
+	for i, r := range ranks {
+		out[i] = make([]Message, len(r.Collectives))
 		s := sizer{r: r, hidden: hidden, shard: vocabShard(r), elem: make([]float64, len(r.Kernels))}
 		for k := range r.Kernels {
 			if s.elem[k] = elemBytesOf(r.Kernels[k].Name); s.elem[k] == 0 {
@@ -48,9 +50,9 @@ func (b *builder) messages() [][]message {
 		for j, c := range r.Collectives {
 			switch {
 			case c.Told:
-				out[i][j] = message{c.Bytes, "args"}
+				out[i][j] = Message{c.Bytes, "args"}
 			case c.Bytes > 0:
-				out[i][j] = message{c.Bytes, "shapes"}
+				out[i][j] = Message{c.Bytes, "shapes"}
 			}
 		}
 	}
@@ -84,7 +86,7 @@ func stepRuns(list []breakdown.Collective) func(yield func(from, to int) bool) {
 // twice, behind its attention and behind its FFN, and a split embedding once
 // more: only where a step has just that many do they carry its tokens × hidden.
 // One gather in a step is that of the logits, of one row a request.
-func (s *sizer) step(list []breakdown.Collective, out []message) {
+func (s *sizer) step(list []breakdown.Collective, out []Message) {
 	label := s.r.Steps[list[0].Step].Label
 	layers := layersOf(s.r, label.Phase)
 	count := map[string]int{}
@@ -101,7 +103,7 @@ func (s *sizer) step(list []breakdown.Collective, out []message) {
 			w, rows = s.shard, label.Requests
 		}
 		if size := s.elem[c.Kernel]; w.n > 0 && rows > 0 && size > 0 {
-			out[j] = message{int64(float64(rows) * float64(w.n) * size), w.how}
+			out[j] = Message{int64(float64(rows) * float64(w.n) * size), w.how}
 		}
 	}
 }
@@ -119,11 +121,11 @@ func layersOf(r *breakdown.Rank, p trace.Phase) int {
 	return n
 }
 
-// hidden is the width of what flows from layer to layer: the config's, which
+// hiddenOf is the width of what flows from layer to layer: the config's, which
 // the weights must not gainsay, or that of the weights which enter and leave it.
-func (b *builder) hidden() width {
+func hiddenOf(ranks []*breakdown.Rank, model *roofline.Model) width {
 	sides := map[int]bool{}
-	for _, r := range b.ranks {
+	for _, r := range ranks {
 		for _, w := range r.Weights {
 			switch w.Role {
 			case role.OProj, role.Down:
@@ -133,7 +135,7 @@ func (b *builder) hidden() width {
 			}
 		}
 	}
-	if m := b.o.Model; m != nil && m.Hidden > 0 {
+	if m := model; m != nil && m.Hidden > 0 {
 		if len(sides) > 0 && !sides[m.Hidden] {
 			return width{}
 		}
@@ -164,12 +166,12 @@ func vocabShard(r *breakdown.Rank) width {
 
 // activationBytes is the size of one number of what products hand on, 0 when
 // unknown: products of plain 16-bit weights have 16-bit results.
-func (b *builder) activationBytes() float64 {
-	if m := b.o.Model; m != nil && m.Base.Input > 0 {
+func activationBytes(ranks []*breakdown.Rank, model *roofline.Model) float64 {
+	if m := model; m != nil && m.Base.Input > 0 {
 		return m.Base.Input
 	}
 	size := 0.0
-	for _, r := range b.ranks {
+	for _, r := range ranks {
 		for _, s := range r.Shapes {
 			if s.ElemBytes != 2 || size != 0 && size != s.ElemBytes {
 				return 0
