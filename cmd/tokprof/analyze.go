@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -210,10 +211,31 @@ func (o *analyzeOptions) draw(ctx context.Context, set *document.Set) error {
 	if cut > 0 {
 		fmt.Fprintf(o.std.err, "tokprof: %s: %d events left out to stay under 20 MB; pick fewer with --steps\n", o.perfetto, cut)
 	}
-	if o.quiet || slices.Contains(o.paths(), "-") {
+	if o.quiet {
+		return nil
+	}
+	o.warnOfGraphs(set)
+	if slices.Contains(o.paths(), "-") {
 		return nil
 	}
 	return report.WriteText(o.std.out, set, report.TextOptions{Width: terminalWidth(o.std.out), Color: colourful(o.shared)})
+}
+
+// warnOfGraphs says why drawings of kernels came out without any, where graphs
+// recorded as a whole are all that is known.
+func (o *analyzeOptions) warnOfGraphs(set *document.Set) {
+	var runs int64
+	for _, a := range set.Analyses {
+		if len(a.Kernels) > 0 {
+			return
+		}
+		for _, g := range a.Graphs {
+			runs += g.Replays
+		}
+	}
+	if runs > 0 && cmp.Or(o.csv, o.pprof, o.folded, o.perfetto) != "" {
+		fmt.Fprintf(o.std.err, "tokprof: CUDA graphs were recorded as a whole: no kernel can be written, and %d replays are missing; record again with nsys profile --cuda-graph-trace=node\n", runs)
+	}
 }
 
 // command is how to make the document again: base names and flags that matter.

@@ -68,7 +68,7 @@ func writeEvents(ctx context.Context, s *shared, path string, rank int, to strin
 	if err != nil {
 		return err
 	}
-	if len(t.GPU()) == 0 {
+	if len(t.GPU())+len(t.GraphRuns) == 0 {
 		return s.enough([]string{path}, []*breakdown.Rank{breakdown.Reduce(t, c, breakdown.Options{ExcerptTo: -1})})
 	}
 	s.warn(t)

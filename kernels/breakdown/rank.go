@@ -153,8 +153,7 @@ func Reduce(t *trace.Trace, c *kernels.Classifier, o Options) *Rank {
 	if r.Role == GraphCapture {
 		r.Captured = attribution.ReadCaptured(t)
 	}
-	if len(t.GPU()) == 0 {
-		r.Graphs = wholeRuns(t)
+	if r.Role == Frontend {
 		return r
 	}
 	r.Disagreements, r.Landmarks = ev.Disagreements, ev.Landmarks

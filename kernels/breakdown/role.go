@@ -20,10 +20,10 @@ const (
 func (r Role) String() string { return [...]string{"gpu", "frontend", "graph_capture"}[r] }
 
 // roleOf judges by content, then by name. A capture trace is known by its
-// stream-capture calls and by replaying nothing; a front end has no GPU event.
+// stream-capture calls and by replaying nothing; a front end has no GPU work.
 func roleOf(ev *attribution.Events) Role {
 	t := ev.Trace
-	if len(t.GPU()) == 0 {
+	if len(t.GPU()) == 0 && len(t.GraphRuns) == 0 {
 		return Frontend
 	}
 	capturing, replays := false, false

@@ -169,3 +169,33 @@ func TestWholeRunsAddUpInSteps(t *testing.T) {
 		t.Error("no step had graph time")
 	}
 }
+
+// TestOnlyWholeRuns reduces a trace whose GPU work is graph runs alone: it is a
+// rank's, and its time is graph time, neither busy nor idle.
+func TestOnlyWholeRuns(t *testing.T) {
+	s := &script{}
+	s.Call("cudaGraphLaunch", 100*µs, 5*µs)
+	s.Call("cudaGraphLaunch", 300*µs, 5*µs)
+	tr := s.Open(t)
+	if r := Reduce(tr, classifier(t), Options{ExcerptTo: -1}); r.Role != Frontend || len(r.Devices) != 0 {
+		t.Errorf("without runs: %s, %+v", r.Role, r.Devices)
+	}
+	tr.GraphRuns = []trace.GraphRun{
+		graphRun(1, 110*µs, 100*µs, launchAt(t, tr, 100*µs)),
+		graphRun(1, 310*µs, 100*µs, launchAt(t, tr, 300*µs)),
+	}
+	r := Reduce(tr, classifier(t), Options{ExcerptTo: -1})
+	if r.Role != GPURank || len(r.Devices) != 1 || len(r.Kernels)+len(r.Cells) != 0 {
+		t.Fatalf("%s, %d devices, %d kernels", r.Role, len(r.Devices), len(r.Kernels))
+	}
+	d := r.Devices[0]
+	if d.Busy != 0 || d.Sum != 0 || d.Graph != 200*µs || d.Last-d.First != 300*µs {
+		t.Errorf("busy %d, graph %d, %d to %d", d.Busy, d.Graph, d.First-base, d.Last-base)
+	}
+	if got := causes(d); got != "host_late 90000 in 1, launch_latency 10000 in 1" {
+		t.Error(got)
+	}
+	if len(r.Graphs) != 1 || r.Graphs[0] != (Graph{Signature: "graph 1", Replays: 2, Time: 200 * µs}) {
+		t.Errorf("graphs %+v", r.Graphs)
+	}
+}

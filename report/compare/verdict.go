@@ -16,7 +16,12 @@ func (w *Window) verdict() string {
 
 // names says which kernels either side lacks.
 func (s *Same) names() string {
-	if s.Names == 0 {
+	switch {
+	case s.Names == 0 && s.NsysOnly == 0:
+		return "The nsys side holds no kernel, so nothing is compared by name."
+	case s.Names == 0 && s.TorchOnly == 0:
+		return "The torch side holds no kernel, so nothing is compared by name."
+	case s.Names == 0:
 		return "The two recordings have no kernel in common: they are not of one load."
 	}
 	text := fmt.Sprintf("Both have the same %d kernels", s.Names)

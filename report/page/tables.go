@@ -276,9 +276,12 @@ func launchTable(ls []document.Launches) *table {
 		if l.ShortNS > 0 {
 			short.Sub = "under " + thin(figures.Dur(l.ShortNS))
 		}
+		call, delay, tail, mean, deepest := durCell(l.CallMedianNS), durCell(l.DelayMedianNS), durCell(l.DelayP99NS), cell{Text: formatFloat(l.DepthMean), Num: true}, countCell(l.DepthMax)
+		if l.Calls == 0 {
+			call, delay, tail, mean, deepest = untold(), untold(), untold(), untold(), untold()
+		}
 		t.Rows = append(t.Rows, row{Cells: []cell{textCell(fmt.Sprintf("rank %d, device %d", l.Rank, l.Device)),
-			countCell(l.Calls), countCell(l.GraphCalls), countCell(l.GraphEvents), durCell(l.CallMedianNS), durCell(l.DelayMedianNS), durCell(l.DelayP99NS),
-			{Text: formatFloat(l.DepthMean), Num: true}, countCell(l.DepthMax), short, durCell(l.ShortTimeNS), countCell(l.WithoutLaunch), countCell(l.WithoutKernel)}})
+			countCell(l.Calls), countCell(l.GraphCalls), countCell(l.GraphEvents), call, delay, tail, mean, deepest, short, durCell(l.ShortTimeNS), countCell(l.WithoutLaunch), countCell(l.WithoutKernel)}})
 	}
 	if len(t.Rows) <= 6 {
 		return t.transposed()
@@ -334,7 +337,11 @@ func graphTable(gs []document.Graph) *table {
 	for _, g := range gs {
 		s := textCell(clip(g.Signature, 80))
 		s.Code = true
-		t.Rows = append(t.Rows, row{Cells: []cell{s, countCell(g.Kernels), countCell(g.Replays), durCell(g.TimeNS)}})
+		inside := countCell(g.Kernels)
+		if g.Kernels == 0 {
+			inside = untold() // recorded as a whole
+		}
+		t.Rows = append(t.Rows, row{Cells: []cell{s, inside, countCell(g.Replays), durCell(g.TimeNS)}})
 	}
 	return t
 }
