@@ -21,7 +21,7 @@ type SummedKernel struct {
 	Kind                    Kind // Kernel, Copy or Set
 	Launches                int64
 	Total, Min, Median, Max Time
-	Rounded                 bool // Total was printed with fewer digits than nanoseconds
+	Digit                   Time // what the last digit of Total as printed is worth, 1 ns at least
 }
 
 // SummaryOnly is the cause of the error of opening a summary as a trace. It
@@ -55,7 +55,7 @@ func newSummary(path string, x *nsys.Export) *Summary {
 	s := &Summary{Info: fileInfo(path, x)}
 	for _, r := range x.Summary {
 		s.Kernels = append(s.Kernels, SummedKernel{
-			Name: r.Name, Kind: kinds[nsysKinds[r.Kind]], Launches: r.Launches, Rounded: r.Rounded,
+			Name: r.Name, Kind: kinds[nsysKinds[r.Kind]], Launches: r.Launches, Digit: Time(r.DigitNS),
 			Total: Time(r.TotalNS), Min: Time(r.MinNS), Median: Time(r.MedNS), Max: Time(r.MaxNS),
 		})
 	}

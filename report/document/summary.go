@@ -115,7 +115,7 @@ func (b *builder) summaryTrust(s *trace.Summary) {
 	b.doubt("summary_only", Warning, []string{"devices", "streams", "parts", "phases", "steps", "layers", "collectives", "exposed_ns", "p99_ns"},
 		"the file sums kernels up by name: steps, phases, streams, idle time, overlap and most roles are n/a; nsys stats --report cuda_gpu_trace --format csv writes single events")
 	b.damage("the summary", &breakdown.Rank{Info: s.Info})
-	if slices.ContainsFunc(s.Kernels, func(k trace.SummedKernel) bool { return k.Rounded }) {
+	if slices.ContainsFunc(s.Kernels, func(k trace.SummedKernel) bool { return k.Digit > 1 }) {
 		b.doubt("rounded", Info, []string{"total_ns", "share"}, "times were printed with fewer digits than nanoseconds: sums are as exact as the table")
 	}
 	b.shares()

@@ -68,7 +68,7 @@ func TestSummaryUnknown(t *testing.T) {
 	s := &trace.Summary{
 		Info: trace.Info{Name: "a.csv", Skipped: 2},
 		Kernels: []trace.SummedKernel{
-			{Name: "mine", Launches: 3, Total: 10, Min: -1, Median: -1, Max: -1, Rounded: true},
+			{Name: "mine", Launches: 3, Total: 10, Min: -1, Median: -1, Max: -1, Digit: 10},
 			{Name: "ncclDevKernel_AllReduce_Sum_bf16_RING_LL", Launches: 1, Total: 90, Min: 90, Median: 90, Max: 90},
 		},
 	}

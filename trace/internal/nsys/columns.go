@@ -29,6 +29,7 @@ const (
 	fMax
 	fStdDev
 	fCategory
+	fSource // of ranges that no GPU ran
 	fieldCount
 )
 
@@ -40,7 +41,7 @@ var fieldNames = map[string]field{
 	"name": fName, "operation": fName, "kernelname": fName, "totaltime": fTotal, "total": fTotal,
 	"instances": fLaunches, "calls": fLaunches, "count": fLaunches, "operations": fLaunches,
 	"avg": fAvg, "average": fAvg, "med": fMed, "median": fMed, "min": fMin, "minimum": fMin, "max": fMax, "maximum": fMax,
-	"stddev": fStdDev, "category": fCategory,
+	"stddev": fStdDev, "category": fCategory, "source": fSource,
 }
 
 // columnOf is what a header says, and what to multiply its numbers by to get
@@ -52,7 +53,16 @@ func columnOf(header string) (field, float64) {
 		name = name[:i]
 	}
 	name = strings.ToLower(strings.ReplaceAll(strings.ReplaceAll(name, " ", ""), "\u00a0", ""))
-	return fieldNames[name], units[strings.ToLower(unit)]
+	f, factor := fieldNames[name], units[strings.ToLower(unit)]
+	if f.isTime() && (unit != "" && factor == 0 || unit != "" && strings.EqualFold(unit, "b") || unit == "" && name == "total") {
+		return noField, 0 // a table of sizes has the same headers but for the unit
+	}
+	return f, factor
+}
+
+// isTime says whether a column holds times, in a table that is read.
+func (f field) isTime() bool {
+	return f == fStart || f == fDuration || f >= fTotal && f <= fStdDev && f != fLaunches
 }
 
 var units = map[string]float64{
@@ -102,7 +112,7 @@ func (h *header) known() bool {
 	if h.timeline() {
 		return h.at[fCorr] >= 0 || h.at[fDevice] >= 0
 	}
-	return h.at[fTotal] >= 0 && h.at[fLaunches] >= 0 && h.at[fMin] >= 0
+	return h.at[fTotal] >= 0 && h.at[fLaunches] >= 0 && h.at[fMin] >= 0 && h.at[fSource] < 0
 }
 
 // splitCells splits a line of separated values; quoted ones may hold the
@@ -138,9 +148,9 @@ func splitCells(line string, sep byte, out []string) []string {
 }
 
 // quantity reads a number with the column's unit or its own ("61.602 ms",
-// "5,850,000"), rounded to a whole one. exact says that no digit was missing
-// to it.
-func quantity(s string, factor float64) (n int64, exact, ok bool) {
+// "5,850,000"), rounded to a whole one. digit is what the last digit printed is
+// worth, at least 1.
+func quantity(s string, factor float64) (n, digit int64, ok bool) {
 	s = strings.TrimSpace(s)
 	num, unit := s, ""
 	if i := strings.LastIndexAny(s, "0123456789"); i >= 0 && i < len(s)-1 {
@@ -148,30 +158,48 @@ func quantity(s string, factor float64) (n int64, exact, ok bool) {
 	}
 	if unit != "" {
 		if factor, ok = units[strings.ToLower(unit)]; !ok {
-			return 0, false, false
+			return 0, 1, false
 		}
 	}
 	if factor == 0 {
 		factor = 1
 	}
-	num = strings.ReplaceAll(num, ",", "")
-	whole, frac, dotted := strings.Cut(num, ".")
-	if factor > 1 && !dotted {
-		frac = ""
+	num, ok = ungrouped(num)
+	if !ok {
+		return 0, 1, false
 	}
+	whole, frac, _ := strings.Cut(num, ".")
 	digits := int(math.Round(math.Log10(factor)))
-	exact = len(frac) >= digits
 	if len(frac) <= digits {
 		// Whole nanoseconds: no way through floating point.
 		v, err := strconv.ParseInt(whole+frac+strings.Repeat("0", digits-len(frac)), 10, 64)
-		return v, exact, err == nil
+		return v, int64(math.Pow10(digits - len(frac))), err == nil
 	}
 	v, err := strconv.ParseFloat(num, 64)
 	if err != nil || math.Abs(v*factor) > maxTime {
-		return 0, false, false
+		return 0, 1, false
 	}
 	if v2, err := strconv.ParseInt(whole+frac[:digits], 10, 64); err == nil && strings.Trim(frac[digits:], "0") == "" {
-		return v2, exact, true
+		return v2, 1, true
 	}
-	return int64(math.Round(v * factor)), exact, true
+	return int64(math.Round(v * factor)), 1, true
+}
+
+// ungrouped is a number without the commas between its thousands; false where
+// a comma stands elsewhere, for it may then be another language's point.
+func ungrouped(s string) (string, bool) {
+	if !strings.Contains(s, ",") {
+		return s, true
+	}
+	whole, frac, dotted := strings.Cut(s, ".")
+	groups := strings.Split(whole, ",")
+	for i, g := range groups {
+		if i > 0 && len(g) != 3 || g == "" {
+			return "", false
+		}
+	}
+	if dotted {
+		frac = "." + frac
+	}
+	return strings.Join(groups, "") + frac, !strings.Contains(frac, ",")
 }

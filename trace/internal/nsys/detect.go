@@ -1,8 +1,8 @@
 package nsys
 
 import (
+	"bufio"
 	"bytes"
-	"slices"
 	"strings"
 )
 
@@ -48,8 +48,8 @@ var preambles = []string{"Processing [", "Generating SQLite file", "NOTICE: ", "
 // says before one.
 func startsTables(head []byte) bool {
 	for line := range bytes.Lines(head) {
-		text := strings.TrimRight(strings.TrimPrefix(string(line), "\ufeff"), "\r\n")
-		if slices.ContainsFunc(preambles, func(p string) bool { return strings.HasPrefix(text, p) }) {
+		text := strings.TrimRight(strings.TrimPrefix(string(line), byteOrderMark), "\r\n")
+		if isSaying(text) {
 			return true
 		}
 		// The array of objects that a table is in JSON may begin on lines of its own.
@@ -76,6 +76,29 @@ func IsDatabase(head []byte) bool {
 	return Detect(head) == SQLite && (bytes.Contains(head, []byte("StringIds")) || bytes.Contains(head, []byte("CUPTI_ACTIVITY_KIND")))
 }
 
+// HasSums says whether the start of a text is that of a table of sums by kernel
+// name, and of none of single events.
+func HasSums(head []byte) bool {
+	if Detect(head) != Tables || HasEvents(head) {
+		return false
+	}
+	for line := range bytes.Lines(head) {
+		if headerOf(strings.TrimRight(strings.TrimPrefix(string(line), byteOrderMark), "\r\n")) != nil {
+			return true
+		}
+	}
+	_, rows, ok := bytes.Cut(head, []byte{'{'})
+	if !ok {
+		return false
+	}
+	first, _, err := element(bufio.NewReader(bytes.NewReader(rows)), '{', nil)
+	if err != nil {
+		return false
+	}
+	h, ok := (&object{columns: map[string]field{}}).read(first)
+	return ok && h.known()
+}
+
 // HasEvents says whether the start of a text is that of a table of single GPU
 // events, and not of sums.
 func HasEvents(head []byte) bool {
@@ -86,7 +109,7 @@ func HasEvents(head []byte) bool {
 		return true
 	}
 	for line := range bytes.Lines(head) {
-		if h := headerOf(strings.TrimRight(strings.TrimPrefix(string(line), "\ufeff"), "\r\n")); h != nil {
+		if h := headerOf(strings.TrimRight(strings.TrimPrefix(string(line), byteOrderMark), "\r\n")); h != nil {
 			return h.timeline()
 		}
 	}

@@ -131,7 +131,7 @@ type SummaryRow struct {
 	Kind                         Kind // Kernel, Memcpy or Memset
 	Launches                     int64
 	TotalNS, MinNS, MedNS, MaxNS int64
-	Rounded                      bool // the total was printed with fewer digits than nanoseconds
+	DigitNS                      int64 // what the last digit of the total as printed is worth, 1 at least
 }
 
 const maxDamage = 32

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -25,9 +26,13 @@ type tables struct {
 	json  bool
 	gpus  map[string]int64 // ordinal by a device's text
 
-	table int            // number of the table
-	trace int            // number of the first table of events, 0 before it
-	first map[string]int // table in which a summary named a kernel first
+	table   int    // number of the table
+	trace   int    // number of the first table of events, 0 before it
+	sums    []sums // tables of sums, in the order of the text
+	kept    int    // rows of sums
+	skipped bool   // nsys said that a report had nothing to show
+	known   bool   // a table's columns were those of one that is read
+	wide    bool   // a table's columns stood at places, not between separators
 
 	copier *tableCopier // takes the tables too, when they are copied
 }
@@ -39,12 +44,16 @@ func readStats(ctx context.Context, text *bufio.Reader, sink Sink) (*Export, err
 func newTables(text *bufio.Reader, sink Sink) *tables {
 	return &tables{
 		x:  &Export{Format: "nsys.stats.csv", Counts: map[string]int64{}, GPUs: map[int64]string{}},
-		in: text, sink: sink, names: newNames(), gpus: map[string]int64{}, first: map[string]int{},
+		in: text, sink: sink, names: newNames(), gpus: map[string]int64{},
 	}
 }
 
 // all reads every table.
 func (t *tables) all(ctx context.Context) (*Export, error) {
+	if mark, _ := t.in.Peek(len(byteOrderMark)); string(mark) == byteOrderMark {
+		n, _ := t.in.Discard(len(byteOrderMark))
+		t.off += int64(n)
+	}
 	for n := 0; ; n++ {
 		if n&(1<<12-1) == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -64,12 +73,30 @@ func (t *tables) all(ctx context.Context) (*Export, error) {
 	if t.json {
 		t.x.Format = "nsys.stats.json"
 	}
+	t.joinSums()
 	t.x.Names, t.x.RawBytes, t.x.FileBytes = t.names.list, t.off, t.off
 	if t.x.Events == 0 && len(t.x.Summary) == 0 {
-		return nil, &FormatError{"holds no table of GPU events or kernels", "write one with nsys stats --report cuda_gpu_trace --format csv"}
+		return nil, t.nothing()
 	}
 	return t.x, nil
 }
+
+// nothing words why no table could be used.
+func (t *tables) nothing() error {
+	switch {
+	case t.wide:
+		return &FormatError{"holds a table in columns, as nsys stats prints it for the eye, with names cut short", "write it again with --format csv"}
+	case t.x.Skipped > 0:
+		return &FormatError{fmt.Sprintf("holds no row of GPU events or kernels that can be read (%d are damaged)", t.x.Skipped), "write the table again with nsys stats --format csv"}
+	case t.skipped:
+		return &FormatError{"is what nsys stats says of a report without GPU work (SKIPPED)", "record with nsys profile --trace=cuda,nvtx --cuda-graph-trace=node, and let the server's workers be traced too (--trace-fork-before-exec=true)"}
+	case t.table > 0 && t.known:
+		return &FormatError{"holds a table of GPU work without a row", "the report recorded none: record with nsys profile --trace=cuda,nvtx --cuda-graph-trace=node"}
+	}
+	return &FormatError{"holds no table of GPU events or kernels", "write one with nsys stats --report cuda_gpu_trace --format csv"}
+}
+
+const byteOrderMark = "\ufeff"
 
 func (t *tables) cut(why string) {
 	if !t.x.Truncated {
@@ -86,7 +113,6 @@ func (t *tables) lose(what string) {
 // text's proper end.
 func (t *tables) line() error {
 	if c, _ := t.in.Peek(1); len(c) == 1 && c[0] == '[' && t.h == nil {
-		t.json = true
 		return t.array()
 	}
 	t.buf = t.buf[:0]
@@ -112,7 +138,7 @@ func (t *tables) line() error {
 	if errors.Is(err, bufio.ErrBufferFull) {
 		err = nil
 	}
-	text := strings.TrimRight(strings.TrimPrefix(string(t.buf), "\ufeff"), "\r\n")
+	text := strings.TrimRight(string(t.buf), "\r\n")
 	switch {
 	case strings.TrimSpace(text) == "":
 		t.h = nil // a table ends at an empty line
@@ -128,7 +154,7 @@ func (t *tables) line() error {
 func (t *tables) row(text string, last bool) {
 	t.cells = splitCells(text, t.h.sep, t.cells[:0])
 	switch {
-	case len(t.cells) == t.h.n:
+	case len(t.cells) == t.h.n && !isSaying(text):
 		if t.take(t.h, t.cells) && t.copier != nil {
 			t.copier.row(t.cells)
 		}
@@ -136,8 +162,9 @@ func (t *tables) row(text string, last bool) {
 		t.begin(text)
 	case last:
 		t.cut("the text ends inside a line")
-	case len(t.cells) < 3 || strings.HasPrefix(text, "Processing ["):
+	case len(t.cells) < 3 || isSaying(text):
 		t.h = nil // nsys speaks between tables
+		t.say(text)
 	default:
 		t.lose(fmt.Sprintf("a row has %d columns instead of %d", len(t.cells), t.h.n))
 	}
@@ -148,7 +175,20 @@ func (t *tables) begin(line string) {
 	if t.h = headerOf(line); t.h != nil && t.copier != nil {
 		t.copier.header(line, t.h.sep)
 	}
+	t.known = t.known || t.h != nil
+	t.say(line)
 	t.table++
+}
+
+// say notes what nsys says outside of tables.
+func (t *tables) say(line string) {
+	t.skipped = t.skipped || strings.HasPrefix(line, "SKIPPED: ")
+	t.wide = t.wide || strings.Contains(line, "----  ----")
+}
+
+// isSaying says whether a line is one of nsys's own, not a table's.
+func isSaying(line string) bool {
+	return slices.ContainsFunc(preambles, func(p string) bool { return strings.HasPrefix(line, p) })
 }
 
 // take books one row of a table; false when it is lost.
@@ -178,7 +218,7 @@ func (h *header) cell(cells []string, f field) string {
 	return cells[h.at[f]]
 }
 
-func (h *header) quantity(cells []string, f field) (n int64, exact, ok bool) {
+func (h *header) quantity(cells []string, f field) (n, digit int64, ok bool) {
 	return quantity(h.cell(cells, f), h.factor[f])
 }
 
@@ -255,46 +295,6 @@ var tableCopies = map[string]string{
 	"Peer-to-Peer": "PtoP", "PtoP": "PtoP",
 }
 
-// sum books one line of a summary.
-func (t *tables) sum(h *header, cells []string) bool {
-	if len(t.x.Summary) == maxSummary {
-		t.x.Skipped++
-		return true
-	}
-	s := SummaryRow{TotalNS: -1, MinNS: -1, MedNS: -1, MaxNS: -1}
-	n, _, ok := h.quantity(cells, fLaunches)
-	if !ok || n < 0 {
-		return false
-	}
-	s.Launches = n
-	for _, v := range []struct {
-		f  field
-		to *int64
-	}{{fTotal, &s.TotalNS}, {fMin, &s.MinNS}, {fMed, &s.MedNS}, {fMax, &s.MaxNS}} {
-		n, exact, ok := h.quantity(cells, v.f)
-		if ok {
-			*v.to = n
-			s.Rounded = s.Rounded || !exact && v.f == fTotal
-		}
-	}
-	if s.TotalNS < 0 {
-		return false
-	}
-	name := h.cell(cells, fName)
-	kind, id := t.named(name, "", "")
-	s.Name, s.Kind = t.names.list[id], kind
-	if was, ok := t.first[s.Name]; ok && was != t.table {
-		return true // another summary of the same report
-	}
-	t.first[s.Name] = t.table
-	t.x.Counts["summary"]++
-	t.x.Summary = append(t.x.Summary, s)
-	return true
-}
-
-// maxSummary bounds the lines of a summary kept; real ones have hundreds.
-const maxSummary = 1 << 20
-
 // array reads a table as JSON: an array of objects whose keys are the headers.
 func (t *tables) array() error {
 	t.table++
@@ -325,10 +325,12 @@ func (t *tables) array() error {
 			}
 			return err
 		}
+		t.json = true
 		switch h, ok := o.read(t.buf); {
 		case !ok:
 			t.lose("an object of a table is no JSON")
 		case h.known():
+			t.known = true
 			if t.take(h, o.cells[:]) && t.copier != nil {
 				t.copier.object(t.buf)
 			}

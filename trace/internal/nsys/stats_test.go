@@ -32,19 +32,19 @@ func TestTables(t *testing.T) {
 `},
 		{"microseconds and semicolons", microTrace, `0 32563031+896 p16777216 d0 s17 c30847 "k" -1B` + "\n"},
 		{"several reports", saying + sumHead + sumRow + "\n" + saying + traceHead + kernelRow, `0 33347014+768 p33554432 d1 s17 c30953 "void k<(int)4, char *>(int, T2)" -1B
-sum "void k<(int)4, char *>(int, T2)" 0 2706 29496202 3808/4576/556321 false
+sum "void k<(int)4, char *>(int, T2)" 0 2706 29496202 3808/4576/556321 /1
 `},
 		{"events as JSON", saying + "[\n  {\n    \"Start (ns)\": 33347014,\n    \"Duration (ns)\": 768,\n    \"CorrId\": 30953,\n    \"Device\": \"NVIDIA H200 (1)\",\n    \"Strm\": 17,\n    \"Name\": \"void k<(int)4, char *>(\\u0069nt, T2)\"\n  }\n]\n",
 			`0 33347014+768 p33554432 d1 s17 c30953 "void k<(int)4, char *>(int, T2)" -1B` + "\n"},
-		{"sums", sumHead + sumRow, `sum "void k<(int)4, char *>(int, T2)" 0 2706 29496202 3808/4576/556321 false` + "\n"},
-		{"sums twice", sumHead + sumRow + "\n" + bothHead + bothRow + memoryRow, `sum "void k<(int)4, char *>(int, T2)" 0 2706 29496202 3808/4576/556321 false
-sum "Memcpy DtoD" 1 5 2500 400/500/600 false
+		{"sums", sumHead + sumRow, `sum "void k<(int)4, char *>(int, T2)" 0 2706 29496202 3808/4576/556321 /1` + "\n"},
+		{"sums twice", sumHead + sumRow + "\n" + bothHead + bothRow + memoryRow, `sum "void k<(int)4, char *>(int, T2)" 0 2706 29496202 3808/4576/556321 /1
+sum "Memcpy DtoD" 1 5 2500 400/500/600 /1
 `},
-		{"sums of 2021", oldSum, `sum "k" 0 4 1000 200/-1/300 false` + "\n"},
-		{"sums of the GUI", guiSum, `sum "void k<(int)4, char *>(int, T2)" 0 2706 29496000 3808/4576/556321 true` + "\n"},
+		{"sums of 2021", oldSum, `sum "k" 0 4 1000 200/-1/300 /1` + "\n"},
+		{"sums of the GUI", guiSum, `sum "void k<(int)4, char *>(int, T2)" 0 2706 29496000 3808/4576/556321 /1000` + "\n"},
 		{"sums as JSON", `[{"Time (%)": 13.0, "Total Time (ns)": 29496202, "Instances": 2706, "Med (ns)": 4576.5, "Min (ns)": 3808, "Max (ns)": 556321, "Name": "k"}]`,
-			`sum "k" 0 2706 29496202 3808/4577/556321 false` + "\n"},
-		{"byte order mark", "\ufeff" + sumHead + sumRow, `sum "void k<(int)4, char *>(int, T2)" 0 2706 29496202 3808/4576/556321 false` + "\n"},
+			`sum "k" 0 2706 29496202 3808/4577/556321 /1` + "\n"},
+		{"byte order mark", "\ufeff" + sumHead + sumRow, `sum "void k<(int)4, char *>(int, T2)" 0 2706 29496202 3808/4576/556321 /1` + "\n"},
 	} {
 		x, got, err := readText(t, c.text)
 		if err != nil {
@@ -56,7 +56,7 @@ sum "Memcpy DtoD" 1 5 2500 400/500/600 false
 			fmt.Fprintf(&b, "%d %d+%d p%d d%d s%d c%d %q %dB\n", r.Kind, r.Start, r.End-r.Start, r.Process, r.Device, r.Stream, r.Corr, x.Names[r.Name], r.Bytes)
 		}
 		for _, s := range x.Summary {
-			fmt.Fprintf(&b, "sum %q %d %d %d %d/%d/%d %v\n", s.Name, s.Kind, s.Launches, s.TotalNS, s.MinNS, s.MedNS, s.MaxNS, s.Rounded)
+			fmt.Fprintf(&b, "sum %q %d %d %d %d/%d/%d /%d\n", s.Name, s.Kind, s.Launches, s.TotalNS, s.MinNS, s.MedNS, s.MaxNS, s.DigitNS)
 		}
 		if b.String() != c.want || x.Skipped != 0 || x.Truncated {
 			t.Errorf("%s:\n%s%+v", c.what, b.String(), x)
@@ -92,29 +92,29 @@ func TestQuantity(t *testing.T) {
 		text   string
 		factor float64
 		n      int64
-		exact  bool
+		digit  int64
 		ok     bool
 	}{
-		{"33347014", 1, 33347014, true, true},
-		{"4576.0", 1, 4576, true, true},
-		{"4576.5", 1, 4577, true, true},
-		{"5,850,000", 1, 5850000, true, true},
-		{"32563.031", 1e3, 32563031, true, true},
-		{"1795400818.610817643", 1e9, 1795400818610817643, true, true},
-		{"29.496 ms", 0, 29496000, false, true},
-		{"29.496202 ms", 0, 29496202, true, true},
-		{"3 s", 0, 3000000000, false, true},
-		{"10.9 μs", 0, 10900, false, true},
-		{"-7", 1, -7, true, true},
-		{"", 1, 0, true, false},
-		{"soon", 1, 0, true, false},
-		{"3 parsecs", 1, 0, false, false},
-		{"1e400", 1, 0, true, false},
-		{"99999999999999999999", 1, 0, true, false},
+		{"33347014", 1, 33347014, 1, true},
+		{"4576.0", 1, 4576, 1, true},
+		{"4576.5", 1, 4577, 1, true},
+		{"5,850,000", 1, 5850000, 1, true},
+		{"32563.031", 1e3, 32563031, 1, true},
+		{"1795400818.610817643", 1e9, 1795400818610817643, 1, true},
+		{"29.496 ms", 0, 29496000, 1000, true},
+		{"29.496202 ms", 0, 29496202, 1, true},
+		{"3 s", 0, 3000000000, 1e9, true},
+		{"10.9 μs", 0, 10900, 100, true},
+		{"-7", 1, -7, 1, true},
+		{"", 1, 0, 1, false},
+		{"soon", 1, 0, 1, false},
+		{"3 parsecs", 1, 0, 1, false},
+		{"1e400", 1, 0, 1, false},
+		{"99999999999999999999", 1, 0, 1, false},
 	} {
-		n, exact, ok := quantity(c.text, c.factor)
-		if ok != c.ok || ok && (n != c.n || exact != c.exact) {
-			t.Errorf("quantity(%q, %g) = %d, %v, %v", c.text, c.factor, n, exact, ok)
+		n, digit, ok := quantity(c.text, c.factor)
+		if ok != c.ok || ok && (n != c.n || digit != c.digit) {
+			t.Errorf("quantity(%q, %g) = %d, %d, %v", c.text, c.factor, n, digit, ok)
 		}
 	}
 }
