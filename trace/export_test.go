@@ -332,7 +332,8 @@ func TestExportFromStream(t *testing.T) {
 }
 
 // TestFindExports looks for exports in folders: of one report the fullest form,
-// tables only where nothing else is, other databases and sums never.
+// tables only where nothing fuller is, every table of sums, other databases
+// never. What is left aside is said.
 func TestFindExports(t *testing.T) {
 	database, err := os.ReadFile(exports + "qwen3-12l-graphmode/report1.sqlite.gz")
 	if err != nil {
@@ -347,21 +348,28 @@ func TestFindExports(t *testing.T) {
 		what  string
 		files map[string]string
 		want  []string
+		aside string
 	}{
-		{"every form", map[string]string{"r.sqlite.gz": string(database), "r.json": lines, "r.nsys-rep": "x", "cuda_gpu_trace.csv": events, "cuda_gpu_kern_sum.csv": sums}, []string{"r.sqlite.gz"}},
-		{"no database", map[string]string{"r.json": lines, "r.nsys-rep": "x", "cuda_gpu_trace.csv": events}, []string{"r.nsys-rep"}},
-		{"two reports", map[string]string{"r1.json.gz": gz(lines), "r2.jsonl": lines, "notes.csv": "a,b,c\n"}, []string{"r1.json.gz", "r2.jsonl"}},
-		{"tables alone", map[string]string{"cuda_gpu_trace.csv": events, "cuda_gpu_trace.json": "[\n {\n \"Start (ns)\": 1,\n \"Duration (ns)\": 2}]", "cuda_gpu_kern_sum.csv": sums}, []string{"cuda_gpu_trace.csv"}},
-		{"packed and unpacked", map[string]string{"r.jsonl": lines, "r.jsonl.gz": gz(lines)}, []string{"r.jsonl"}},
-		{"beside a torch trace", map[string]string{"r.jsonl": lines, rank0: gz(smallTrace), "cookies.sqlite": "SQLite format 3\x00moz_cookies"}, []string{"r.jsonl", rank0}},
+		{"every form", map[string]string{"r.sqlite.gz": string(database), "r.json": lines, "r.nsys-rep": "x", "cuda_gpu_trace.csv": events, "cuda_gpu_kern_sum.csv": sums}, []string{"r.sqlite.gz"}, "r.nsys-rep for r.sqlite.gz, r.json for r.sqlite.gz, cuda_gpu_trace.csv for r.sqlite.gz, cuda_gpu_kern_sum.csv for r.sqlite.gz"},
+		{"no database", map[string]string{"r.json": lines, "r.nsys-rep": "x", "cuda_gpu_trace.csv": events}, []string{"r.nsys-rep"}, "r.json for r.nsys-rep, cuda_gpu_trace.csv for r.nsys-rep"},
+		{"two reports", map[string]string{"r1.json.gz": gz(lines), "r2.jsonl": lines, "notes.csv": "a,b,c\n"}, []string{"r1.json.gz", "r2.jsonl"}, ""},
+		{"tables alone", map[string]string{"cuda_gpu_trace.csv": events, "cuda_gpu_trace.json": "[\n {\n \"Start (ns)\": 1,\n \"Duration (ns)\": 2}]", "cuda_gpu_kern_sum.csv": sums}, []string{"cuda_gpu_trace.csv"}, "cuda_gpu_trace.json for cuda_gpu_trace.csv, cuda_gpu_kern_sum.csv for cuda_gpu_trace.csv"},
+		{"sums alone", map[string]string{"b.csv": sums, "a.csv.gz": gz(sums), "a.csv": sums, "note.csv": "a,b,c\n", "sub/c.json": "[\n {\"Time (%)\": 1, \"Total Time (ns)\": 2, \"Instances\": 1, \"Min (ns)\": 2, \"Name\": \"k\"}]"}, []string{"a.csv", "a.csv.gz", "b.csv", "c.json"}, ""},
+		{"a torch trace and sums", map[string]string{"a.csv": sums, rank0: gz(smallTrace)}, []string{"a.csv", rank0}, ""},
+		{"packed and unpacked", map[string]string{"r.jsonl": lines, "r.jsonl.gz": gz(lines)}, []string{"r.jsonl"}, "r.jsonl.gz for r.jsonl"},
+		{"beside a torch trace", map[string]string{"r.jsonl": lines, rank0: gz(smallTrace), "cookies.sqlite": "SQLite format 3\x00moz_cookies"}, []string{"r.jsonl", rank0}, ""},
 	} {
 		root := plant(t, c.files)
-		got, err := Find([]string{root})
+		got, aside, err := Find([]string{root})
 		for i := range got {
 			got[i] = filepath.Base(got[i])
 		}
-		if err != nil || !slices.Equal(got, c.want) {
-			t.Errorf("%s: %v %v, want %v", c.what, got, err, c.want)
+		var left []string
+		for _, a := range aside {
+			left = append(left, filepath.Base(a.Path)+" for "+filepath.Base(a.For))
+		}
+		if err != nil || !slices.Equal(got, c.want) || strings.Join(left, ", ") != c.aside {
+			t.Errorf("%s: %v %v, want %v\nleft aside: %s", c.what, got, err, c.want, strings.Join(left, ", "))
 		}
 	}
 }

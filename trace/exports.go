@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"cmp"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,14 +19,16 @@ const (
 	report         // which nsys must export first
 	jsonLines
 	eventTable
+	sumTable
 	noExport
 )
 
 // exportsIn picks the Nsight Systems exports among a directory's files. Of one
 // report in several forms it takes the fullest, for the others would count its
-// time again; tables, which do not say whose they are, only where nothing else
-// is.
-func exportsIn(dir string, entries []fs.DirEntry) map[string]bool {
+// time again; tables, which do not say whose they are, only where nothing
+// fuller is, and all that sum up: their content says which are of one run. What
+// it leaves aside comes with what it took instead.
+func exportsIn(dir string, entries []fs.DirEntry) (out map[string]bool, aside map[string]Aside) {
 	best := map[string]worth{} // by stem
 	forms := make([]worth, len(entries))
 	fullest := noExport
@@ -41,16 +44,28 @@ func exportsIn(dir string, entries []fs.DirEntry) map[string]bool {
 		}
 		fullest = min(fullest, forms[i])
 	}
-	out := map[string]bool{}
+	out, aside = map[string]bool{}, map[string]Aside{}
+	taken := map[string]string{} // by stem
+	first := ""                  // of the fullest
 	for i, e := range entries {
 		stem := stemOf(e.Name())
-		if forms[i] == noExport || forms[i] != best[stem] || forms[i] == eventTable && fullest < eventTable {
-			continue
+		switch {
+		case forms[i] == noExport || forms[i] >= eventTable && forms[i] > fullest:
+		case forms[i] == sumTable:
+			out[e.Name()] = true
+		case forms[i] == best[stem] && taken[stem] == "": // packed and unpacked count once
+			out[e.Name()], taken[stem] = true, e.Name()
+			if forms[i] == fullest {
+				first = cmp.Or(first, e.Name())
+			}
 		}
-		out[e.Name()] = true
-		best[stem] = -1 // the same form packed and unpacked counts once
 	}
-	return out
+	for i, e := range entries {
+		if forms[i] != noExport && !out[e.Name()] {
+			aside[e.Name()] = Aside{For: cmp.Or(taken[stemOf(e.Name())], first), form: forms[i]}
+		}
+	}
+	return out, aside
 }
 
 // stemOf is a name without what tells forms apart.
@@ -91,6 +106,8 @@ func worthOf(path string) worth {
 		return jsonLines
 	case nsys.HasEvents(head):
 		return eventTable
+	case nsys.HasSums(head):
+		return sumTable
 	}
 	return noExport
 }

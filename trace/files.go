@@ -2,9 +2,11 @@ package trace
 
 import (
 	"bytes"
+	"cmp"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"tokprof/trace/internal/kineto"
@@ -19,9 +21,10 @@ const levels = 3
 // directory for every trace in it and three levels below, hidden ones left out.
 // Files in a directory that are no traces (configs, logs, metrics) are passed
 // over; links to files are followed, links to directories only when named
-// themselves. Each file comes once, in the order of the paths.
-func Find(paths []string) ([]string, error) {
-	var out []string
+// themselves. Each file comes once, in the order of the paths. Of one Nsight
+// Systems report in several forms a directory's fullest comes, and the others
+// are left aside, the next fullest first.
+func Find(paths []string) (out []string, aside []Aside, err error) {
 	for _, p := range paths {
 		if p == "-" {
 			out = append(out, p)
@@ -29,19 +32,29 @@ func Find(paths []string) ([]string, error) {
 		}
 		st, err := os.Stat(p)
 		if err != nil {
-			return nil, openError(p, err)
+			return nil, nil, openError(p, err)
 		}
 		if !st.IsDir() {
 			out = append(out, filepath.Clean(p))
 			continue
 		}
-		found, err := findIn(p)
+		found, beside, err := findIn(p)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		out = append(out, found...)
+		out, aside = append(out, found...), append(aside, beside...)
 	}
-	return withoutRepeats(out), nil
+	out = withoutRepeats(out)
+	aside = slices.DeleteFunc(aside, func(a Aside) bool { return slices.Contains(out, a.Path) })
+	slices.SortStableFunc(aside, func(a, b Aside) int { return cmp.Compare(a.form, b.form) })
+	return out, aside, nil
+}
+
+// Aside is a file that Find leaves aside for another that holds the same in
+// full, or that lies beside it and may.
+type Aside struct {
+	Path, For string
+	form      worth
 }
 
 // withoutRepeats drops paths to a file that came before under any name.
@@ -64,24 +77,25 @@ func withoutRepeats(paths []string) []string {
 	return out
 }
 
-func findIn(dir string) ([]string, error) {
+func findIn(dir string) ([]string, []Aside, error) {
 	s := search{}
 	if err := s.walk(filepath.Clean(dir), levels); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(s.found) > 0 {
-		return s.found, nil
+		return s.found, s.aside, nil
 	}
 	e := &Error{Path: dir, Offset: -1, What: "holds no torch-profiler trace and no Nsight Systems export", Hint: "a trace is a .json, .json.gz or .json.zst file with traceEvents, an export a .sqlite"}
 	if s.passed == 0 {
 		e.What, e.Hint = "is an empty directory", "the server writes its traces when /stop_profile returns"
 	}
-	return nil, e
+	return nil, nil, e
 }
 
 // search is a walk through a directory.
 type search struct {
 	found  []string
+	aside  []Aside
 	passed int // entries that are no traces
 }
 
@@ -90,7 +104,7 @@ func (s *search) walk(dir string, below int) error {
 	if err != nil {
 		return openError(dir, err)
 	}
-	exports := exportsIn(dir, entries)
+	exports, aside := exportsIn(dir, entries)
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
 		switch {
@@ -101,6 +115,10 @@ func (s *search) walk(dir string, below int) error {
 			if err := s.walk(path, below-1); err != nil {
 				return err
 			}
+		case aside[e.Name()].For != "":
+			a := aside[e.Name()]
+			a.Path, a.For = path, filepath.Join(dir, a.For)
+			s.aside = append(s.aside, a)
 		case exports[e.Name()], isTrace(path, e.Name()):
 			s.found = append(s.found, path)
 		default:

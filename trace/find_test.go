@@ -128,7 +128,7 @@ func TestFind(t *testing.T) {
 			for _, w := range c.want {
 				want = append(want, filepath.Join(prefix, w))
 			}
-			got, err := Find(paths)
+			got, _, err := Find(paths)
 			if err != nil || !slices.Equal(got, want) {
 				t.Errorf("%s: Find(%q) = %q, %v\nwant %q", c.what, paths, got, err, want)
 			}
@@ -137,10 +137,10 @@ func TestFind(t *testing.T) {
 }
 
 func TestFindStandardInput(t *testing.T) {
-	if got, err := Find([]string{"-", "-"}); err != nil || !slices.Equal(got, []string{"-"}) {
+	if got, _, err := Find([]string{"-", "-"}); err != nil || !slices.Equal(got, []string{"-"}) {
 		t.Errorf(`Find("-", "-") = %q, %v; want it once`, got, err)
 	}
-	if got, err := Find(nil); err != nil || len(got) != 0 {
+	if got, _, err := Find(nil); err != nil || len(got) != 0 {
 		t.Errorf("Find() = %q, %v; want nothing", got, err)
 	}
 }
@@ -159,7 +159,7 @@ func TestFindRefuses(t *testing.T) {
 		"deep":    "deep holds no torch-profiler trace and no Nsight Systems export: a trace is a .json, .json.gz or .json.zst file with traceEvents, an export a .sqlite",
 		"missing": "missing does not exist: check the path; vLLM writes its traces into the server's torch_profiler_dir",
 	} {
-		got, err := Find([]string{path})
+		got, _, err := Find([]string{path})
 		var e *Error
 		if !errors.As(err, &e) || err.Error() != want || got != nil {
 			t.Errorf("Find(%q) = %q, %v\nwant %s", path, got, err, want)

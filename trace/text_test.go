@@ -79,7 +79,7 @@ func openText(t testing.TB, text string) *Trace {
 
 // recorded opens the recorded traces, once for all tests.
 var recorded = sync.OnceValues(func() (out []*Trace, err error) {
-	paths, err := Find([]string{"../fixtures/traces"})
+	paths, _, err := Find([]string{"../fixtures/traces"})
 	for _, path := range paths {
 		tr, err := Open(context.Background(), path, Options{Hash: true})
 		if err != nil {

@@ -89,7 +89,7 @@ func (s *shared) warnInfo(in trace.Info) {
 // A file that cannot be read is told to the reader and listed in the document;
 // it is an error only when nothing else is left.
 func (s *shared) reduceAll(ctx context.Context, paths []string, o breakdown.Options) ([]*breakdown.Rank, []document.Unread, error) {
-	files, err := trace.Find(withoutEmptyBundles(paths))
+	files, aside, err := trace.Find(withoutEmptyBundles(paths))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -102,47 +102,80 @@ func (s *shared) reduceAll(ctx context.Context, paths []string, o breakdown.Opti
 		files = withCaptures(files)
 	}
 	capturesFirst(files)
-	var ranks []*breakdown.Rank
-	var unread []document.Unread
-	var summaries []*trace.Summary
-	var whySummary error         // the first one's
-	exports := map[string]bool{} // by hash, of those with several ranks
-	for i, path := range files {
-		if i > 0 {
-			// The last trace's columns must go before the next one's come.
-			runtime.GC()
-		}
-		found, err := s.reduce(ctx, path, c, &o, slices.Contains(named, path))
-		if len(found) > 1 {
-			h := found[0].Info.SHA256
-			if exports[h] {
-				fmt.Fprintf(s.std.err, "tokprof: %s has the same bytes as another input: counted once\n", trace.BaseName(path))
-				continue
-			}
-			exports[h] = true
-		}
-		ranks = append(ranks, found...)
-		var bad *trace.Error
-		var summary *trace.SummaryOnly
-		switch {
-		case err == nil:
-		case errors.As(err, &summary):
-			summaries = append(summaries, summary.Summary)
-			whySummary = cmp.Or(whySummary, err)
-			unread = append(unread, document.Unread{Name: trace.BaseName(path), Why: "sums kernels up by name", Summary: true})
-		case len(files) > 1 && errors.As(err, &bad):
-			unread = append(unread, document.Unread{Name: trace.BaseName(path), Why: bad.Reason(), Frontend: trace.ParseFileName(trace.BaseName(path)).Frontend})
-			if !unread[len(unread)-1].Frontend {
-				fmt.Fprintf(s.std.err, "tokprof: %s\n", err)
-			}
-		default:
+	in := inputs{several: len(files)+len(aside) > 1, exports: map[string]bool{}, failed: map[string]bool{}}
+	for _, path := range files {
+		if err := s.take(ctx, &in, path, c, &o, slices.Contains(named, path)); err != nil {
 			return nil, nil, err
 		}
 	}
-	if len(ranks) == 0 && len(summaries) > 0 {
-		return nil, slices.DeleteFunc(unread, func(u document.Unread) bool { return u.Summary }), &onlySummaries{whySummary, summaries}
+	// What was left aside stands in for what could not be read.
+	instead := map[string]string{}
+	for _, a := range aside {
+		if in.failed[a.For] && instead[a.For] == "" {
+			if err := s.take(ctx, &in, a.Path, c, &o, true); err != nil {
+				return nil, nil, err
+			}
+			if !in.failed[a.Path] {
+				instead[a.For], named = trace.BaseName(a.Path), append(named, a.Path)
+			}
+			continue
+		}
+		in.unread = append(in.unread, document.Unread{Name: trace.BaseName(a.Path), For: cmp.Or(instead[a.For], trace.BaseName(a.For))})
 	}
-	return ranks, unread, s.enough(named, ranks)
+	if len(in.ranks) == 0 && len(in.summaries) > 0 {
+		return nil, slices.DeleteFunc(in.unread, func(u document.Unread) bool { return u.Summary }), &onlySummaries{in.whySummary, in.summaries}
+	}
+	return in.ranks, in.unread, s.enough(named, in.ranks)
+}
+
+// inputs are what the files of one command hold.
+type inputs struct {
+	several    bool // whether an unreadable one may be done without
+	n          int  // files taken
+	ranks      []*breakdown.Rank
+	unread     []document.Unread
+	summaries  []*trace.Summary
+	whySummary error           // the first one's
+	exports    map[string]bool // by hash, of those with several ranks
+	failed     map[string]bool // by path, of those that cannot be read
+}
+
+// take reads one file into in.
+func (s *shared) take(ctx context.Context, in *inputs, path string, c *kernels.Classifier, o *breakdown.Options, asked bool) error {
+	if in.n++; in.n > 1 {
+		// The last trace's columns must go before the next one's come.
+		runtime.GC()
+	}
+	name := trace.BaseName(path)
+	found, err := s.reduce(ctx, path, c, o, asked)
+	if len(found) > 1 {
+		h := found[0].Info.SHA256
+		if in.exports[h] {
+			fmt.Fprintf(s.std.err, "tokprof: %s has the same bytes as another input: counted once\n", name)
+			return nil
+		}
+		in.exports[h] = true
+	}
+	in.ranks = append(in.ranks, found...)
+	var bad *trace.Error
+	var summary *trace.SummaryOnly
+	switch {
+	case err == nil:
+	case errors.As(err, &summary):
+		in.summaries = append(in.summaries, summary.Summary)
+		in.whySummary = cmp.Or(in.whySummary, err)
+		in.unread = append(in.unread, document.Unread{Name: name, Why: "sums kernels up by name", Summary: true})
+	case in.several && errors.As(err, &bad):
+		in.failed[path] = true
+		frontend := trace.ParseFileName(name).Frontend
+		in.unread = append(in.unread, document.Unread{Name: name, Why: bad.Reason(), Frontend: frontend})
+		if !frontend {
+			fmt.Fprintf(s.std.err, "tokprof: %s\n", err)
+		}
+	default:
+		return err
+	}
+	return nil
 }
 
 // withCaptures adds the graph-capture traces that lie beside the files.
@@ -219,19 +252,11 @@ func (s *shared) enough(files []string, ranks []*breakdown.Rank) error {
 			return fmt.Errorf("%s: recorded while CUDA graphs were captured, before any request was served: analyse the rank's own trace", name)
 		}
 	}
-	for _, r := range ranks {
-		if len(r.Graphs) > 0 {
-			return fmt.Errorf("%s: %s", name, wholeGraphs)
-		}
-	}
 	if len(files) > 1 {
 		return fmt.Errorf("%s holds GPU events: %s", name, notGPU(ranks[0].Info))
 	}
 	return fmt.Errorf("%s: no GPU events in %d rows: %s", name, ranks[0].Info.Events, notGPU(ranks[0].Info))
 }
-
-// wholeGraphs says what to do about an export that knows graphs from outside.
-const wholeGraphs = "CUDA graphs were recorded as a whole, and no kernel inside or beside them: record again with nsys profile --cuda-graph-trace=node"
 
 // notGPU says what a trace without GPU events most likely is.
 func notGPU(in trace.Info) string {

@@ -46,6 +46,9 @@ type Unread struct {
 	// Frontend: a front-end trace adds no GPU time, so its loss is no loss.
 	Frontend bool
 	Summary  bool // its kernels are among the other inputs' already, most likely
+	// For names the input that another form or table of it was left aside for,
+	// "" where it was not.
+	For string
 }
 
 // Build makes documents of reduced ranks: one window a document, in time

@@ -3,6 +3,7 @@ package document
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"tokprof/kernels"
 	"tokprof/kernels/attribution"
@@ -22,25 +23,28 @@ func (a *Analysis) SummaryOnly() bool {
 	return len(a.Sources) > 0 && a.Sources[0].Role == summaryRole
 }
 
-// BuildSummaries says what summaries tell: one document each, for nothing tells
-// whether two are of one run.
+// BuildSummaries says what summaries tell: one document for each run that they
+// are of.
 func BuildSummaries(list []*trace.Summary, c *kernels.Classifier, o Options) *Set {
 	s := &Set{Schema: SchemaAnalysisSet, Analyses: []*Analysis{}}
-	for n, name := range windowNames(make([]*RunWindow, len(list))) {
+	runs := trace.SummedRuns(list)
+	for n, name := range windowNames(make([]*RunWindow, len(runs))) {
 		b := &builder{o: o, a: newAnalysis(o)}
 		b.a.Window.Name = name
-		b.summary(list[n], c)
+		b.summary(&runs[n], c)
 		s.Analyses = append(s.Analyses, b.a)
 	}
 	return s
 }
 
-func (b *builder) summary(s *trace.Summary, c *kernels.Classifier) {
-	in := s.Info
-	b.a.Sources = append(b.a.Sources, Source{
-		Path: in.Name, Format: in.Format, SHA256: in.SHA256, Bytes: in.FileBytes, RawBytes: in.RawBytes,
-		Events: int64(len(s.Kernels)), SkippedEvents: in.Skipped, Truncated: in.Truncated, Rank: -1, Role: summaryRole,
-	})
+func (b *builder) summary(s *trace.SummedRun, c *kernels.Classifier) {
+	for _, p := range s.Parts {
+		in := p.Info
+		b.a.Sources = append(b.a.Sources, Source{
+			Path: in.Name, Format: in.Format, SHA256: in.SHA256, Bytes: in.FileBytes, RawBytes: in.RawBytes,
+			Events: int64(len(p.Kernels)), SkippedEvents: in.Skipped, Truncated: in.Truncated, Rank: -1, Role: summaryRole,
+		})
+	}
 	for _, k := range s.Kernels {
 		b.sum += int64(k.Total)
 	}
@@ -111,14 +115,45 @@ func (b *builder) summaryRows() {
 	slices.SortFunc(b.a.Provenance, func(x, y Provenance) int { return cmp.Compare(x.Provenance, y.Provenance) })
 }
 
-func (b *builder) summaryTrust(s *trace.Summary) {
+func (b *builder) summaryTrust(s *trace.SummedRun) {
 	b.doubt("summary_only", Warning, []string{"devices", "streams", "parts", "phases", "steps", "layers", "collectives", "exposed_ns", "p99_ns"},
 		"the file sums kernels up by name: steps, phases, streams, idle time, overlap and most roles are n/a; nsys stats --report cuda_gpu_trace --format csv writes single events")
-	b.damage("the summary", &breakdown.Rank{Info: s.Info})
+	for _, p := range s.Parts {
+		who := "the summary"
+		if len(s.Parts) > 1 {
+			who = p.Info.Name
+		}
+		b.damage(who, &breakdown.Rank{Info: p.Info})
+	}
+	if len(s.Parts) > 1 {
+		b.doubt("joined_summaries", Info, []string{"share"}, "kernels are from %s, copies from %s: one run, as their names tell", s.Parts[0].Info.Name, s.Parts[1].Info.Name)
+	}
+	for _, p := range s.Again {
+		b.doubt("same_summary", Info, nil, "%s sums up the same run as %s: counted once", p.Info.Name, s.Parts[0].Info.Name)
+	}
 	if slices.ContainsFunc(s.Kernels, func(k trace.SummedKernel) bool { return k.Digit > 1 }) {
 		b.doubt("rounded", Info, []string{"total_ns", "share"}, "times were printed with fewer digits than nanoseconds: sums are as exact as the table")
 	}
 	b.shares()
 	b.unread()
 	sortTrust(b.a.Trust)
+}
+
+// aside names the inputs that were left aside for fuller ones, a line for each
+// of these.
+func (b *builder) aside() {
+	var order []string
+	names := map[string][]string{}
+	for _, u := range b.o.Unread {
+		if u.For == "" || !slices.ContainsFunc(b.a.Sources, func(s Source) bool { return s.Path == u.For }) {
+			continue // of no window, or of another
+		}
+		if names[u.For] == nil {
+			order = append(order, u.For)
+		}
+		names[u.For] = append(names[u.For], u.Name)
+	}
+	for _, f := range order {
+		b.doubt("left_aside", Info, nil, "left aside for %s, which holds as much or more: %s", f, strings.Join(names[f], ", "))
+	}
 }

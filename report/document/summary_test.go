@@ -23,8 +23,9 @@ func TestSummaries(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		set := BuildSummaries([]*trace.Summary{s, s}, c, Options{Version: "test"})
-		if len(set.Analyses) != 2 || set.Analyses[1].Window.Name != "w2" {
+		other := &trace.Summary{Kernels: []trace.SummedKernel{{Name: "other", Launches: 1, Total: 1, Digit: 1}}}
+		set := BuildSummaries([]*trace.Summary{s, other, s}, c, Options{Version: "test"})
+		if len(set.Analyses) != 2 || set.Analyses[1].Window.Name != "w2" || len(set.Analyses[0].Sources) != 1 {
 			t.Fatalf("%s: %d documents", name, len(set.Analyses))
 		}
 		a := set.Analyses[0]

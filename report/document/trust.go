@@ -60,6 +60,7 @@ func sortTrust(list []Trust) {
 func (b *builder) unread() {
 	for _, u := range b.o.Unread {
 		switch {
+		case u.For != "": // told by aside
 		case u.Frontend:
 			b.doubt("frontend_trace", Info, nil, "%s, a front-end trace, %s; it would add no GPU time", u.Name, u.Why)
 		case u.Summary:
@@ -68,6 +69,7 @@ func (b *builder) unread() {
 			b.doubt("unread_file", Error, []string{"devices", "collectives"}, "%s %s; it is in no number", u.Name, u.Why)
 		}
 	}
+	b.aside()
 }
 
 func (b *builder) doubt(code string, s Severity, touches []string, format string, args ...any) {

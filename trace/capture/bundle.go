@@ -66,7 +66,7 @@ func (b *Bundle) Own() bool { return b.Schema == Schema }
 // Traces returns the paths of all traces in the folder, copied there later ones
 // included; none is no error, since the profiler's folder may be elsewhere.
 func (b *Bundle) Traces() ([]string, error) {
-	files, err := trace.Find([]string{b.Dir})
+	files, _, err := trace.Find([]string{b.Dir})
 	var bad *trace.Error
 	if errors.As(err, &bad) && len(files) == 0 {
 		return nil, nil
