@@ -142,7 +142,7 @@ func TestKernelSums(t *testing.T) {
 				continue
 			}
 			if got := sums(openFixture(t, dir+"report1."+form)); !maps.Equal(got, want) {
-				t.Errorf("%s%s: sums differ: %v, want %v", dir, form, got, want)
+				t.Errorf("%s%s: %d sums differ from the %d wanted", dir, form, len(got), len(want))
 			}
 		}
 	}
@@ -171,7 +171,7 @@ func sums(all []*Trace) map[string]SummedKernel {
 			}
 			k, ok := out[t.Name(e.Name)]
 			if !ok {
-				k = SummedKernel{Name: t.Name(e.Name), Kind: Kernel, Min: e.Dur}
+				k = SummedKernel{Name: t.Name(e.Name), Kind: Kernel, Min: e.Dur, Digit: 1}
 			}
 			k.Launches++
 			k.Total += e.Dur

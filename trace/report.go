@@ -18,8 +18,11 @@ func isReport(path string) bool {
 
 // openReport has nsys export a report, and reads what it wrote.
 func openReport(ctx context.Context, path string, o Options) ([]*Trace, error) {
-	if _, err := os.Stat(path); err != nil {
+	switch st, err := os.Stat(path); {
+	case err != nil:
 		return nil, openError(path, err)
+	case st.Size() == 0:
+		return nil, &Error{Path: path, Offset: -1, What: "is empty (0 bytes)", Hint: "nsys has not written it yet, or the copy failed"}
 	}
 	command := "nsys export --type sqlite " + BaseName(path)
 	tool := o.NsysPath

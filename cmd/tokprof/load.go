@@ -268,6 +268,9 @@ func notGPU(in trace.Info) string {
 	case in.Skipped > 0:
 		return fmt.Sprintf("%d damaged rows were left out, the first at byte %d (%s)", in.Skipped, in.Damage[0].Offset, in.Damage[0].What)
 	}
+	if calls := in.Counts["CUPTI_ACTIVITY_KIND_RUNTIME"] + in.Counts["TraceProcessEvent"]; strings.HasPrefix(in.Format, "nsys") && calls > 0 {
+		return fmt.Sprintf("nsys recorded %d CUDA calls and nothing that ran on a GPU: end the capture before the server ends, and record with nsys profile --trace=cuda,nvtx --cuda-graph-trace=node", calls)
+	}
 	if strings.HasPrefix(in.Format, "nsys") {
 		return "nsys recorded no CUDA work: record with nsys profile --trace=cuda,nvtx --cuda-graph-trace=node, and let the server's workers be traced too (--trace-fork-before-exec=true)"
 	}

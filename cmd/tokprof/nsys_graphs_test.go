@@ -11,9 +11,9 @@ import (
 	"tokprof/report/document"
 )
 
-// onlyGraphs is the export of whole graphs without the kernels and copies
-// beside them.
-func onlyGraphs(t *testing.T) string {
+// linesOf writes the JSON lines of the export of whole graphs that are kept, in
+// a folder of their own.
+func linesOf(t *testing.T, name string, keep func(line string) bool) string {
 	t.Helper()
 	b, err := os.ReadFile(nsysFixtures + "qwen3-12l-graphmode/report1.json.gz")
 	if err != nil {
@@ -21,15 +21,23 @@ func onlyGraphs(t *testing.T) string {
 	}
 	var kept bytes.Buffer
 	for line := range bytes.Lines(unpack(b)) {
-		if !bytes.Contains(line, []byte(`"kernel":`)) && !bytes.Contains(line, []byte(`"memcpy":`)) && !bytes.Contains(line, []byte(`"memset":`)) {
+		if keep(string(line)) {
 			kept.Write(line)
 		}
 	}
-	path := filepath.Join(t.TempDir(), "graphs.json")
+	path := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, kept.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// onlyGraphs is the export without the kernels and copies beside its graphs.
+func onlyGraphs(t *testing.T) string {
+	t.Helper()
+	return linesOf(t, "graphs.json", func(line string) bool {
+		return !strings.Contains(line, `"kernel":`) && !strings.Contains(line, `"memcpy":`) && !strings.Contains(line, `"memset":`)
+	})
 }
 
 // TestNsysOnlyGraphs: an export whose GPU work is graphs recorded as a whole is
@@ -95,4 +103,44 @@ func TestNsysOnlyGraphs(t *testing.T) {
 		t.Errorf("reconcile: exit %d: %s", code, errs.String())
 	}
 	golden.Check(t, "nsys/onlygraphs.reconcile.golden", out.Bytes())
+}
+
+// TestNsysWithoutKernels gives exports in which no kernel ran: one sentence
+// where there is no GPU work, and what there is otherwise.
+func TestNsysWithoutKernels(t *testing.T) {
+	onGPU := func(line string) bool { return strings.Contains(line, `"CudaEvent"`) }
+	table := func(name, text string) string {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	const record = "record with nsys profile --trace=cuda,nvtx --cuda-graph-trace=node"
+	for _, c := range []struct{ path, want string }{
+		{linesOf(t, "host.json", func(line string) bool { return !onGPU(line) }),
+			"host.json: no GPU events in 2279 rows: nsys recorded 2264 CUDA calls and nothing that ran on a GPU: end the capture before the server ends, and " + record},
+		{linesOf(t, "ranges.json", func(line string) bool { return !onGPU(line) && !strings.Contains(line, `"TraceProcessEvent"`) }),
+			"ranges.json: no GPU events in 15 rows: nsys recorded no CUDA work: " + record + ", and let the server's workers be traced too (--trace-fork-before-exec=true)"},
+		{linesOf(t, "names.json", func(line string) bool { return strings.HasPrefix(line, `{"data"`) }),
+			"names.json is cut off before its first event: it is still being written, or the copy was cut off"},
+		{table("report.nsys-rep", ""), "report.nsys-rep is empty (0 bytes): nsys has not written it yet, or the copy failed"},
+		{table("sum.csv", "Processing [r.sqlite] with [cuda_gpu_kern_sum.py]... \nSKIPPED: r.sqlite does not contain CUDA kernel data.\n"),
+			"sum.csv is what nsys stats says of a report without GPU work (SKIPPED): " + record + ", and let the server's workers be traced too (--trace-fork-before-exec=true)"},
+	} {
+		var out, errs bytes.Buffer
+		code := run(t.Context(), []string{"analyze", c.path}, streams{nil, &out, &errs})
+		if got := strings.ReplaceAll(errs.String(), filepath.Dir(c.path)+string(filepath.Separator), ""); code != 2 || out.Len() > 0 || got != "tokprof: "+c.want+"\n" {
+			t.Errorf("exit %d, %s%s\nwant %s", code, out.String(), got, c.want)
+		}
+	}
+
+	path := linesOf(t, "copies.json", func(line string) bool { return !onGPU(line) || strings.Contains(line, `"memcpy":`) })
+	a := analysis(t, path)
+	if w := a.Trust[0]; w.Code != "copies_only" || w.Severity != document.Warning || len(a.Findings) != 0 || len(a.Copies) == 0 {
+		t.Errorf("trust %+v, %d findings, copies %+v", w, len(a.Findings), a.Copies)
+	}
+	if want := "No kernel was recorded: 167 copies and memsets, "; !strings.HasPrefix(a.Verdict, want) {
+		t.Errorf("verdict %s", a.Verdict)
+	}
 }

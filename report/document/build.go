@@ -8,6 +8,7 @@ import (
 	"tokprof/kernels/collective"
 	"tokprof/kernels/roofline"
 	"tokprof/nvml"
+	"tokprof/report/figures"
 	"tokprof/trace"
 )
 
@@ -183,6 +184,9 @@ func (b *builder) build() {
 	b.trust()
 	b.findings()
 	b.a.Verdict = verdict(b.a)
+	if b.copiesAlone() {
+		b.a.Verdict = "No kernel was recorded: " + figures.Count(b.events()) + " copies and memsets, " + figures.Dur(b.sum) + " in all, are the GPU's only events."
+	}
 }
 
 func (b *builder) sources() {

@@ -15,7 +15,7 @@ import (
 
 // findings hands the numbers to the rules and writes down what they conclude.
 func (b *builder) findings() {
-	if b.graphsWhole() {
+	if b.graphsWhole() || b.copiesAlone() {
 		return // they would rest on the part of each step that has kernels
 	}
 	for _, f := range diagnose.Diagnose(b.facts()) {
@@ -80,6 +80,12 @@ func (b *builder) facts() diagnose.Facts {
 // graphsWhole says whether graphs were recorded without the kernels inside.
 func (b *builder) graphsWhole() bool {
 	return slices.ContainsFunc(b.a.Devices, func(d Device) bool { return d.GraphNS > 0 })
+}
+
+// copiesAlone says whether no kernel was recorded beside copies and memsets.
+func (b *builder) copiesAlone() bool {
+	kernel := func(k breakdown.Kernel) bool { return !k.Copy }
+	return len(b.a.Kernels) > 0 && !b.graphsWhole() && !slices.ContainsFunc(b.ranks, func(r *breakdown.Rank) bool { return slices.ContainsFunc(r.Kernels, kernel) })
 }
 
 // decodeInGraphs says whether most of the decode steps' GPU time was replayed.

@@ -2,6 +2,7 @@ package document
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -153,7 +154,12 @@ func (b *builder) aside() {
 		}
 		names[u.For] = append(names[u.For], u.Name)
 	}
+	const most = 8 // that a sentence holds
 	for _, f := range order {
-		b.doubt("left_aside", Info, nil, "left aside for %s, which holds as much or more: %s", f, strings.Join(names[f], ", "))
+		list := names[f]
+		if n := len(list) - most; n > 0 {
+			list = append(list[:most:most], fmt.Sprintf("%d more", n))
+		}
+		b.doubt("left_aside", Info, nil, "left aside for %s, which holds as much or more: %s", f, strings.Join(list, ", "))
 	}
 }

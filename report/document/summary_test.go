@@ -3,6 +3,7 @@ package document
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"testing"
 
@@ -87,5 +88,30 @@ func TestSummaryUnknown(t *testing.T) {
 	const verdict = "90 % of 100 ns GPU time is in collectives. Steps, phases and idle time are n/a: the file sums kernels up by name."
 	if a.Verdict != verdict {
 		t.Errorf("%s", a.Verdict)
+	}
+}
+
+// TestLeftAside names what was left aside for an input of the window, a long
+// list cut, and nothing that was left aside for another window's.
+func TestLeftAside(t *testing.T) {
+	c, err := kernels.NewClassifier(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unread := []Unread{{Name: "other.json", For: "other.sqlite"}}
+	for n := range 10 {
+		unread = append(unread, Unread{Name: fmt.Sprintf("%d.csv", n), For: "a.csv"})
+	}
+	s := &trace.Summary{Info: trace.Info{Name: "a.csv"}, Kernels: []trace.SummedKernel{{Name: "k", Launches: 1, Total: 9, Digit: 1}}}
+	a := BuildSummaries([]*trace.Summary{s}, c, Options{Unread: unread}).Analyses[0]
+	var got []string
+	for _, x := range a.Trust {
+		if x.Code == "left_aside" {
+			got = append(got, x.Message)
+		}
+	}
+	const want = "left aside for a.csv, which holds as much or more: 0.csv, 1.csv, 2.csv, 3.csv, 4.csv, 5.csv, 6.csv, 7.csv, 2 more"
+	if len(got) != 1 || got[0] != want {
+		t.Errorf("%q", got)
 	}
 }

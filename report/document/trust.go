@@ -30,6 +30,14 @@ func (b *builder) trust() {
 		b.damage(b.label(i), r)
 		b.recording(b.label(i), r)
 	}
+	if b.copiesAlone() {
+		how := ""
+		if strings.HasPrefix(b.ranks[0].Info.Format, "nsys") {
+			how = " with nsys profile --trace=cuda,nvtx --cuda-graph-trace=node"
+		}
+		b.doubt("copies_only", Warning, []string{"busy_ns", "idle_ns", "kernels", "steps"},
+			"copies and memsets are the only GPU events: where kernels ran, their time stands as idle; record again%s", how)
+	}
 	b.rankTrust()
 	b.shares()
 	b.stepTrust()

@@ -163,6 +163,9 @@ var trustCases = []struct {
 			return !strings.HasPrefix(r.name(), "execute_") && (!r.is("kernel") || strings.Contains(r.name(), "reduce_1stage"))
 		}).rank0(t)}
 	}, Options{}},
+	{"copies and memsets alone", func(t *testing.T) []*breakdown.Rank {
+		return []*breakdown.Rank{edit(t, tp2Rank0).rows(t, func(r row) bool { return !r.is("kernel") }).rank0(t)}
+	}, Options{}},
 	{"modules that contradict the order", func(t *testing.T) []*breakdown.Rank {
 		return []*breakdown.Rank{edit(t, eagerRank0).rows(t, func(r row) bool {
 			if strings.HasPrefix(r.name(), "nn.Module: QKVParallelLinear") {
@@ -225,6 +228,7 @@ var trustCases = []struct {
 		}
 	}, Options{Unread: []Unread{
 		{Name: "report1.cuda_gpu_kern_sum.csv", Why: "sums kernels up by name", Summary: true},
+		{Name: "report1.json", For: "no window.sqlite"},
 		{Name: "rank2.1795400711877083304.pt.trace.json.gz", Why: "is empty (0 bytes): the profiler has not written it yet, or the copy failed"},
 		{Name: "host_1.async_llm.1795400711877083304.pt.trace.json.gz", Why: "is cut off before its first event", Frontend: true},
 	}}},
