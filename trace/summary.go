@@ -14,6 +14,14 @@ type Summary struct {
 	Kernels []SummedKernel // in the order of the file
 }
 
+// NamesBehindRanges counts rows in Info.Counts whose name stood behind that of
+// an NVTX range, which is left out.
+const NamesBehindRanges = nsys.NamesBehindRanges
+
+// SumsRead counts rows of sums in Info.Counts; beside single events they are in
+// no number.
+const SumsRead = nsys.SumsRead
+
 // SummedKernel is one name's row of a summary. A value that the table lacks is
 // negative.
 type SummedKernel struct {

@@ -117,7 +117,7 @@ func (b *builder) summaryRows() {
 }
 
 func (b *builder) summaryTrust(s *trace.SummedRun) {
-	b.doubt("summary_only", Warning, []string{"devices", "streams", "parts", "phases", "steps", "layers", "collectives", "exposed_ns", "p99_ns"},
+	b.doubt("summary_only", Warning, []string{"devices", "streams", "parts", "phases", "steps", "layers", "collectives", "exposed_ns", "p99_ns", "in_graph_ns", "bytes"},
 		"the file sums kernels up by name: steps, phases, streams, idle time, overlap and most roles are n/a; nsys stats --report cuda_gpu_trace --format csv writes single events")
 	for _, p := range s.Parts {
 		who := "the summary"
@@ -129,8 +129,15 @@ func (b *builder) summaryTrust(s *trace.SummedRun) {
 	if len(s.Parts) > 1 {
 		b.doubt("joined_summaries", Info, []string{"share"}, "kernels are from %s, copies from %s: one run, as their names tell", s.Parts[0].Info.Name, s.Parts[1].Info.Name)
 	}
-	for _, p := range s.Again {
-		b.doubt("same_summary", Info, nil, "%s sums up the same run as %s: counted once", p.Info.Name, s.Parts[0].Info.Name)
+	if len(s.Again) > 0 {
+		var names []string
+		for _, p := range s.Again {
+			names = append(names, p.Info.Name)
+		}
+		b.doubt("same_summary", Info, nil, "of the same run as %s, and counted once: %s", s.Parts[0].Info.Name, listed(names))
+	}
+	for _, p := range s.Parts {
+		b.rangesInNames(p.Info)
 	}
 	if slices.ContainsFunc(s.Kernels, func(k trace.SummedKernel) bool { return k.Digit > 1 }) {
 		b.doubt("rounded", Info, []string{"total_ns", "share"}, "times were printed with fewer digits than nanoseconds: sums are as exact as the table")
@@ -154,12 +161,30 @@ func (b *builder) aside() {
 		}
 		names[u.For] = append(names[u.For], u.Name)
 	}
-	const most = 8 // that a sentence holds
 	for _, f := range order {
-		list := names[f]
-		if n := len(list) - most; n > 0 {
-			list = append(list[:most:most], fmt.Sprintf("%d more", n))
-		}
-		b.doubt("left_aside", Info, nil, "left aside for %s, which holds as much or more: %s", f, strings.Join(list, ", "))
+		b.doubt("left_aside", Info, nil, "left aside for %s, which holds as much or more: %s", f, listed(names[f]))
 	}
+}
+
+// rangesInNames is about a table of nsys stats that was written with nvtx-name.
+func (b *builder) rangesInNames(in trace.Info) {
+	if n := in.Counts[trace.NamesBehindRanges]; n > 0 {
+		b.doubt("ranges_in_names", Info, []string{"kernels"}, "%s names of %s stood behind those of NVTX ranges, which are left out: a kernel is summed up over all its ranges", figures.Count(n), in.Name)
+	}
+}
+
+// sumsBeside is about sums of nsys stats behind the single events of one text.
+func (b *builder) sumsBeside(in trace.Info) {
+	if n := in.Counts[trace.SumsRead]; n > 0 {
+		b.doubt("summary_beside", Info, nil, "%s also sums up %s names: its single events count instead", in.Name, figures.Count(n))
+	}
+}
+
+// listed joins names, as many as a sentence holds.
+func listed(names []string) string {
+	const most = 8
+	if n := len(names) - most; n > 0 {
+		names = append(names[:most:most], fmt.Sprintf("%d more", n))
+	}
+	return strings.Join(names, ", ")
 }

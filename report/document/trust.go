@@ -29,6 +29,8 @@ func (b *builder) trust() {
 	for i, r := range b.ranks {
 		b.damage(b.label(i), r)
 		b.recording(b.label(i), r)
+		b.rangesInNames(r.Info)
+		b.sumsBeside(r.Info)
 	}
 	if b.copiesAlone() {
 		how := ""

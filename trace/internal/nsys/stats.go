@@ -271,6 +271,10 @@ func (t *tables) device(s string) int64 {
 // named tells copies and memsets from kernels by their brackets, and gives
 // them the names that they have in other exports.
 func (t *tables) named(name, from, to string) (Kind, NameID) {
+	if own := behindRange(name); own != name {
+		name = own
+		t.x.Counts[NamesBehindRanges]++
+	}
 	switch {
 	case strings.HasPrefix(name, "[CUDA memcpy"):
 		kind := "Unknown"
@@ -286,6 +290,21 @@ func (t *tables) named(name, from, to string) (Kind, NameID) {
 		return Memcpy, t.names.text(name)
 	}
 	return Kernel, t.names.text(name)
+}
+
+// NamesBehindRanges counts rows in Export.Counts whose name stood behind that of
+// an NVTX range.
+const NamesBehindRanges = "names behind their NVTX range"
+
+// behindRange is a name without the NVTX range that the reports' option
+// nvtx-name puts before it, with a slash between. No kernel's name has one of
+// its own but for operators.
+func behindRange(name string) string {
+	i := strings.LastIndexByte(name, '/')
+	if i < 0 || i == len(name)-1 || strings.HasSuffix(name[:i], "operator") {
+		return name
+	}
+	return name[i+1:]
 }
 
 // tableCopies are the directions of copies in tables, old and new.

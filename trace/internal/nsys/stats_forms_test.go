@@ -115,8 +115,15 @@ sum "k" 0 3 5850500 1250/-1/-1 /100
 		{"progress in brackets", "Generating SQLite file a.sqlite from a.nsys-rep\n[1/2] [0%  ] a.sqlite\n[2/2] Executing 'cuda_gpu_kern_sum' stats report\n\n" + sumHead + sumRow, `nsys.stats.csv, 0 rows, 0 skipped
 sum "void k<(int)4, char *>(int, T2)" 0 2706 29496202 3808/4576/556321 /1
 `},
-		{"names behind their range", sumHead + "13.0,100,1,100.0,100.0,100,100,0.0,:execute_context_2(135)_generation_0(0)/nvjet_tst_TNT\n", `nsys.stats.csv, 0 rows, 0 skipped
-sum ":execute_context_2(135)_generation_0(0)/nvjet_tst_TNT" 0 1 100 100/100/100 /1
+		{"names behind their range, of one kernel in two", sumHead + "13.0,100,1,100.0,100.0,100,100,0.0,:execute_context_2(135)_generation_0(0)/nvjet_tst_TNT\n13.0,50,1,50.0,50.0,50,50,0.0,a/b/nvjet_tst_TNT\n" +
+			"13.0,100,1,100.0,100.0,100,100,0.0,f<&operator/(int)>\n13.0,100,1,100.0,100.0,100,100,0.0,a/[CUDA memset]\n", `nsys.stats.csv, 0 rows, 0 skipped
+sum "nvjet_tst_TNT" 0 2 150 50/-1/100 /1
+sum "f<&operator/(int)>" 0 1 100 100/100/100 /1
+sum "Memset" 2 1 100 100/100/100 /1
+`},
+		{"events behind their range", "Start (ns),Duration (ns),CorrId,Device,Strm,Name\n100,20,7,GPU (0),7,step/nvjet_tst_TNT\n200,20,8,GPU (0),7,step/[CUDA memcpy Host-to-Device]\n", `nsys.stats.csv, 2 rows, 0 skipped
+event 0 100+20 d0 s7 c7 "nvjet_tst_TNT"
+event 1 200+20 d0 s7 c8 "Memcpy HtoD"
 `},
 		{"the GUI's table with semicolons", strings.NewReplacer("\t", ";").Replace(guiSum), `nsys.stats.csv, 0 rows, 0 skipped
 sum "void k<(int)4, char *>(int, T2)" 0 2706 29496000 3808/4576/556321 /1000

@@ -14,6 +14,9 @@ type sums struct {
 // have hundreds.
 const maxSummary = 1 << 20
 
+// SumsRead counts the names of a summary in Export.Counts.
+const SumsRead = "summary"
+
 // sum books one row of a summary. Rows of one name, which tables by grid and
 // block have, are one row.
 func (t *tables) sum(h *header, cells []string) bool {
@@ -100,7 +103,7 @@ func (t *tables) joinSums() {
 		}
 		for _, r := range first.rows {
 			if (r.Kind == Kernel) == kernels {
-				t.x.Counts["summary"]++
+				t.x.Counts[SumsRead]++
 				t.x.Summary = append(t.x.Summary, r)
 			}
 		}
