@@ -169,6 +169,9 @@ func quantity(s string, factor float64) (n, digit int64, ok bool) {
 		return 0, 1, false
 	}
 	whole, frac, _ := strings.Cut(num, ".")
+	if strings.Trim(whole, "+-") == "" {
+		return 0, 1, false
+	}
 	digits := int(math.Round(math.Log10(factor)))
 	if len(frac) <= digits {
 		// Whole nanoseconds: no way through floating point.

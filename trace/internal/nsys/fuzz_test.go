@@ -77,6 +77,9 @@ func FuzzTables(f *testing.F) {
 	for _, s := range []string{saying + traceHead + copyRow + setRow + kernelRow, sumHead + sumRow, bothHead + bothRow + memoryRow, oldSum, guiSum, microTrace, "[\n {\"Start (ns)\": 1, \"Duration (ns)\": 2, \"CorrId\": 3, \"Name\": \"k\"}\n]"} {
 		f.Add([]byte(s))
 	}
+	for _, c := range statsForms {
+		f.Add([]byte(c.text))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if Detect(data) == Tables {
 			check(t, data)

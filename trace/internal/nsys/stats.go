@@ -112,7 +112,7 @@ func (t *tables) lose(what string) {
 // line reads one line, or the JSON array that begins in it; io.EOF is the
 // text's proper end.
 func (t *tables) line() error {
-	if c, _ := t.in.Peek(1); len(c) == 1 && c[0] == '[' && t.h == nil {
+	if t.h == nil && t.atArray() {
 		return t.array()
 	}
 	t.buf = t.buf[:0]
@@ -148,6 +148,18 @@ func (t *tables) line() error {
 		t.row(text, err != nil)
 	}
 	return err
+}
+
+// atArray says whether an array of objects begins here, and not a line of
+// progress ("[1/3] Executing ...").
+func (t *tables) atArray() bool {
+	const blanks = 64
+	b, _ := t.in.Peek(blanks)
+	if len(b) == 0 || b[0] != '[' {
+		return false
+	}
+	b = bytes.TrimLeft(b[1:], " \t\r\n")
+	return len(b) == 0 || b[0] == '{' || b[0] == ']'
 }
 
 // row reads one line of a table; last says that no line end came behind it.
