@@ -33,6 +33,7 @@ type Events struct {
 	group  []uint8
 	// By GPU event.
 	stepOf []int32 // -1 outside every step
+	runOf  []int32 // by trace.GraphRuns, likewise
 	callOf []int32 // -1 without a launch
 	known  []Known
 }
@@ -108,6 +109,10 @@ func (ev *Events) Group(i int) uint8 { return ev.group[ev.Trace.NameOf(ev.Trace.
 // StepOf returns the step of the i-th GPU event, as an index into Steps; -1
 // outside every step.
 func (ev *Events) StepOf(i int) int { return int(ev.stepOf[i]) }
+
+// StepOfRun returns the step that launched the i-th graph run of the trace, as
+// an index into Steps; -1 outside every step.
+func (ev *Events) StepOfRun(i int) int { return int(ev.runOf[i]) }
 
 // CallOf returns the call that launched the i-th GPU event, as an index into
 // Calls; -1 without a launch.

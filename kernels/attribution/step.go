@@ -112,7 +112,8 @@ func stepAt(steps []Step, of []int32, at trace.Time) int32 {
 // union of events is the step's graph time.
 func measureSteps(ev *Events, stepOf []int32) {
 	t := ev.Trace
-	runs, of := t.GraphRuns, runSteps(ev)
+	ev.runOf = runSteps(ev)
+	runs, of := t.GraphRuns, ev.runOf
 	var last []trace.Time // end of the events of each step so far
 	if len(runs) > 0 {
 		last = slices.Repeat([]trace.Time{-1 << 63}, len(ev.Steps))

@@ -44,12 +44,13 @@ type Lane struct {
 // Span is one event of a lane.
 type Span struct {
 	Start, Dur  trace.Time
-	Kernel      int32 // into Rank.Kernels, -1 on the host
+	Kernel      int32 // into Rank.Kernels, -1 on the host and of a whole graph
 	Name        string
 	Correlation uint64
-	Layer       int16 // -1 on the host and outside layers
+	Layer       int16 // -1 on the host, of a whole graph and outside layers
 	Role        role.Role
 	Part        attribution.Part
+	Whole       *trace.GraphRun // a graph recorded as a whole, nil of an event
 }
 
 const (
@@ -64,7 +65,7 @@ func excerpts(ev *attribution.Events, o Options, kernelOf []int32) []Excerpt {
 	var out []Excerpt
 	if o.ExcerptTo >= o.ExcerptFrom {
 		for s := max(o.ExcerptFrom, 0); s <= min(o.ExcerptTo, len(ev.Steps)-1) && len(out) < maxExcerpts; s++ {
-			if ev.Steps[s].Launches > 0 {
+			if ev.Steps[s].Ran() {
 				out = append(out, Excerpt{Step: s, Phase: ev.Steps[s].Label.Phase})
 			}
 		}
@@ -123,7 +124,7 @@ func sameStep(steps []attribution.Step, x Excerpt, like []Excerpt) int {
 			continue
 		}
 		for i, s := range steps {
-			if s.Label.Phase != x.Phase || s.Launches == 0 {
+			if s.Label.Phase != x.Phase || !s.Ran() {
 				continue
 			}
 			if shared := min(s.Last, l.End) - max(s.First, l.Start); shared > most {
@@ -137,7 +138,7 @@ func sameStep(steps []attribution.Step, x Excerpt, like []Excerpt) int {
 func stepsByDuration(steps []attribution.Step, p trace.Phase) []int {
 	var of []int
 	for i, s := range steps {
-		if s.Label.Phase == p && s.Launches > 0 {
+		if s.Label.Phase == p && s.Ran() {
 			of = append(of, i)
 		}
 	}
@@ -147,70 +148,114 @@ func stepsByDuration(steps []attribution.Step, p trace.Phase) []int {
 	return of
 }
 
+// excerpted gathers the lanes of the steps that are kept.
+type excerpted struct {
+	ev    *attribution.Events
+	at    map[int32]*Excerpt // by step
+	lanes map[int32]map[laneKey]*Lane
+	host  map[trace.EventID]int32 // launch calls to draw, by step
+}
+
+// laneKey is a stream of a device, whether events or whole graphs ran on it, or
+// a host thread.
+type laneKey struct {
+	device int
+	stream int64
+	host   trace.TrackID // 0 for a stream, else the track plus 1
+}
+
 func fillExcerpts(ev *attribution.Events, out []Excerpt, kernelOf []int32) {
-	t := ev.Trace
-	at := map[int32]*Excerpt{}
-	lanes := map[int32]map[trace.TrackID]*Lane{}
+	x := &excerpted{ev: ev, at: map[int32]*Excerpt{}, lanes: map[int32]map[laneKey]*Lane{}, host: map[trace.EventID]int32{}}
 	for i := range out {
 		s := int32(out[i].Step)
-		at[s], lanes[s] = &out[i], map[trace.TrackID]*Lane{}
+		x.at[s], x.lanes[s] = &out[i], map[laneKey]*Lane{}
 		out[i].Start, out[i].End = ev.Steps[s].First, ev.Steps[s].Last
 	}
-	host := map[trace.EventID]int32{} // launch calls to draw, by step
+	x.events(kernelOf)
+	x.wholeGraphs()
+	x.calls()
+	for s, e := range x.at {
+		e.Lanes = sortLanes(x.lanes[s])
+	}
+}
+
+func (x *excerpted) events(kernelOf []int32) {
+	t := x.ev.Trace
 	for i, id := range t.GPU() {
-		s := int32(ev.StepOf(i))
-		x := at[s]
-		if x == nil {
+		s := int32(x.ev.StepOf(i))
+		if x.at[s] == nil {
 			continue
 		}
-		e, known := t.Event(id), ev.Known(i)
-		lane(t, lanes[s], e.Track).add(Span{
+		e, known := t.Event(id), x.ev.Known(i)
+		tr := t.Track(e.Track)
+		x.lane(s, laneKey{device: tr.Device, stream: tr.Stream}).add(Span{
 			Start: e.Start, Dur: e.Dur, Kernel: kernelOf[e.Name], Correlation: e.Correlation,
 			Layer: known.Layer, Role: known.Role, Part: known.Part,
 		})
-		if c := ev.CallOf(i); c >= 0 {
-			host[ev.Calls[c].Launch] = s
+		if c := x.ev.CallOf(i); c >= 0 {
+			x.host[x.ev.Calls[c].Launch] = s
 		}
 	}
-	calls := make([]trace.EventID, 0, len(host))
-	for id := range host {
+}
+
+// wholeGraphs puts graphs recorded as a whole on the stream they ran on, as one
+// span each: the stream was at work.
+func (x *excerpted) wholeGraphs() {
+	t := x.ev.Trace
+	for i := range t.GraphRuns {
+		s := int32(x.ev.StepOfRun(i))
+		if x.at[s] == nil {
+			continue
+		}
+		g := t.GraphRuns[i]
+		// A run has a step through its launch alone, so the launch is known.
+		x.lane(s, laneKey{device: g.Device, stream: g.Stream}).add(Span{
+			Start: g.Start, Dur: g.Dur, Kernel: -1, Correlation: t.Event(g.Launch).Correlation, Layer: -1, Whole: &g,
+		})
+		x.host[g.Launch] = s
+	}
+}
+
+// calls adds the launch calls, up to a limit for each step.
+func (x *excerpted) calls() {
+	t := x.ev.Trace
+	calls := make([]trace.EventID, 0, len(x.host))
+	for id := range x.host {
 		calls = append(calls, id)
 	}
 	slices.Sort(calls)
 	drawn := map[int32]int{}
 	for _, id := range calls {
-		s := host[id]
-		x := at[s]
+		s := x.host[id]
+		step := x.at[s]
 		if drawn[s]++; drawn[s] > maxHostSpans {
-			x.Dropped++
+			step.Dropped++
 			continue
 		}
 		e := t.Event(id)
-		x.Start, x.End = min(x.Start, e.Start), max(x.End, e.End())
-		lane(t, lanes[s], e.Track).add(Span{Start: e.Start, Dur: e.Dur, Kernel: -1, Name: t.Name(e.Name), Correlation: e.Correlation, Layer: -1})
-	}
-	for s, x := range at {
-		x.Lanes = sortLanes(lanes[s])
+		step.Start, step.End = min(step.Start, e.Start), max(step.End, e.End())
+		x.lane(s, laneKey{host: e.Track + 1}).add(Span{Start: e.Start, Dur: e.Dur, Kernel: -1, Name: t.Name(e.Name), Correlation: e.Correlation, Layer: -1})
 	}
 }
 
 func (l *Lane) add(s Span) { l.Spans = append(l.Spans, s) }
 
-func lane(t *trace.Trace, lanes map[trace.TrackID]*Lane, id trace.TrackID) *Lane {
-	if l := lanes[id]; l != nil {
+// lane finds or makes a lane of a step.
+func (x *excerpted) lane(step int32, k laneKey) *Lane {
+	if l := x.lanes[step][k]; l != nil {
 		return l
 	}
-	tr := t.Track(id)
-	l := &Lane{GPU: tr.GPU, Device: tr.Device, Stream: tr.Stream}
-	if !tr.GPU {
-		l.Name = "thread " + tr.Tid
+	l := &Lane{GPU: k.host == 0, Device: k.device, Stream: k.stream}
+	if !l.GPU {
+		tr := x.ev.Trace.Track(k.host - 1)
+		l.Name, l.Device, l.Stream = "thread "+tr.Tid, tr.Device, tr.Stream
 	}
-	lanes[id] = l
+	x.lanes[step][k] = l
 	return l
 }
 
 // sortLanes puts GPU streams first, and each lane's spans by start.
-func sortLanes(m map[trace.TrackID]*Lane) []Lane {
+func sortLanes(m map[laneKey]*Lane) []Lane {
 	out := make([]Lane, 0, len(m))
 	for _, l := range m {
 		slices.SortStableFunc(l.Spans, func(a, b Span) int { return cmp.Compare(a.Start, b.Start) })

@@ -77,7 +77,7 @@ func TestExposedEqualsOracle(t *testing.T) {
 		}
 	}
 	ev := s.events(t)
-	for _, de := range devices(ev.Trace) {
+	for _, de := range devices(ev) {
 		want, got := exposedOracle(ev, de.events), runSweep(ev, de.events)
 		perGroup := map[string]trace.Time{}
 		for _, i := range de.events {
@@ -105,7 +105,7 @@ func TestExposedIsWholeWithoutOverlap(t *testing.T) {
 		s.GPU([]string{gemmName, commName, normName}[i%3], 0, 7+i%2, i*10, 10, 0)
 	}
 	ev := s.events(t)
-	for i, e := range runSweep(ev, devices(ev.Trace)[0].events) {
+	for i, e := range runSweep(ev, devices(ev)[0].events) {
 		if e != 10 {
 			t.Errorf("event %d: exposed %d of 10", i, e)
 		}
@@ -132,7 +132,7 @@ func TestExposedOfACrowdIsFast(t *testing.T) {
 	}
 	ev := s.events(t)
 	began := time.Now()
-	for _, de := range devices(ev.Trace) {
+	for _, de := range devices(ev) {
 		if got := runSweep(ev, de.events); len(got) != n {
 			t.Errorf("%d of %d events were done", len(got), n)
 		}

@@ -27,6 +27,7 @@ type Rank struct {
 	Kernels  []Kernel
 	Frames   []attribution.Frame
 	Cells    []Cell
+	Whole    []Whole // graphs recorded as a whole, in no cell
 	Copies   []Copy
 	Steps    []attribution.Step
 	StepSums []StepSum
@@ -153,7 +154,7 @@ func Reduce(t *trace.Trace, c *kernels.Classifier, o Options) *Rank {
 	if r.Role == GraphCapture {
 		r.Captured = attribution.ReadCaptured(t)
 	}
-	if r.Role == Frontend {
+	if len(t.GPU()) == 0 && len(t.GraphRuns) == 0 {
 		return r
 	}
 	r.Disagreements, r.Landmarks = ev.Disagreements, ev.Landmarks
@@ -162,7 +163,7 @@ func Reduce(t *trace.Trace, c *kernels.Classifier, o Options) *Rank {
 		u.batches = newBatches(ev)
 	}
 	r.host = newHostTimes(ev)
-	for _, device := range devices(t) {
+	for _, device := range devices(ev) {
 		u.device(device, r.host)
 	}
 	u.finish()
@@ -176,7 +177,8 @@ func Reduce(t *trace.Trace, c *kernels.Classifier, o Options) *Rank {
 }
 
 // devices lists the indices into GPU() of each device, by ordinal.
-func devices(t *trace.Trace) []deviceEvents {
+func devices(ev *attribution.Events) []deviceEvents {
+	t := ev.Trace
 	perTrack := make([]int, t.Tracks())
 	for _, id := range t.GPU() {
 		perTrack[t.TrackOf(id)]++
@@ -207,7 +209,7 @@ func devices(t *trace.Trace) []deviceEvents {
 		d.events = append(d.events, int32(i))
 	}
 	for i := range out {
-		out[i].runs = runsOf(t, out[i].device)
+		out[i].runs = runsOf(ev, out[i].device)
 	}
 	return out
 }
@@ -215,5 +217,5 @@ func devices(t *trace.Trace) []deviceEvents {
 type deviceEvents struct {
 	device int
 	events []int32
-	runs   []trace.GraphRun // by start
+	runs   []deviceRun // by start
 }

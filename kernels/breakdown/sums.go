@@ -132,6 +132,7 @@ func (u *sums) device(de deviceEvents, host *hostTimes) {
 	d.Last, d.Graph = w.last, w.covered-d.Busy
 	d.Idle, d.PhaseIdle = w.idle, w.byPhase
 	d.Launches = launches(u.ev, de)
+	u.r.Whole = append(u.r.Whole, wholeSums(t, de)...)
 	if len(u.r.Devices) == 0 || d.First < u.r.Start {
 		u.r.Start = d.First
 	}

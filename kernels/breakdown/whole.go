@@ -5,8 +5,74 @@ import (
 	"fmt"
 	"slices"
 
+	"tokprof/kernels/attribution"
 	"tokprof/trace"
 )
+
+// Whole is the time of one graph's executions that were recorded as a whole, on
+// one stream in one phase. None of it is in a Cell.
+type Whole struct {
+	Graph  uint64 // by the file's number
+	Device int
+	Stream int64
+	Phase  trace.Phase
+	Time   trace.Time
+	// Exposed is the time in which no GPU event and no run that began earlier
+	// was at work: over all of a device it is Device.Graph.
+	Exposed trace.Time
+	Runs    int64
+}
+
+// deviceRun is a graph run with what belongs to it.
+type deviceRun struct {
+	trace.GraphRun
+	phase trace.Phase // of the step that launched it
+}
+
+// wholeSums adds up a device's graph runs, whose events are given by start.
+func wholeSums(t *trace.Trace, de deviceEvents) []Whole {
+	at := map[Whole]int{}
+	var out []Whole
+	var events spans
+	if len(de.runs) > 0 {
+		events = de.union(t)
+	}
+	last := trace.Time(-1 << 63)
+	var alone, hidden []span
+	for _, g := range de.runs {
+		k := Whole{Graph: g.Graph, Device: g.Device, Stream: g.Stream, Phase: g.phase}
+		n, ok := at[k]
+		if !ok {
+			n = len(out)
+			at[k] = n
+			out = append(out, k)
+		}
+		hidden, alone = hidden[:0], alone[:0]
+		if from := max(g.Start, last); from < g.End() {
+			hidden, alone = events.split([]span{{from, g.End()}}, hidden, alone)
+		}
+		last = max(last, g.End())
+		out[n].Time += g.Dur
+		out[n].Exposed += total(alone)
+		out[n].Runs++
+	}
+	return out
+}
+
+// union is the time in which the device's events ran.
+func (de *deviceEvents) union(t *trace.Trace) spans {
+	var out spans
+	for _, i := range de.events {
+		id := t.GPU()[i]
+		s := span{t.Start(id), t.Start(id) + t.Dur(id)}
+		if n := len(out); n > 0 && s.start <= out[n-1].end {
+			out[n-1].end = max(out[n-1].end, s.end)
+		} else {
+			out = append(out, s)
+		}
+	}
+	return out
+}
 
 // wholeRuns adds up the graphs whose replays were recorded as a whole. Which
 // kernels they hold the file does not say, so the file's own number names them.
@@ -27,14 +93,19 @@ func wholeRuns(t *trace.Trace) []Graph {
 }
 
 // runsOf lists a device's graph runs by start.
-func runsOf(t *trace.Trace, device int) []trace.GraphRun {
-	var out []trace.GraphRun
-	for _, g := range t.GraphRuns {
-		if g.Device == device {
-			out = append(out, g)
+func runsOf(ev *attribution.Events, device int) []deviceRun {
+	var out []deviceRun
+	for i, g := range ev.Trace.GraphRuns {
+		if g.Device != device {
+			continue
 		}
+		r := deviceRun{GraphRun: g}
+		if s := ev.StepOfRun(i); s >= 0 {
+			r.phase = ev.Steps[s].Label.Phase
+		}
+		out = append(out, r)
 	}
-	slices.SortStableFunc(out, func(a, b trace.GraphRun) int { return cmp.Compare(a.Start, b.Start) })
+	slices.SortStableFunc(out, func(a, b deviceRun) int { return cmp.Compare(a.Start, b.Start) })
 	return out
 }
 
@@ -55,9 +126,9 @@ func (de *deviceEvents) first(t *trace.Trace) trace.Time {
 // it runs.
 type walk struct {
 	idler
-	runs    []trace.GraphRun // still to come
-	last    trace.Time       // end of what came so far
-	covered trace.Time       // union of events and runs
+	runs    []deviceRun // still to come
+	last    trace.Time  // end of what came so far
+	covered trace.Time  // union of events and runs
 }
 
 // until goes over the graph runs that start before a moment.
@@ -75,6 +146,7 @@ func (w *walk) until(at trace.Time) {
 			w.launched(from, to, g.Launch)
 		}
 		w.reach(g.Start, g.End())
+		w.phase = g.phase
 	}
 }
 

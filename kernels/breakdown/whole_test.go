@@ -1,7 +1,10 @@
 package breakdown
 
 import (
+	"cmp"
+	"fmt"
 	"math/rand"
+	"slices"
 	"testing"
 
 	"tokprof/kernels/attribution"
@@ -77,7 +80,10 @@ func TestWholeRunsAddUp(t *testing.T) {
 		for range rnd.Intn(20) {
 			tr.GraphRuns = append(tr.GraphRuns, graphRun(uint64(rnd.Intn(3)), rnd.Intn(1000)*µs, rnd.Intn(80)*µs, trace.NoEvent))
 		}
-		d := Reduce(tr, classifier(t), Options{ExcerptTo: -1}).Devices[0]
+		slices.SortStableFunc(tr.GraphRuns, func(a, b trace.GraphRun) int { return cmp.Compare(a.Start, b.Start) })
+		r := Reduce(tr, classifier(t), Options{ExcerptTo: -1})
+		d := r.Devices[0]
+		checkWhole(t, tr, r)
 		var idle trace.Time
 		for _, c := range d.Idle {
 			idle += c.Time
@@ -197,5 +203,118 @@ func TestOnlyWholeRuns(t *testing.T) {
 	}
 	if len(r.Graphs) != 1 || r.Graphs[0] != (Graph{Signature: "graph 1", Replays: 2, Time: 200 * µs}) {
 		t.Errorf("graphs %+v", r.Graphs)
+	}
+}
+
+// checkWhole wants every graph run in one sum, and what only they covered to be
+// the devices' graph time.
+func checkWhole(t *testing.T, tr *trace.Trace, r *Rank) {
+	t.Helper()
+	var length, ran, exposed, graph trace.Time
+	var runs int64
+	for _, g := range tr.GraphRuns {
+		ran += g.Dur
+	}
+	for _, w := range r.Whole {
+		length, exposed, runs = length+w.Time, exposed+w.Exposed, runs+w.Runs
+		if w.Exposed < 0 || w.Exposed > w.Time || w.Runs < 1 {
+			t.Errorf("%+v", w)
+		}
+	}
+	for _, d := range r.Devices {
+		graph += d.Graph
+	}
+	if length != ran || exposed != graph || runs != int64(len(tr.GraphRuns)) {
+		t.Errorf("%d runs of %d, %d alone; the trace has %d of %d, the devices %d alone", runs, length, exposed, len(tr.GraphRuns), ran, graph)
+	}
+}
+
+// wholeScript is two decode steps that each launch a graph: in the first a
+// kernel of another stream runs beside it, the second launches nothing else.
+// A third run's launch is unknown.
+func wholeScript(t *testing.T) *trace.Trace {
+	s := &script{}
+	s.Step(decodeStep, 0, 200*µs)
+	s.Call("cudaGraphLaunch", 10*µs, 5*µs)
+	s.GPU(gemmName, 0, 9, 60*µs, 20*µs, s.Call("cudaLaunchKernel", 20*µs, 5*µs))
+	s.Step(decodeStep, 300*µs, 200*µs)
+	s.Call("cudaGraphLaunch", 310*µs, 5*µs)
+	s.Call("cudaGraphLaunch", 330*µs, 5*µs)
+	tr := s.Open(t)
+	tr.GraphRuns = []trace.GraphRun{
+		graphRun(1, 40*µs, 100*µs, launchAt(t, tr, 10*µs)),
+		graphRun(3, 160*µs, 10*µs, trace.NoEvent),
+		graphRun(1, 340*µs, 100*µs, launchAt(t, tr, 310*µs)),
+		graphRun(2, 450*µs, 30*µs, launchAt(t, tr, 330*µs)),
+	}
+	return tr
+}
+
+// TestWholeSums: runs are summed by graph, stream and phase; a run whose launch
+// is unknown has no phase.
+func TestWholeSums(t *testing.T) {
+	tr := wholeScript(t)
+	r := Reduce(tr, classifier(t), Options{ExcerptTo: -1})
+	checkWhole(t, tr, r)
+	want := []Whole{
+		{Graph: 1, Stream: 7, Phase: trace.Decode, Time: 200 * µs, Exposed: 180 * µs, Runs: 2},
+		{Graph: 3, Stream: 7, Time: 10 * µs, Exposed: 10 * µs, Runs: 1},
+		{Graph: 2, Stream: 7, Phase: trace.Decode, Time: 30 * µs, Exposed: 30 * µs, Runs: 1},
+	}
+	if !slices.Equal(r.Whole, want) {
+		t.Errorf("%+v, want %+v", r.Whole, want)
+	}
+}
+
+// TestWholeRunsAreDrawn: a graph recorded as a whole stands on its stream, its
+// launch on the host's lane; one that no step is known to have launched is in
+// no drawing. A step with nothing but graphs is one to draw.
+func TestWholeRunsAreDrawn(t *testing.T) {
+	tr := wholeScript(t)
+	got := ""
+	for _, x := range Reduce(tr, classifier(t), Options{ExcerptFrom: 0, ExcerptTo: 9}).Excerpts {
+		got += fmt.Sprintf("step %d %d-%d:", x.Step, (x.Start-base)/µs, (x.End-base)/µs)
+		for _, l := range x.Lanes {
+			got += fmt.Sprintf(" %v %d[", l.GPU, l.Stream)
+			for _, s := range l.Spans {
+				got += fmt.Sprintf("%d+%d #%d k%d", (s.Start-base)/µs, s.Dur/µs, s.Correlation, s.Kernel)
+				if s.Whole != nil {
+					got += fmt.Sprintf(" graph %d", s.Whole.Graph)
+				}
+				got += ";"
+			}
+			got += "]"
+		}
+		got += "\n"
+	}
+	const want = "step 0 10-140: true 7[40+100 #1 k-1 graph 1;] true 9[60+20 #2 k0;] false -1[10+5 #1 k-1;20+5 #2 k-1;]\n" +
+		"step 1 310-480: true 7[340+100 #3 k-1 graph 1;450+30 #4 k-1 graph 2;] false -1[310+5 #3 k-1;330+5 #4 k-1;]\n"
+	if got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	if got, want := picks(Reduce(tr, classifier(t), Options{ExcerptTo: -1}).Excerpts), fmt.Sprintf("0:%d ", Median); got != want {
+		t.Errorf("keeps %s, want %s", got, want)
+	}
+	tr.GraphRuns[2].Dur = 20 * µs
+	tr.GraphRuns[3].Dur = 10 * µs
+	tr.GraphRuns[3].Start = tr.GraphRuns[2].End()
+	if got, want := picks(Reduce(tr, classifier(t), Options{ExcerptTo: -1}).Excerpts), fmt.Sprintf("1:%d ", Median); got != want {
+		t.Errorf("keeps %s, want %s", got, want)
+	}
+}
+
+// TestNothingButWholeRuns: a file without a single GPU event is no front end's
+// where graphs ran.
+func TestNothingButWholeRuns(t *testing.T) {
+	s := &script{}
+	s.Step(decodeStep, 0, 200*µs)
+	s.Call("cudaGraphLaunch", 10*µs, 5*µs)
+	tr := s.Open(t)
+	tr.GraphRuns = []trace.GraphRun{graphRun(1, 40*µs, 100*µs, launchAt(t, tr, 10*µs)), graphRun(1, 150*µs, 50*µs, trace.NoEvent)}
+	r := Reduce(tr, classifier(t), Options{ExcerptTo: -1})
+	checkWhole(t, tr, r)
+	d := r.Devices[0]
+	if r.Role != GPURank || d.Busy != 0 || d.Graph != 150*µs || r.End-r.Start != 160*µs || d.Idle[UnknownCause].Time != 10*µs || len(r.Excerpts) != 1 || r.Steps[0].Graph != 100*µs {
+		t.Errorf("%v: %+v, %d excerpts, step %+v", r.Role, d, len(r.Excerpts), r.Steps[0])
 	}
 }
