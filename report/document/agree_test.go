@@ -56,6 +56,18 @@ func checkAgrees(t *testing.T, a *Analysis) {
 			t.Errorf("%s: shares of %s add up to %v", a.Window.Name, what, share)
 		}
 	}
+	same("whole graphs alone", sums(a.Stacks.Whole, func(w WholeSample) int64 { return w.ExposedNS }), sums(a.Devices, func(d Device) int64 { return d.GraphNS }))
+	_, _, whole, runs := a.Stacks.Totals()
+	hidden := func(f func(Graph) int64) int64 {
+		return sums(a.Graphs, func(g Graph) int64 {
+			if g.Kernels > 0 {
+				return 0
+			}
+			return f(g)
+		})
+	}
+	same("time of whole graphs", whole, hidden(func(g Graph) int64 { return g.TimeNS }))
+	same("whole graphs", runs, hidden(func(g Graph) int64 { return g.Replays }))
 	checkDevices(t, a, same)
 	checkKernels(t, a, same)
 	checkSteps(t, a, same)
@@ -80,17 +92,21 @@ func checkSteps(t *testing.T, a *Analysis, same func(string, int64, int64)) {
 		var events, time int64
 		for _, l := range tl.Lanes {
 			for _, e := range l.Spans {
-				if (e.Kernel >= 0) != l.GPU || int(e.Kernel) >= len(a.Kernels) || (e.Name == "") != l.GPU || e.StartNS < 0 || e.StartNS+e.DurNS > tl.DurNS {
+				event := l.GPU && e.Whole == nil
+				if (e.Kernel >= 0) != event || int(e.Kernel) >= len(a.Kernels) || (e.Name == "") != l.GPU || e.StartNS < 0 || e.StartNS+e.DurNS > tl.DurNS || (e.Part == wholeGraphs) != (e.Whole != nil) {
 					t.Errorf("%s: lane %s has %+v", tl.Title, l.Name, e)
 				}
-				if l.GPU {
+				if e.Whole != nil && !l.GPU {
+					t.Errorf("%s: a graph ran on %s", tl.Title, l.Name)
+				}
+				if event {
 					events++
 					time += e.DurNS
 				}
 			}
 		}
 		same("events drawn of "+tl.Title, events, a.Steps[i].Launches)
-		same("time drawn of "+tl.Title, time, parts(a.Steps[i]))
+		same("time drawn of "+tl.Title, time, parts(a.Steps[i])-a.Steps[i].GraphNS())
 		if tl.Phase != a.Steps[i].Phase || !strings.HasPrefix(tl.Title, fmt.Sprintf("%s step %d", tl.Phase, tl.Step)) {
 			t.Errorf("%q is of %s step %d", tl.Title, a.Steps[i].Phase, a.Steps[i].Index)
 		}

@@ -338,6 +338,9 @@ type Stacks struct {
 	// Nodes[0] is the root; a node's parent stands before it.
 	Nodes   []Frame
 	Samples []Sample // aggregated: one per distinct key
+	// Whole are graphs recorded as a whole. Their time is in no sample: what
+	// draws both says which is which.
+	Whole []WholeSample
 }
 
 // Frame is one node of the tree: its Parent is an index into Stacks.Nodes, -1
@@ -372,40 +375,4 @@ type Sample struct {
 	TimeNS    int64
 	ExposedNS int64
 	Launches  int64
-}
-
-// Timeline is one step, event by event: the representative (median) one of a
-// phase, or one that was asked for.
-type Timeline struct {
-	Title       string // "decode step 12 (median of 24)"
-	Phase       string
-	Step        int
-	Rank        int
-	StartUnixNS int64
-	DurNS       int64
-	Lanes       []Lane // GPU streams first, then the launching host threads
-	Slowest     bool   // the slowest of its phase, not the representative one
-	Truncated   int64  // events left out to keep the drawing small
-}
-
-// Lane is one track of a timeline.
-type Lane struct {
-	Name   string // "GPU 0 stream 7", "host thread 2112: launches"
-	GPU    bool
-	Device int
-	Stream int64
-	Spans  []SpanEvent // by start
-}
-
-// SpanEvent is one event of a lane.
-type SpanEvent struct {
-	StartNS int64 // from the timeline's start
-	DurNS   int64
-	Kernel  int32  // index into Analysis.Kernels, -1 for host rows
-	Name    string // of host rows
-	// Correlation joins a launch call to its GPU events; 0 when unknown.
-	Correlation uint64
-	Layer       int    // -1 on host rows and outside layers
-	Role        string // "" when unknown
-	Part        string // "" on host rows
 }

@@ -303,6 +303,7 @@ func (b *builder) stacks() {
 	at := map[Frame]int32{}
 	st := &b.a.Stacks
 	st.Nodes = []Frame{{Parent: -1, Kind: FrameRoot, Name: "all"}}
+	st.Whole = b.wholeSamples()
 	for i, r := range b.ranks {
 		place := make([]int32, len(r.Frames))
 		for n, f := range r.Frames {

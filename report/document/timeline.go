@@ -7,6 +7,45 @@ import (
 	"tokprof/trace"
 )
 
+// Timeline is one step, event by event: the representative (median) one of a
+// phase, or one that was asked for.
+type Timeline struct {
+	Title       string // "decode step 12 (median of 24)"
+	Phase       string
+	Step        int
+	Rank        int
+	StartUnixNS int64
+	DurNS       int64
+	Lanes       []Lane // GPU streams first, then the launching host threads
+	Slowest     bool   // the slowest of its phase, not the representative one
+	Truncated   int64  // events left out to keep the drawing small
+}
+
+// Lane is one track of a timeline.
+type Lane struct {
+	Name   string // "GPU 0 stream 7", "host thread 2112: launches"
+	GPU    bool
+	Device int
+	Stream int64
+	Spans  []SpanEvent // by start
+}
+
+// SpanEvent is one event of a lane.
+type SpanEvent struct {
+	StartNS int64 // from the timeline's start
+	DurNS   int64
+	Kernel  int32  // index into Analysis.Kernels, -1 for host rows and whole graphs
+	Name    string // of host rows
+	// Correlation joins a launch call to its GPU events; 0 when unknown.
+	Correlation uint64
+	Layer       int    // -1 on host rows, of whole graphs and outside layers
+	Role        string // "" when unknown
+	Part        string // "" on host rows
+	// Whole says that the span is a CUDA graph recorded as a whole, nil of
+	// any other.
+	Whole *WholeGraph
+}
+
 // timelines turns each rank's excerpts into drawings.
 func (b *builder) timelines() {
 	for i, r := range b.ranks {
@@ -42,6 +81,9 @@ func (b *builder) lane(rank int, x breakdown.Excerpt, l breakdown.Lane) Lane {
 		if s.Kernel >= 0 {
 			e.Kernel = b.kernelAt[rank][s.Kernel]
 			e.Role, e.Part = s.Role.String(), s.Part.String()
+		}
+		if s.Whole != nil {
+			e.Whole, e.Part = &WholeGraph{Graph: s.Whole.Graph, Exec: s.Whole.Exec}, wholeGraphs
 		}
 		out.Spans = append(out.Spans, e)
 	}

@@ -170,7 +170,7 @@ func (b *builder) wholeGraphs(who string, r *breakdown.Rank) {
 	}
 	if runs > 0 {
 		b.doubt("graph_mode", Error, []string{"kernels", "groups", "parts", "roles", "steps", "layers"},
-			"%s holds CUDA graphs as a whole: %s replays, %s of the GPU's work, are in no kernel row; record again with nsys profile --cuda-graph-trace=node",
+			"%s holds CUDA graphs as a whole: record again with nsys profile --cuda-graph-trace=node; %s replays, %s of the GPU's work, are in no kernel row",
 			who, figures.Count(runs), figures.Percent(share(int64(graph), int64(all))))
 	}
 }

@@ -20,14 +20,14 @@ var verdictCases = []struct {
 	a    Analysis
 }{
 	{"No GPU work was recorded.", Analysis{}},
-	{"CUDA graphs recorded as a whole hide 62 % of the GPU's work: which kernels ran in them is not in the file. Decode takes 3.21 ms a step (8 tokens), 1.66 ms of it in such graphs.",
+	{"CUDA graphs recorded as a whole hide 62 % of the GPU's work: record again with nsys profile --cuda-graph-trace=node. Decode takes 3.21 ms a step (8 tokens), 1.66 ms of it in such graphs.",
 		Analysis{
 			Devices: []Device{{BusyNS: 38 * ms, GraphNS: 62 * ms, IdleNS: 200 * ms, IdleCauses: []IdleCause{{"host_late", 200 * ms, 0.67, 5}}}},
 			Groups:  []Row{{Phase: "prefill", Name: "gemm", TimeNS: 60, Share: 0.9}, {Phase: "decode", Name: "gemm", TimeNS: 6, Share: 0.9}},
 			Phases:  []Phase{phaseOf("prefill", 20*ms, 1, 64), {Phase: "decode", Steps: 24, Tokens: 192, StepNS: Spread{Median: 3_210_000}, GraphNS: Spread{Median: 1_660_000}}},
 			Steps:   []Step{{Phase: "decode", Parts: []NameTime{{Name: "graphs", TimeNS: 62 * ms}}}},
 		}},
-	{"CUDA graphs recorded as a whole hide 51 % of the GPU's work: which kernels ran in them is not in the file.",
+	{"CUDA graphs recorded as a whole hide 51 % of the GPU's work: record again with nsys profile --cuda-graph-trace=node.",
 		Analysis{Devices: []Device{{BusyNS: 49 * ms, GraphNS: 51 * ms}}}},
 	{"50 % of 50.0 ms GPU time is in matrix products.",
 		Analysis{
