@@ -296,6 +296,9 @@ func random(rng *rand.Rand, name func() string) *document.Analysis {
 	if rng.Intn(2) == 0 {
 		addRandomRequests(rng, a, name)
 	}
+	if rng.Intn(2) == 0 {
+		addRandomWhole(rng, a, name)
+	}
 	totals(a)
 	return a
 }

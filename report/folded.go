@@ -75,6 +75,15 @@ func kernelFrame(k *document.Kernel) string {
 	return kernelCategory(k) + "." + cutMiddle(short, frameNameCells)
 }
 
+// wholeFrame is a graph recorded as a whole as the innermost frame. The group in
+// front is no kernel's, and lists without stacks show what it is.
+func wholeFrame(w *document.WholeSample) string {
+	return wholeGroup + ".whole." + w.Name() + " (kernels not recorded)"
+}
+
+// wholeGroup stands where kernels have their group.
+const wholeGroup = "graphs"
+
 // windowFrame is the outermost frame, and label, that keeps several windows
 // apart.
 func windowFrame(a *document.Analysis, i int) string {
@@ -89,8 +98,11 @@ var foldedFrame = strings.NewReplacer(";", ":")
 
 // WriteFolded writes one line per distinct stack, sorted: the frames from the
 // outermost to the kernel, joined by ";", a space, and the nanoseconds of GPU
-// time. Several windows are kept apart by an outermost frame. It returns
-// errors of w, and one for a document with a broken tree.
+// time. CUDA graphs recorded as a whole stand below a frame of their own, since
+// none of that time is in a kernel: without them a phase that ran in graphs
+// would be drawn as next to nothing. Several windows are kept apart by an
+// outermost frame. It returns errors of w, and one for a document with a broken
+// tree.
 func WriteFolded(w io.Writer, s *document.Set) error {
 	out := bufio.NewWriter(w)
 	for i, a := range s.Analyses {
@@ -129,7 +141,17 @@ func foldedLines(a *document.Analysis) []string {
 			total[leaf{canon[s.Node], names[s.Kernel]}] += s.TimeNS
 		}
 	}
-	lines := make([]string, 0, len(total))
+	lines := make([]string, 0, len(total)+len(a.Stacks.Whole))
+	whole := map[string]int64{}
+	for i := range a.Stacks.Whole {
+		w := &a.Stacks.Whole[i]
+		whole[strings.Join([]string{foldedFrame.Replace(stackFrameName(document.Frame{Name: w.Phase})), document.WholeFrame, wholeFrame(w)}, ";")] += w.TimeNS
+	}
+	for path, ns := range whole {
+		if ns > 0 {
+			lines = append(lines, path+" "+strconv.FormatInt(ns, 10))
+		}
+	}
 	for l, ns := range total {
 		lines = append(lines, foldedPath(a.Stacks.Nodes, l.node)+l.name+" "+strconv.FormatInt(ns, 10))
 	}

@@ -72,11 +72,14 @@ func TestTotalsAgree(t *testing.T) {
 		if i == 0 {
 			s = setOf(fixture())
 		}
-		var devices int64
+		var devices, whole int64
 		var groups [3]int64
 		for _, a := range s.Analyses {
 			for _, d := range a.Devices {
 				devices += d.SumNS
+			}
+			for _, w := range a.Stacks.Whole {
+				whole += w.TimeNS
 			}
 			for _, r := range a.Groups {
 				if r.Phase == "all" {
@@ -94,16 +97,24 @@ func TestTotalsAgree(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got [3]int64
+		var graphs int64
 		for _, smp := range p.Sample {
+			if smp.Label["group"][0] == "graphs" {
+				graphs += smp.Value[0]
+				continue
+			}
 			for v := range got {
 				got[v] += smp.Value[v]
 			}
 		}
+		if graphs != whole {
+			t.Errorf("document %d: profile has %d in whole graphs, the document %d", i, graphs, whole)
+		}
 		if got != groups {
 			t.Errorf("document %d: profile has %v, groups %v", i, got, groups)
 		}
-		if n, err := foldedTotal(s); err != nil || n != devices {
-			t.Errorf("document %d: folded stacks have %d, devices %d (%v)", i, n, devices, err)
+		if n, err := foldedTotal(s); err != nil || n != devices+whole {
+			t.Errorf("document %d: folded stacks have %d, devices %d and %d in whole graphs (%v)", i, n, devices, whole, err)
 		}
 	}
 }

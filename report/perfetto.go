@@ -158,7 +158,7 @@ func (d *perfettoDrawing) head(s *document.Set) []byte {
 func (e *perfettoEvent) appendSlice(b *bytes.Buffer) {
 	name, cat, args := e.describe()
 	colour := ""
-	if e.kernel() != nil {
+	if e.kernel() != nil || e.whole() != nil {
 		colour = fmt.Sprintf(`"cname":"%s",`, cmp.Or(partColours[e.span.Part], partColours["other"]))
 	}
 	fmt.Fprintf(b, ",\n"+`{"ph":"X","name":%s,"cat":%s,%s"pid":%d,"tid":%d,"ts":%s,"dur":%s,"args":{%s}}`,
@@ -183,7 +183,7 @@ func (e *perfettoEvent) appendArrow(b *bytes.Buffer) {
 // viewers that colour by name ignore them.
 var partColours = map[string]string{
 	"attention": "rail_response", "ffn": "rail_idle", "head": "rail_load", "comm": "thread_state_iowait",
-	"unattributed": "olive", "other": "generic_work",
+	"unattributed": "olive", "other": "generic_work", "graphs": "thread_state_uninterruptible",
 }
 
 // Bounds of names in the drawing, in cells.
@@ -200,7 +200,10 @@ func (e *perfettoEvent) describe() (name, cat, args string) {
 			e.line.StartUnixNS, jsonString(e.line.Phase), e.line.Step, e.line.Rank, e.line.Truncated)
 	}
 	var list []string
-	if k := e.kernel(); k != nil {
+	if g := e.whole(); g != nil {
+		name, cat = g.Name()+" (kernels not recorded)", "whole graph"
+		list = append(list, fmt.Sprintf(`"graph_id":%d,"graph_exec_id":%d,"kernels":%s`, g.Graph, g.Exec, jsonString("not recorded; nsys profile --cuda-graph-trace=node records them")))
+	} else if k := e.kernel(); k != nil {
 		name, cat = kernelShort(k), kernelCategory(k)
 		list = append(list, `"group":`+jsonString(cmp.Or(k.Group, "unclassified")),
 			`"rule":`+jsonString(k.Rule), `"name":`+jsonString(cutCells(k.Name, fullNameCells)))

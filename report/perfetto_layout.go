@@ -28,7 +28,15 @@ func (e *perfettoEvent) dur() int64 {
 	return e.span.DurNS
 }
 
-// kernel is what a GPU event ran; nil for host rows.
+// whole is the graph that was recorded as a whole; nil for all other slices.
+func (e *perfettoEvent) whole() *document.WholeGraph {
+	if e.span == nil {
+		return nil
+	}
+	return e.span.Whole
+}
+
+// kernel is what a GPU event ran; nil for host rows and whole graphs.
 func (e *perfettoEvent) kernel() *document.Kernel {
 	if e.span == nil || e.span.Kernel < 0 || int(e.span.Kernel) >= len(e.a.Kernels) {
 		return nil

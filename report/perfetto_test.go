@@ -17,6 +17,7 @@ type chromeEvent struct {
 	BP   string `json:"bp"`
 	ID   int    `json:"id"`
 	Name string `json:"name"`
+	Cat  string `json:"cat"`
 	// Cname is a reserved colour.
 	Cname string      `json:"cname"`
 	Pid   int         `json:"pid"`
@@ -138,7 +139,7 @@ func checkTrace(t *testing.T, tr chromeTrace) (slicesSeen int64) {
 
 // reservedColours are the names that chrome://tracing knows; it refuses a file
 // with another one.
-var reservedColours = []string{"rail_response", "rail_animation", "rail_idle", "rail_load", "thread_state_iowait", "olive", "generic_work"}
+var reservedColours = []string{"rail_response", "rail_animation", "rail_idle", "rail_load", "thread_state_iowait", "olive", "generic_work", "thread_state_uninterruptible"}
 
 func TestPerfettoPlaces(t *testing.T) {
 	for part, colour := range partColours {

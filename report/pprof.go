@@ -11,6 +11,7 @@ import (
 	"github.com/google/pprof/profile"
 
 	"tokprof/report/document"
+	"tokprof/report/figures"
 )
 
 // profileKey is what the samples of a profile differ by.
@@ -56,7 +57,10 @@ func WriteProfile(w io.Writer, s *document.Set) error {
 // Profile is the pprof profile of the windows. Sample types are gpu_time (the
 // default) and exposed_time in nanoseconds, and launches. Stacks are Python
 // frames and operators where they are known, and synthetic frames where they
-// are not; the kernel is the innermost frame. The labels group, category,
+// are not; the kernel is the innermost frame. CUDA graphs recorded as a whole
+// are samples too, so that the profile holds all work of the GPU; no kernel's
+// sample holds any of that time, and the group "graphs" tells the two apart.
+// The labels group, category,
 // device, stream, rank, graph, phase, role and part have values that pprof cannot take for
 // numbers. Several windows are kept apart by an outermost frame and a label.
 // The error says that the document's stack tree is broken.
@@ -116,6 +120,10 @@ func (b *profileBuilder) comment(a *document.Analysis, window string) {
 	}
 	add("engine: " + cmp.Or(printable(a.EngineWords()), joinDistinct(a, func(s document.Source) string { return s.Engine }), "unknown"))
 	add("gpu: " + gpusOf(a))
+	if events, _, whole, runs := a.Stacks.Totals(); runs > 0 {
+		add(fmt.Sprintf("gpu_time: %s in kernels and copies + %s in %s whole CUDA graphs (kernels not recorded; -tagignore=group=%s leaves them out)",
+			figures.Dur(events), figures.Dur(whole), figures.Count(runs), wholeGroup))
+	}
 	for _, t := range a.Trust {
 		if severityRank(t.Severity) >= severityRank(document.Warning) {
 			add(string(t.Severity) + ": " + withoutFileNames(a, t.Message))
@@ -141,6 +149,20 @@ func (b *profileBuilder) addWindow(a *document.Analysis, window string) {
 		outer = b.location(window, "", "", 0)
 	}
 	seen := map[profileKey]*profile.Sample{}
+	add := func(key profileKey, values [3]int64, stack func() []*profile.Location) {
+		sample := seen[key]
+		if sample == nil {
+			sample = &profile.Sample{Value: make([]int64, 3), Label: key.labels(), Location: stack()}
+			if outer != nil {
+				sample.Location = append(sample.Location, outer)
+			}
+			seen[key] = sample
+			b.p.Sample = append(b.p.Sample, sample)
+		}
+		for i, v := range values {
+			sample.Value[i] += v
+		}
+	}
 	for _, s := range a.Stacks.Samples {
 		k := &a.Kernels[s.Kernel]
 		key := profileKey{
@@ -148,22 +170,21 @@ func (b *profileBuilder) addWindow(a *document.Analysis, window string) {
 			cat: labelText(kernelCategory(k)), rank: s.Rank, device: s.Device, stream: s.Stream, phase: labelText(s.Phase), graph: s.Graph,
 			role: s.Role, part: s.Part,
 		}
-		sample := seen[key]
-		if sample == nil {
-			sample = &profile.Sample{Value: make([]int64, 3), Label: key.labels()}
-			sample.Location = append(sample.Location, kernels[s.Kernel])
+		add(key, [3]int64{s.TimeNS, s.ExposedNS, s.Launches}, func() []*profile.Location {
+			stack := []*profile.Location{kernels[s.Kernel]}
 			for n := key.node; n > 0; n = a.Stacks.Nodes[n].Parent {
-				sample.Location = append(sample.Location, frames[n])
+				stack = append(stack, frames[n])
 			}
-			if outer != nil {
-				sample.Location = append(sample.Location, outer)
-			}
-			seen[key] = sample
-			b.p.Sample = append(b.p.Sample, sample)
-		}
-		sample.Value[0] += s.TimeNS
-		sample.Value[1] += s.ExposedNS
-		sample.Value[2] += s.Launches
+			return stack
+		})
+	}
+	for i := range a.Stacks.Whole {
+		w := &a.Stacks.Whole[i]
+		stack := []*profile.Location{b.location(wholeFrame(w), "", "", 0), b.location(document.WholeFrame, "", "", 0), b.location(stackFrameName(document.Frame{Name: w.Phase}), "", "", 0)}
+		add(profileKey{
+			window: window, kernel: stack[0].ID, group: wholeGroup, cat: wholeGroup + ".whole", rank: w.Rank, device: w.Device, stream: w.Stream,
+			phase: labelText(w.Phase), graph: true, part: wholeGroup,
+		}, [3]int64{w.TimeNS, w.ExposedNS, w.Runs}, func() []*profile.Location { return stack })
 	}
 }
 

@@ -11,6 +11,10 @@ import (
 // holds as a whole: which kernels ran in that time it does not say.
 const wholeGraphs = "graphs"
 
+// WholeFrame is the frame over the graphs recorded as a whole, below their phase,
+// in every drawing of stacks.
+const WholeFrame = "whole graphs (not recorded as kernels)"
+
 // WholeSample is the time of one CUDA graph's executions that were recorded as a
 // whole, on one stream in one phase.
 type WholeSample struct {
