@@ -297,7 +297,7 @@ func random(rng *rand.Rand, name func() string) *document.Analysis {
 		addRandomRequests(rng, a, name)
 	}
 	if rng.Intn(2) == 0 {
-		addRandomWhole(rng, a, name)
+		addRandomWhole(rng, a)
 	}
 	totals(a)
 	return a

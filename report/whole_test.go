@@ -12,8 +12,8 @@ import (
 )
 
 // addRandomWhole adds graphs recorded as a whole, to the stacks and to lanes.
-func addRandomWhole(rng *rand.Rand, a *document.Analysis, name func() string) {
-	phases := []string{"prefill", "decode", "none", name()}
+func addRandomWhole(rng *rand.Rand, a *document.Analysis) {
+	phases := []string{"prefill", "decode", "none", "mixed"}
 	for range rng.Intn(9) {
 		d := rng.Int63n(1e9)
 		a.Stacks.Whole = append(a.Stacks.Whole, document.WholeSample{
