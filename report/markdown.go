@@ -139,7 +139,7 @@ func mdNotes(a *document.Analysis, kernels bool) []string {
 			k := &a.Kernels[i]
 			top = append(top, fmt.Sprintf("%s (%s) %s", cutMiddle(kernelShort(k), 80), kernelRole(k, 80), figures.Percent(k.Share)))
 		}
-		notes = append(notes, "- top kernels: "+mdText(strings.Join(top, ", ")))
+		notes = append(notes, "- "+topKernels(a)+": "+mdText(strings.Join(top, ", ")))
 	}
 	if len(notes) == 0 {
 		return nil
@@ -155,7 +155,7 @@ func mdKernels(a *document.Analysis, n int) []string {
 	if a.SummaryOnly() {
 		return mdSummaryKernels(a, n)
 	}
-	lines := []string{"| top kernels | role or category | share | total | launches | median |", "|---|---|---:|---:|---:|---:|"}
+	lines := []string{"| " + topKernels(a) + " | role or category | share | total | launches | median |", "|---|---|---:|---:|---:|---:|"}
 	for i := range a.Kernels[:min(n, len(a.Kernels))] {
 		k := &a.Kernels[i]
 		lines = append(lines, fmt.Sprintf("| %s | %s | %s | %s | %s | %s |", mdText(cutMiddle(kernelShort(k), 80)),

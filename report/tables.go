@@ -137,6 +137,15 @@ func groupLines(a *document.Analysis, limit int, o TextOptions) []textLine {
 	return lines
 }
 
+// topKernels heads the list of the largest kernels. Where graphs were recorded
+// as a whole their shares are of the rest, which may be the smaller part.
+func topKernels(a *document.Analysis) string {
+	if len(a.Stacks.Whole) > 0 {
+		return "kernels outside whole graphs"
+	}
+	return "top kernels"
+}
+
 // kernelLines is the table of the top kernels; empty without kernels.
 func kernelLines(a *document.Analysis, o TextOptions) []textLine {
 	if len(a.Kernels) == 0 {
@@ -162,7 +171,7 @@ func kernelLines(a *document.Analysis, o TextOptions) []textLine {
 		}
 		return textLine{{s + padLeft(median, medianCells), style}}
 	}
-	lines := []textLine{row("top kernels", "role or category", "share", "launches", "median", styleBold)}
+	lines := []textLine{row(topKernels(a), "role or category", "share", "launches", "median", styleBold)}
 	for i := range a.Kernels[:min(o.Top, len(a.Kernels))] {
 		k := &a.Kernels[i]
 		lines = append(lines, row(cutMiddle(kernelShort(k), name-1), kernelRole(k, roleCells-1),

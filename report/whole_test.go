@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"math/rand"
 	"slices"
 	"strings"
@@ -132,5 +133,21 @@ func TestWholeGraphsInPerfetto(t *testing.T) {
 	}
 	if seen != 1 || arrows != 1 {
 		t.Errorf("%d graphs, %d arrows", seen, arrows)
+	}
+}
+
+// TestWholeGraphsHeadKernels: shares of kernels are of the time outside whole
+// graphs, and the lists say so.
+func TestWholeGraphsHeadKernels(t *testing.T) {
+	for name, write := range map[string]func(io.Writer, *document.Set) error{"text": writers["text"], "markdown": WriteMarkdown} {
+		for head, a := range map[string]*document.Analysis{"top kernels": fixture(), "kernels outside whole graphs": graphMode()} {
+			var b bytes.Buffer
+			if err := write(&b, setOf(a)); err != nil {
+				t.Fatal(err)
+			}
+			if whole := strings.Contains(b.String(), "outside whole graphs"); !strings.Contains(b.String(), head) || whole != (a.Stacks.Whole != nil) {
+				t.Errorf("%s: no %q over the kernels in\n%s", name, head, b.String())
+			}
+		}
 	}
 }
