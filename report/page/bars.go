@@ -93,8 +93,19 @@ func (w *window) addBars(a *document.Analysis, lex *lexicon) {
 	w.GroupBars, w.GroupKeys = rowBars(w.ID+"-group", a.Groups, groupOrder, lex)
 	if len(w.GroupBars) > 0 {
 		w.Groups = rowTable("Time by kernel group", a.Groups, groupOrder, lex)
+		w.Groups.Note = outsideWhole(a)
 		w.Categories = rowTable("Time by category", a.Categories, nil, lex)
 	}
+}
+
+// outsideWhole says where kernels are listed how much work they leave out, ""
+// where none was recorded as a whole.
+func outsideWhole(a *document.Analysis) string {
+	events, _, whole, _ := a.Stacks.Totals()
+	if whole == 0 {
+		return ""
+	}
+	return fmt.Sprintf("Kernels and copies alone, %s: %s in whole CUDA graphs are in no row.", thin(figures.Dur(events)), thin(figures.Dur(whole)))
 }
 
 func barsNote(means []*document.StepMean, common bool) string {

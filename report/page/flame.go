@@ -9,7 +9,10 @@ import (
 	"tokprof/report/document"
 )
 
-// The flame graph is a tree of phase → host frames or category → kernel. It
+// The flame graph is a tree of phase → host frames or category → kernel. CUDA
+// graphs recorded as a whole stand below their phase in a frame of their own:
+// left out, a phase that ran in them would look like idle time. The line above
+// the graph says how much of its width they are. It
 // is cut to a bounded number of frames; what is cut stays in the picture as
 // "other", so that every width still adds up to the document's sum.
 
@@ -26,7 +29,7 @@ const flameSmall = 1500
 type flameNode struct {
 	parent int32
 	kernel int32  // -1 when not a kernel
-	part   string // of a kernel
+	part   string // of a kernel; of a whole graph wholePart
 	role   string // of a kernel, "" when unknown
 	kind   string
 	name   string
@@ -84,11 +87,22 @@ func (t *flameTree) build() {
 		node  int32
 		phase string
 	}
+	phase := func(p string) int32 {
+		return child(flameKey{parent: 0, kernel: -1, kind: "phase", name: t.lex.phase(p)})
+	}
+	for i := range st.Whole {
+		w := &st.Whole[i]
+		at := child(flameKey{parent: phase(w.Phase), kernel: -1, kind: "category", name: document.WholeFrame})
+		n := &t.nodes[child(flameKey{parent: at, kernel: -1, kind: "replays", name: w.Name(), part: wholePart})]
+		n.self[0] += w.TimeNS
+		n.self[1] += w.ExposedNS
+		n.self[2] += w.Runs
+	}
 	placed := map[place]int32{}
 	for _, s := range st.Samples {
 		at, ok := placed[place{s.Node, s.Phase}]
 		if !ok {
-			at = child(flameKey{parent: 0, kernel: -1, kind: "phase", name: t.lex.phase(s.Phase)})
+			at = phase(s.Phase)
 			for _, i := range framePath(st, s.Node) {
 				f := &st.Nodes[i]
 				if f.Kind != document.FramePhase {
@@ -109,6 +123,10 @@ func (t *flameTree) build() {
 		n.self[2] += s.Launches
 	}
 }
+
+// wholePart is the part of graphs recorded as a whole, and stands for their
+// group too: what kernels ran in them nobody knows.
+const wholePart = "graphs"
 
 // framePath is the nodes from below the root to n. A node that names no parent
 // before itself ends it, so that a damaged tree cannot loop.
@@ -292,17 +310,17 @@ type flameColumns struct {
 	Parts  []string   `json:"parts"`
 	Groups []string   `json:"groups"`
 	Labels []string   `json:"labels"` // category and role in words
-	Paints [][3]int   `json:"paints"` // part, group and label of a kernel
+	Paints [][3]int   `json:"paints"` // part, group and label of a kernel or whole graph
 	Types  [3]string  `json:"types"`
 	Parent []int32    `json:"parent"`
 	Name   []int      `json:"name"`
 	Kind   []int      `json:"kind"`
-	Paint  []int      `json:"paint"` // -1: not a kernel
+	Paint  []int      `json:"paint"` // -1: neither kernel nor whole graph
 	Values [3][]int64 `json:"values"`
 }
 
 func (t *flameTree) columns(caps limits) flameColumns {
-	c := flameColumns{Parts: partOrder, Groups: groupOrder, Types: flameTypes, Paints: [][3]int{}}
+	c := flameColumns{Parts: partOrder, Groups: append(slices.Clone(groupOrder), wholePart), Types: flameTypes, Paints: [][3]int{}}
 	names := newIntern[string]()
 	kinds := newIntern[string]()
 	labels := newIntern[string]()
@@ -313,7 +331,9 @@ func (t *flameTree) columns(caps limits) flameColumns {
 		c.Name = append(c.Name, names.index(n.name))
 		c.Kind = append(c.Kind, kinds.index(n.kind))
 		paint := -1
-		if n.kernel >= 0 {
+		if n.part == wholePart {
+			paint = paints.index([3]int{orderOf(partOrder, n.part), len(groupOrder), labels.index("kernels not recorded")})
+		} else if n.kernel >= 0 {
 			k := &t.doc.Kernels[n.kernel]
 			paint = paints.index([3]int{orderOf(partOrder, n.part), min(orderOf(groupOrder, k.Group), len(groupOrder)-1), labels.index(kernelWhat(k, n.role))})
 		}

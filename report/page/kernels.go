@@ -34,7 +34,7 @@ func kernelTable(a *document.Analysis, lex *lexicon, caps limits) *kernelList {
 	if len(a.Kernels) == 0 {
 		return nil
 	}
-	t := &kernelList{Count: len(a.Kernels)}
+	t := &kernelList{Count: len(a.Kernels), Note: outsideWhole(a)}
 	shown := a.Kernels[:min(len(a.Kernels), caps.kernelRows)]
 	names := make([]string, 0, len(shown))
 	for i := range shown {
@@ -62,7 +62,7 @@ func kernelTable(a *document.Analysis, lex *lexicon, caps limits) *kernelList {
 			Launches: countCell(sum.Launches), Total: durCell(sum.TotalNS), Share: shareCell(sum.Share, "c-other"),
 			Median: noCell(), P99: noCell(), Exposed: durCell(sum.ExposedNS)}
 		t.Others = &o
-		t.Note = fmt.Sprintf("The %d largest of %s.", len(shown), thin(figures.Count(int64(len(a.Kernels)))))
+		t.Note = strings.TrimSpace(fmt.Sprintf("The %d largest of %s. %s", len(shown), thin(figures.Count(int64(len(a.Kernels)))), t.Note))
 	}
 	return t
 }

@@ -118,17 +118,17 @@ func busyNumber(a *document.Analysis) number {
 		w := d.BusyNS + d.GraphNS + d.IdleNS
 		span += w
 		if w > 0 {
-			s := float64(d.BusyNS) / float64(w)
+			s := float64(d.BusyNS+d.GraphNS) / float64(w)
 			lo, hi = min(lo, s), max(hi, s)
 		}
 	}
-	n := number{Label: "GPU busy", Value: thin(figures.Percent(ratio(busy, span)))}
+	n := number{Label: "GPU busy", Value: thin(figures.Percent(ratio(busy+graph, span)))}
 	if len(a.Devices) > 1 && hi >= 0 {
 		n.Lines = append(n.Lines, thin(figures.Percent(lo))+" to "+thin(figures.Percent(hi))+" by GPU")
 	}
-	n.Lines = append(n.Lines, thin(figures.Dur(busy))+" of "+thin(figures.Dur(span)))
+	n.Lines = append(n.Lines, thin(figures.Dur(busy+graph))+" of "+thin(figures.Dur(span)))
 	if graph > 0 {
-		n.Lines = append(n.Lines, thin(figures.Percent(ratio(graph, span)))+" more in whole CUDA graphs")
+		n.Lines = append(n.Lines, thin(figures.Dur(graph))+" of it in whole CUDA graphs")
 	}
 	return n
 }

@@ -26,6 +26,7 @@ type stepPoint struct {
 	phase              string
 	start, dur, worst  int64
 	busy, tokens, reqs int64
+	graph              int64 // of busy: only whole graphs ran
 	index, rank, count int
 }
 
@@ -83,7 +84,7 @@ func stepPoints(a *document.Analysis) []stepPoint {
 	for _, s := range a.Steps {
 		if s.DurNS > 0 {
 			out = append(out, stepPoint{phase: s.Phase, start: s.StartUnixNS - a.Window.StartUnixNS, dur: s.DurNS, worst: s.DurNS,
-				busy: s.BusyNS, tokens: s.Tokens, reqs: s.Requests, index: s.Index, rank: s.Rank, count: 1})
+				busy: s.BusyNS, graph: s.GraphNS(), tokens: s.Tokens, reqs: s.Requests, index: s.Index, rank: s.Rank, count: 1})
 		}
 	}
 	slices.SortStableFunc(out, func(a, b stepPoint) int {
@@ -167,7 +168,7 @@ func stepsChart(id string, points []stepPoint, bars []requestBar, lanes int, str
 		var tok []opts.BarData
 		for ; j < len(points) && points[j].phase == points[i].phase; j++ {
 			p := points[j]
-			dur = append(dur, opts.ScatterData{Value: []int64{p.start, p.dur, int64(p.index), int64(p.rank), p.busy, p.tokens, p.reqs, int64(p.count), p.worst}})
+			dur = append(dur, opts.ScatterData{Value: []int64{p.start, p.dur, int64(p.index), int64(p.rank), p.busy, p.tokens, p.reqs, int64(p.count), p.worst, p.graph}})
 			if p.tokens > 0 {
 				tok = append(tok, opts.BarData{Value: []int64{p.start, p.tokens}})
 			}
@@ -190,6 +191,10 @@ func stepsChart(id string, points []stepPoint, bars []requestBar, lanes int, str
 
 func phaseTable(ps []document.Phase, lex *lexicon) *table {
 	t := &table{Caption: "Steps by phase", Cols: cols("Phase", "#Steps", "#Step, median", "#p99", "#Busy, median", "#p99", "#Tokens", "#Requests", "#Time a token")}
+	whole := slices.ContainsFunc(ps, func(p document.Phase) bool { return p.GraphNS.P99 > 0 })
+	if whole {
+		t.Cols = append(t.Cols, cols("#Busy in whole graphs, median")...)
+	}
 	for _, p := range ps {
 		if p.Steps == 0 {
 			continue
@@ -200,6 +205,10 @@ func phaseTable(ps []document.Phase, lex *lexicon) *table {
 		}
 		t.Rows = append(t.Rows, row{Cells: []cell{textCell(lex.stepPhase(p.Phase)), countCell(p.Steps), durCell(p.StepNS.Median), durCell(p.StepNS.P99),
 			durCell(p.BusyNS.Median), durCell(p.BusyNS.P99), known(p.Tokens > 0, countCell(p.Tokens)), known(p.Requests > 0, countCell(p.Requests)), tok}})
+		if whole {
+			r := &t.Rows[len(t.Rows)-1]
+			r.Cells = append(r.Cells, known(p.GraphNS.P99 > 0, durCell(p.GraphNS.Median)))
+		}
 	}
 	if len(t.Rows) == 0 {
 		return nil
@@ -225,6 +234,10 @@ func stepTable(a *document.Analysis, id string, limit int) *table {
 	clock := slices.ContainsFunc(a.Steps, func(s document.Step) bool { return s.SMMHz > 0 })
 	if clock {
 		t.Cols = append(t.Cols, cols("#SM clock, MHz")...)
+	}
+	whole := slices.ContainsFunc(a.Steps, func(s document.Step) bool { return s.GraphNS() > 0 })
+	if whole {
+		t.Cols = append(t.Cols, cols("#Busy in whole graphs")...)
 	}
 	steps := make([]document.Step, 0, len(a.Steps))
 	for _, s := range a.Steps {
@@ -257,6 +270,10 @@ func stepTable(a *document.Analysis, id string, limit int) *table {
 		if clock {
 			r := &t.Rows[len(t.Rows)-1]
 			r.Cells = append(r.Cells, unlessKnown(s.SMMHz > 0, plainNumber(s.SMMHz)))
+		}
+		if whole {
+			r := &t.Rows[len(t.Rows)-1]
+			r.Cells = append(r.Cells, known(s.GraphNS() > 0, durCell(s.GraphNS())))
 		}
 	}
 	return t

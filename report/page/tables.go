@@ -232,7 +232,7 @@ func rowTable(caption string, rows []document.Row, order []string, lex *lexicon)
 // addTables fills the sections that are tables alone.
 func (w *window) addTables(a *document.Analysis, lex *lexicon, caps limits) {
 	w.Idle = idleTable(a.Devices)
-	w.Launches = launchTable(a.Launches)
+	w.Launches = launchTable(a)
 	w.Streams = streamTable(a)
 	w.Copies = copyTable(a.Copies)
 	w.Comm = commSection(a, caps.charts)
@@ -251,9 +251,13 @@ func idleTable(devices []document.Device) *table {
 	for _, d := range devices {
 		span := d.BusyNS + d.GraphNS + d.IdleNS
 		gpu := fmt.Sprintf("rank %d, device %d", d.Rank, d.Device)
-		t.Rows = append(t.Rows, row{Class: "lead", Cells: []cell{textCell(gpu), textCell("busy"), durCell(d.BusyNS), shareCell(ratio(d.BusyNS, span), "c-busy"), noCell()}})
+		state := "busy"
 		if d.GraphNS > 0 {
-			t.Rows = append(t.Rows, row{Cells: []cell{{Text: gpu, Again: true}, textCell("CUDA graphs, kernels not recorded"), durCell(d.GraphNS), shareCell(ratio(d.GraphNS, span), "c-busy"), noCell()}})
+			state = "busy: kernels and copies"
+		}
+		t.Rows = append(t.Rows, row{Class: "lead", Cells: []cell{textCell(gpu), textCell(state), durCell(d.BusyNS), shareCell(ratio(d.BusyNS, span), "c-busy"), noCell()}})
+		if d.GraphNS > 0 {
+			t.Rows = append(t.Rows, row{Cells: []cell{{Text: gpu, Again: true}, textCell("busy: whole CUDA graphs alone, kernels not recorded"), durCell(d.GraphNS), shareCell(ratio(d.GraphNS, span), "c-graphs"), noCell()}})
 		}
 		if len(d.IdleCauses) == 0 {
 			t.Rows = append(t.Rows, row{Cells: []cell{{Text: gpu, Again: true}, textCell("idle, cause not known"), durCell(d.IdleNS), shareCell(ratio(d.IdleNS, span), "c-idle"), noCell()}})
@@ -265,12 +269,19 @@ func idleTable(devices []document.Device) *table {
 	return t
 }
 
-func launchTable(ls []document.Launches) *table {
+func launchTable(a *document.Analysis) *table {
+	ls, whole := a.Launches, map[[2]int]int64{}
+	for _, w := range a.Stacks.Whole {
+		whole[[2]int{w.Rank, w.Device}] += w.Runs
+	}
 	if len(ls) == 0 {
 		return nil
 	}
 	t := &table{Caption: "How the host feeds each GPU",
 		Cols: cols("GPU", "#Launch calls with GPU events", "#of them graph launches", "#GPU events in graphs", "#Length of a launch call, median", "#Launch call to GPU start, median", "#Launch call to GPU start, p99", "#Queue depth, mean", "#Queue depth, max", "#Short kernels", "#Time in short kernels", "#GPU events without launch call", "#Launch calls without GPU event")}
+	if len(whole) > 0 {
+		t.Cols = append(t.Cols, cols("#Graphs recorded as a whole")...)
+	}
 	for _, l := range ls {
 		short := countCell(l.ShortKernels)
 		if l.ShortNS > 0 {
@@ -282,6 +293,10 @@ func launchTable(ls []document.Launches) *table {
 		}
 		t.Rows = append(t.Rows, row{Cells: []cell{textCell(fmt.Sprintf("rank %d, device %d", l.Rank, l.Device)),
 			countCell(l.Calls), countCell(l.GraphCalls), countCell(l.GraphEvents), call, delay, tail, mean, deepest, short, durCell(l.ShortTimeNS), countCell(l.WithoutLaunch), countCell(l.WithoutKernel)}})
+		if len(whole) > 0 {
+			r := &t.Rows[len(t.Rows)-1]
+			r.Cells = append(r.Cells, countCell(whole[[2]int{l.Rank, l.Device}]))
+		}
 	}
 	if len(t.Rows) <= 6 {
 		return t.transposed()
@@ -303,47 +318,6 @@ func (t *table) transposed() *table {
 		out.Rows = append(out.Rows, row)
 	}
 	return out
-}
-
-func streamTable(a *document.Analysis) *table {
-	if len(a.Streams) == 0 {
-		return nil
-	}
-	t := &table{Caption: "Streams", Sort: true, Cols: cols("Stream", "#Busy", "#Share of window", "#Sum", "#GPU events")}
-	for _, s := range a.Streams {
-		t.Rows = append(t.Rows, row{Cells: []cell{textCell(fmt.Sprintf("rank %d, device %d, stream %d", s.Rank, s.Device, s.Stream)),
-			durCell(s.BusyNS), shareCell(ratio(s.BusyNS, a.Window.DurNS), "c-busy"), durCell(s.SumNS), countCell(s.Launches)}})
-	}
-	return t
-}
-
-func copyTable(cs []document.Copy) *table {
-	if len(cs) == 0 {
-		return nil
-	}
-	t := &table{Caption: "Copies and memsets", Sort: true, Cols: cols("Kind", "#Count", "#Time", "#Bytes", "#Median size", "#Rate", "#Size unknown")}
-	for _, c := range cs {
-		t.Rows = append(t.Rows, row{Cells: []cell{textCell(strings.ReplaceAll(c.Kind, "_", " ")), countCell(c.Count), durCell(c.TimeNS),
-			bytesCell(c.Bytes), bytesCell(c.MedianB), rateCell(c.BytesPerS), countCell(c.Unsized)}})
-	}
-	return t
-}
-
-func graphTable(gs []document.Graph) *table {
-	if len(gs) == 0 {
-		return nil
-	}
-	t := &table{Caption: "CUDA graphs", Sort: true, Cols: cols("Signature", "#GPU events a replay", "#Replays", "#Time")}
-	for _, g := range gs {
-		s := textCell(clip(g.Signature, 80))
-		s.Code = true
-		inside := countCell(g.Kernels)
-		if g.Kernels == 0 {
-			inside = untold() // recorded as a whole
-		}
-		t.Rows = append(t.Rows, row{Cells: []cell{s, inside, countCell(g.Replays), durCell(g.TimeNS)}})
-	}
-	return t
 }
 
 func sourceTable(ss []document.Source) *table {

@@ -128,7 +128,7 @@ func (w *window) addExplorers(a *document.Analysis, lex *lexicon, caps limits) (
 	}
 	w.Readings = readingsSection(a, lex)
 	w.Requests = requestSection(a, w.ID, w.Steps.anchors(), caps)
-	if len(a.Stacks.Samples) > 0 {
+	if len(a.Stacks.Samples)+len(a.Stacks.Whole) > 0 {
 		flame := newFlame(a, lex, caps)
 		w.Flame = flame.view()
 		data["flame"] = flame.columns(caps)

@@ -77,7 +77,7 @@ function timeline(data, names) {
     const option = dress(copyOf(data.option), p);
     const launches = new Map();
     for (const { value: [lane, start, , kernel, , corr] } of data.option.series[0].data) {
-      if (kernel < 0 && corr) launches.set(laneRank(data, lane) + ":" + corr, start);
+      if (kernel === HOST && corr) launches.set(laneRank(data, lane) + ":" + corr, start);
     }
     option.grid[0].left = narrow ? 8 : 118;
     if (narrow) option.yAxis[0].axisLabel = Object.assign({}, option.yAxis[0].axisLabel, { inside: true, color: p.ink, textBorderColor: p.bg, textBorderWidth: 3, verticalAlign: "bottom" });
@@ -99,6 +99,9 @@ function timeline(data, names) {
   });
 }
 
+// What stands in a row in place of a kernel.
+const HOST = -1, WHOLE = -2;
+
 const laneRank = (data, lane) => data.option.yAxis[0].data[lane].split(" ")[1];
 
 // Where a lane's bar stands in its row: layers are numbered above it.
@@ -114,8 +117,28 @@ function span(params, api) {
 function bar(params, api, fills, p) {
   const { left, width, y, row } = span(params, api);
   if (width <= 0) return null;
-  const host = api.value(3) < 0, h = row * (host ? 0.4 : 0.6);
-  return { type: "rect", shape: { x: left, y: y - h / 2 + (host ? 0 : row * BAND / 2), width, height: h }, style: { fill: host ? p.hatch : fills[api.value(4)] } };
+  const host = api.value(3) === HOST, h = row * (host ? 0.4 : 0.6);
+  const shape = { x: left, y: y - h / 2 + (host ? 0 : row * BAND / 2), width, height: h };
+  if (api.value(3) === WHOLE) return wholeBar(shape, p);
+  return { type: "rect", shape, style: { fill: host ? p.hatch : fills[api.value(4)] } };
+}
+
+// A graph recorded as a whole is hatched, so that it passes for no kernel, and
+// says what it is where there is room.
+function wholeBar(shape, p) {
+  const { x, y, width, height } = shape;
+  const children = [{ type: "rect", shape, style: { fill: p.part("graphs") } }];
+  const lines = [];
+  for (let at = x - height; at < x + width; at += 7) {
+    const from = Math.max(at, x), to = Math.min(at + height, x + width);
+    if (to > from) lines.push({ type: "line", silent: true, shape: { x1: from, y1: y + height - (from - at), x2: to, y2: y + height - (to - at) }, style: { stroke: "#fff", opacity: 0.42, lineWidth: 1.6 } });
+  }
+  children.push(...lines);
+  const text = ["CUDA graph, its kernels not recorded", "CUDA graph", "graph"].find((t) => width > 6.6 * t.length + 8);
+  if (text && height >= 11) {
+    children.push({ type: "text", silent: true, style: { text, x: x + width / 2, y: y + height / 2, align: "center", verticalAlign: "middle", fill: "#101214", stroke: p.part("graphs"), lineWidth: 4, fontSize: 11 } });
+  }
+  return { type: "group", children };
 }
 
 // A layer is a band above its events, light and dark in turn, with its number
@@ -139,11 +162,13 @@ function layerWords(data, names, [lane, start, end, layer, kind]) {
 function eventWords(data, names, launches, [lane, start, end, kernel, text, corr, layer]) {
   const head = data.option.yAxis[0].data[lane];
   const when = `${dur(end - start)}, from ${dur(start)}`;
-  if (kernel < 0) return [names.hosts[text], `${head}: ${when}`];
-  const k = names.kernels[kernel], tag = names.tags[text];
+  if (kernel === HOST) return [names.hosts[text], `${head}: ${when}`];
   const at = launches.get(laneRank(data, lane) + ":" + corr);
+  const launched = at !== undefined && start >= at ? `launched ${dur(start - at)} before` : "";
+  if (kernel === WHOLE) return [names.graphs[text], "CUDA graph recorded as a whole: the GPU was at work, on kernels not recorded", `${head}: ${when}`, launched];
+  const k = names.kernels[kernel], tag = names.tags[text];
   const place = [tag.part, tag.role, layer >= 0 ? `layer ${layer}` : ""].filter(Boolean).join(" · ");
-  return [k.name, place, k.what, `${head}: ${when}`, at !== undefined && start >= at ? `launched ${dur(start - at)} before` : ""];
+  return [k.name, place, k.what, `${head}: ${when}`, launched];
 }
 
 const phaseColours = { prefill: "memory", decode: "attention", mixed: "waiting", dummy: "other" };
@@ -285,9 +310,9 @@ function requestWords([due, , entered, first, last, id]) {
 }
 
 function stepWords(e) {
-  const [start, d, index, rank, busy, tokens, reqs, n, worst] = e.value;
+  const [start, d, index, rank, busy, tokens, reqs, n, worst, graph] = e.value;
   const head = n > 1 ? `${e.seriesName}: ${n} steps from step ${index}, rank ${rank}` : `${e.seriesName.endsWith("steps") ? "" : e.seriesName + " "}step ${index}, rank ${rank}`;
-  const what = n > 1 ? `median ${dur(d)}, slowest ${dur(worst)}` : `${dur(d)}, busy ${dur(busy)}`;
+  const what = n > 1 ? `median ${dur(d)}, slowest ${dur(worst)}` : `${dur(d)}, busy ${dur(busy)}${graph ? `, ${dur(graph)} of it in whole CUDA graphs` : ""}`;
   const load = [tokens ? `${count(tokens)} tokens` : "", reqs ? `${count(reqs)} requests` : ""].filter(Boolean).join(", ");
   return [head, what, load, `starts at ${dur(start)}`];
 }

@@ -108,6 +108,7 @@ class Flame {
     const name = (this.by === "part" ? this.d.parts : this.d.groups)[k];
     const c = this.colours[name];
     b.style.background = own ? c : `color-mix(in srgb, ${c} 28%, ${this.colours.bg})`;
+    if (own && name === "graphs") b.style.backgroundImage = "repeating-linear-gradient(135deg, rgb(255 255 255 / 0.42) 0 1.6px, transparent 1.6px 5px)";
     if (own) b.style.color = name === "attention" ? this.colours.onBlue : "#101214";
   }
 
