@@ -48,7 +48,7 @@ func NewEvents(t *trace.Trace, c *kernels.Classifier, e Evidence) *Events {
 	ev.Steps = findSteps(t)
 	ev.stepOf = binSteps(ev)
 	if len(ev.Steps) == 0 {
-		ev.Steps, ev.stepOf = landmarkSteps(ev)
+		ev.Steps, ev.stepOf, ev.runOf = landmarkSteps(ev)
 		ev.Landmarks = len(ev.Steps) > 0
 		measureSteps(ev, ev.stepOf)
 	}
@@ -110,8 +110,9 @@ func (ev *Events) Group(i int) uint8 { return ev.group[ev.Trace.NameOf(ev.Trace.
 // outside every step.
 func (ev *Events) StepOf(i int) int { return int(ev.stepOf[i]) }
 
-// StepOfRun returns the step that launched the i-th graph run of the trace, as
-// an index into Steps; -1 outside every step.
+// StepOfRun returns the step of the i-th graph run of the trace, as an index
+// into Steps; -1 outside every step, as where its launch is unknown and steps
+// are annotated.
 func (ev *Events) StepOfRun(i int) int { return int(ev.runOf[i]) }
 
 // CallOf returns the call that launched the i-th GPU event, as an index into

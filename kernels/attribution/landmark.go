@@ -1,6 +1,7 @@
 package attribution
 
 import (
+	"slices"
 	"strings"
 
 	"tokprof/kernels/role"
@@ -11,32 +12,42 @@ import (
 // last sampling kernel, and one begins at the slot mapping, the embedding, or
 // the first input copied behind sampling. A pipeline's first stage has no
 // sampler and its last no embedding, so either is enough. What comes before the
-// first attention kernel belongs to the first step.
-func landmarkSteps(ev *Events) ([]Step, []int32) {
+// first attention kernel belongs to the first step. A graph recorded as a whole
+// hides the attention of its pass, so it stands for it; behind sampling it
+// begins the next pass. The steps of graph runs follow from that order too.
+func landmarkSteps(ev *Events) (steps []Step, stepOf, runOf []int32) {
 	t := ev.Trace
-	stepOf := make([]int32, len(t.GPU()))
+	stepOf, runOf = make([]int32, len(t.GPU())), make([]int32, 0, len(t.GraphRuns))
 	l := &landmarks{ev: ev, classes: map[trace.NameID]landmark{}}
-	var steps []Step
 	step := int32(-1)
-	for i := range stepOf {
+	until := func(at trace.Time) {
+		for n := len(runOf); n < len(t.GraphRuns) && t.GraphRuns[n].Start < at; n++ {
+			runOf = append(runOf, step+l.whole())
+		}
+	}
+	for i, id := range t.GPU() {
+		until(t.Start(id))
 		if l.begins(i) {
 			step++
 			steps = append(steps, Step{Label: trace.StepLabel{}})
 		}
 		stepOf[i] = step
 	}
+	until(1<<63 - 1)
 	if !l.any {
 		// No attention anywhere: not a model's passes.
-		for i := range stepOf {
-			stepOf[i] = -1
+		return nil, slices.Repeat([]int32{-1}, len(stepOf)), slices.Repeat([]int32{-1}, len(runOf))
+	}
+	for i := range runOf {
+		if int(runOf[i]) == len(steps) {
+			runOf[i] = -1 // of a pass whose events the recording ends before
 		}
-		return nil, stepOf
 	}
 	for i := range steps {
 		steps[i].Label.Phase = l.phases[i].phase()
 	}
 	fillSpans(ev, steps, stepOf)
-	return steps, stepOf
+	return steps, stepOf, runOf
 }
 
 // landmark is what a kernel says about where a step begins.
@@ -49,25 +60,27 @@ type landmark struct {
 type landmarks struct {
 	ev       *Events
 	classes  map[trace.NameID]landmark
-	any      bool // attention was seen
+	any      bool // attention was seen, or graphs that may hide it between the marks of steps
 	begun    bool
+	early    int  // whole graphs that came in front of their step's first event
 	anchored bool // since the last border
 	sampled  bool
 	phases   []phaseSigns
 }
 
 // phaseSigns count what tells prefill and decode apart.
-type phaseSigns struct{ decode, prefill, graph int }
+type phaseSigns struct{ decode, prefill, graph, anchors, whole int }
 
 // phase is known from kernels that serve one phase only, and from attention
-// inside a graph replay, which servers use for decode batches.
+// inside a graph replay, which servers use for decode batches: inside a whole
+// graph where none is seen beside it.
 func (p phaseSigns) phase() trace.Phase {
 	switch {
 	case p.decode > 0 && p.prefill > 0:
 		return trace.Mixed
 	case p.prefill > 0:
 		return trace.Prefill
-	case p.decode > 0, p.graph > 0:
+	case p.decode > 0, p.graph > 0, p.whole > 0 && p.anchors == 0:
 		return trace.Decode
 	}
 	return trace.NoPhase
@@ -75,15 +88,17 @@ func (p phaseSigns) phase() trace.Phase {
 
 func (l *landmarks) begins(i int) bool {
 	m := l.of(i)
-	border := !l.begun || l.anchored && (m.start || l.sampled && m.input)
-	l.begun = true
+	border := !l.begun || l.early > 0 || l.anchored && (m.start || l.sampled && m.input)
+	l.any = l.any || l.anchored && (border || m.sample)
 	if border {
-		l.anchored, l.sampled = false, false
-		l.phases = append(l.phases, phaseSigns{})
+		l.begun, l.anchored, l.sampled = true, l.early > 0, false
+		l.phases = append(l.phases, phaseSigns{whole: l.early})
+		l.early = 0
 	}
 	p := &l.phases[len(l.phases)-1]
 	if m.anchor {
 		l.any, l.anchored = true, true
+		p.anchors++
 		switch {
 		case m.decode:
 			p.decode++
@@ -96,6 +111,18 @@ func (l *landmarks) begins(i int) bool {
 	}
 	l.sampled = l.sampled || m.sample && l.anchored
 	return border
+}
+
+// whole is told of a graph recorded as a whole where it starts among the events.
+// It returns how many steps behind the one before it the graph belongs to.
+func (l *landmarks) whole() int32 {
+	if !l.begun || l.early > 0 || l.sampled {
+		l.early++
+		return 1
+	}
+	l.anchored = true
+	l.phases[len(l.phases)-1].whole++
+	return 0
 }
 
 func (l *landmarks) of(i int) landmark {

@@ -3,6 +3,7 @@ package attribution
 import (
 	"bytes"
 	"compress/gzip"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -120,4 +121,73 @@ func TestLandmarks(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLandmarksOfWholeGraphs: a graph recorded as a whole stands for the
+// attention it hides, so that decode steps of a recording without annotations
+// and without kernels in its graphs are still steps of their own. A piece of a
+// graph beside attention says nothing of the phase, and graphs without the marks
+// of steps make no model's passes.
+func TestLandmarksOfWholeGraphs(t *testing.T) {
+	const layers = "n g k a g n g f g n g k a g n g f g"
+	for _, test := range []struct {
+		name, passes string // a pass: letters, W a whole graph, c a copy to the device
+		want         string
+	}{
+		{"decode steps behind a prefill", "e " + layers + " n g z|c W g z|c W g z", "22 none whole 0, 3 decode whole 1, 3 decode whole 1, "},
+		{"nothing but decode", "c W g z|c W g z|c W g z", "3 decode whole 1, 3 decode whole 1, 3 decode whole 1, "},
+		{"steps that begin with a graph", "W g z|W g z|W", "2 decode whole 1, 2 decode whole 1, "},
+		{"pieces around attention", "c W k a W g z|c W k a W g z", "5 none whole 2, 5 none whole 2, "},
+		{"no sampler, no embedding", "c W g|c W g", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := wholeByLandmarks(t, strings.Split(test.passes, "|")); got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
+	}
+}
+
+// wholeByLandmarks says of each step how many events it has, its phase and its
+// whole graphs.
+func wholeByLandmarks(t *testing.T, passes []string) string {
+	t.Helper()
+	s := &script{}
+	at := 0
+	var launched []int
+	for _, p := range passes {
+		for _, l := range strings.Fields(p) {
+			switch l {
+			case "W":
+				s.Call("cudaGraphLaunch", at, 2*µs)
+				launched = append(launched, at)
+				at += 10 * µs
+			case "c":
+				s.Launch(tracescript.Copy, at, at+100*µs, 8*µs)
+				at += 10 * µs
+			default:
+				at = s.Pass(at, 7, l)
+			}
+		}
+		at += 500 * µs
+	}
+	tr := s.Open(t)
+	tr.Each(func(id trace.EventID, k trace.Kind) {
+		if k == trace.Launch && tr.Name(tr.NameOf(id)) == "cudaGraphLaunch" {
+			tr.GraphRuns = append(tr.GraphRuns, trace.GraphRun{Graph: 1, Stream: 7, Start: tr.Start(id) + 100*µs, Dur: 8 * µs, Launch: id})
+		}
+	})
+	if len(tr.GraphRuns) != len(launched) {
+		t.Fatalf("%d runs of %d launches", len(tr.GraphRuns), len(launched))
+	}
+	ev := NewEvents(tr, classifier(t), Evidence{})
+	runs := map[int]int{}
+	for i := range tr.GraphRuns {
+		runs[ev.StepOfRun(i)]++
+	}
+	out := ""
+	for i := range ev.Steps {
+		out += fmt.Sprintf("%d %s whole %d, ", ev.Steps[i].Launches, ev.Steps[i].Label.Phase, runs[i])
+	}
+	return out
 }

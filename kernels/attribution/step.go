@@ -92,6 +92,7 @@ func binSteps(ev *Events) []int32 {
 		}
 		out[i] = last[tr]
 	}
+	ev.runOf = runSteps(ev)
 	measureSteps(ev, out)
 	return out
 }
@@ -112,7 +113,6 @@ func stepAt(steps []Step, of []int32, at trace.Time) int32 {
 // union of events is the step's graph time.
 func measureSteps(ev *Events, stepOf []int32) {
 	t := ev.Trace
-	ev.runOf = runSteps(ev)
 	runs, of := t.GraphRuns, ev.runOf
 	var last []trace.Time // end of the events of each step so far
 	if len(runs) > 0 {

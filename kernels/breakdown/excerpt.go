@@ -208,11 +208,12 @@ func (x *excerpted) wholeGraphs() {
 			continue
 		}
 		g := t.GraphRuns[i]
-		// A run has a step through its launch alone, so the launch is known.
-		x.lane(s, laneKey{device: g.Device, stream: g.Stream}).add(Span{
-			Start: g.Start, Dur: g.Dur, Kernel: -1, Correlation: t.Event(g.Launch).Correlation, Layer: -1, Whole: &g,
-		})
-		x.host[g.Launch] = s
+		drawn := Span{Start: g.Start, Dur: g.Dur, Kernel: -1, Layer: -1, Whole: &g}
+		if g.Launch != trace.NoEvent {
+			drawn.Correlation = t.Event(g.Launch).Correlation
+			x.host[g.Launch] = s
+		}
+		x.lane(s, laneKey{device: g.Device, stream: g.Stream}).add(drawn)
 	}
 }
 

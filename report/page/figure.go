@@ -286,11 +286,11 @@ func (w wholeDrawn) note() string {
 	if w.runs == 0 {
 		return ""
 	}
-	what := "A CUDA graph was recorded as a whole (hatched):"
+	what := "A CUDA graph was recorded as a whole (hatched), " + thin(figures.Dur(w.time))
 	if w.runs > 1 {
-		what = thin(figures.Count(w.runs)) + " CUDA graphs were recorded as a whole (hatched):"
+		what = fmt.Sprintf("%s CUDA graphs were recorded as a whole (hatched), %s over all lanes", thin(figures.Count(w.runs)), thin(figures.Dur(w.time)))
 	}
-	return fmt.Sprintf("%s the GPU was at work for these %s, on kernels that the recording does not hold. nsys profile --cuda-graph-trace=node records them.", what, thin(figures.Dur(w.time)))
+	return what + ": the GPU was at work, on kernels that the recording does not hold. nsys profile --cuda-graph-trace=node records them."
 }
 
 // chart is a custom series: the script draws a bar for each row.

@@ -113,7 +113,7 @@ func TestWholeGraphsAreDrawn(t *testing.T) {
 			t.Errorf("the row of %s is %q, want %q", text, got, want)
 		}
 	}
-	for _, want := range []string{"3 CUDA graphs were recorded as a whole (hatched): the GPU was at work for these 90.0\u202fµs", "--cuda-graph-trace=node"} {
+	for _, want := range []string{"3 CUDA graphs were recorded as a whole (hatched), 90.0\u202fµs over all lanes: the GPU was at work", "--cuda-graph-trace=node"} {
 		if !strings.Contains(s, want) {
 			t.Errorf("the section lacks %q", want)
 		}
