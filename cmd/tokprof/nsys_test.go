@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -98,7 +99,7 @@ func TestNsysWholeGraphs(t *testing.T) {
 	if d := a.Devices[0]; d.GraphNS != 18262952 || d.IdleNS != idle || d.BusyNS+d.GraphNS+d.IdleNS != a.Window.DurNS {
 		t.Errorf("%d graph, %d busy, %d idle (%d by cause) of %d ns", d.GraphNS, d.BusyNS, d.IdleNS, idle, a.Window.DurNS)
 	}
-	if w := a.Trust[0]; w.Code != "graph_mode" || w.Severity != document.Error || !strings.HasSuffix(w.Message, "record again with nsys profile --cuda-graph-trace=node") {
+	if w := a.Trust[0]; w.Code != "graph_mode" || w.Severity != document.Error || !strings.Contains(w.Message, "record again with nsys profile --cuda-graph-trace=node;") {
 		t.Errorf("trust %+v", w)
 	}
 	if len(a.Findings) != 0 {
@@ -133,6 +134,33 @@ func TestNsysWholeGraphs(t *testing.T) {
 		if m.Phase == "decode" && (m.Total() != span || m.Parts["graphs"] != graphs) {
 			t.Errorf("%s: parts and idle are %d of %d, graphs %d of %d", m.Phase, m.Total(), span, m.Parts["graphs"], graphs)
 		}
+	}
+}
+
+// TestNsysWholeGraphsInStacks: folded stacks hold the GPU's kernels and copies
+// to the nanosecond, and whole graphs below their phase beside them.
+func TestNsysWholeGraphsInStacks(t *testing.T) {
+	path := nsysFixtures + "qwen3-12l-graphmode/report1.sqlite.gz"
+	var out strings.Builder
+	if code := run(t.Context(), []string{"analyze", path, "-q", "--folded", "-"}, streams{nil, &out, io.Discard}); code != 0 {
+		t.Fatalf("exit %d", code)
+	}
+	var kernels int64
+	whole := ""
+	for l := range strings.Lines(out.String()) {
+		l = strings.TrimSpace(l)
+		if strings.Contains(l, "whole graphs") {
+			whole += l
+			continue
+		}
+		ns, err := strconv.ParseInt(l[strings.LastIndexByte(l, ' ')+1:], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kernels += ns
+	}
+	if want := analysis(t, path).Devices[0].SumNS; kernels != want || whole != "decode;whole graphs (not recorded as kernels);graphs.whole.graph 367 (kernels not recorded) 18262952" {
+		t.Errorf("%d ns in kernels, want %d; %s", kernels, want, whole)
 	}
 }
 
