@@ -177,7 +177,7 @@ func TestNsysWholeGraphsDrawn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`<rect class="c-graphs" data-part="graphs" data-ns="18262952"`, `</svg>graphs</li>`, "18\u202f% more in whole CUDA graphs", ">11 whole CUDA graphs<", "<dt>Graphs</dt>"} {
+	for _, want := range []string{`<rect class="c-graphs" data-part="graphs" data-ns="18262952"`, `</svg>graphs</li>`, "18.3\u202fms of it in whole CUDA graphs", ">11 whole CUDA graphs<", "<dt>Graphs</dt>"} {
 		if !bytes.Contains(page, []byte(want)) {
 			t.Errorf("the page lacks %s", want)
 		}
