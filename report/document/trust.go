@@ -276,18 +276,22 @@ func ranges(n []int) string {
 
 // shares are the parts of GPU time that the names could not explain.
 func (b *builder) shares() {
+	of := "GPU time"
+	if b.graphsWhole() {
+		of = "GPU time outside whole graphs"
+	}
 	for _, r := range b.a.Categories {
 		if r.Phase == "all" && r.Name == "other.unclassified" {
 			sev := Info
 			if r.Share > unclassifiedWarn {
 				sev = Warning
 			}
-			b.doubt("unclassified", sev, []string{"groups", "categories"}, "%s of GPU time is in kernels that no rule knows; tokprof explain NAME shows how to add one", figures.Percent(r.Share))
+			b.doubt("unclassified", sev, []string{"groups", "categories"}, "%s of %s is in kernels that no rule knows; tokprof explain NAME shows how to add one", figures.Percent(r.Share), of)
 		}
 	}
 	for _, r := range b.a.Parts {
 		if r.Phase == "all" && r.Name == "unattributed" {
-			b.doubt("unattributed", Info, []string{"parts", "roles"}, "%s of GPU time is in matrix products whose place in the pass is unclear: they keep no role", figures.Percent(r.Share))
+			b.doubt("unattributed", Info, []string{"parts", "roles"}, "%s of %s is in matrix products whose place in the pass is unclear: they keep no role", figures.Percent(r.Share), of)
 		}
 	}
 }

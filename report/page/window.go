@@ -389,7 +389,7 @@ func definitions(a *document.Analysis) []term {
 		terms = append(terms, term{"Bus bandwidth", "Message size over transfer time, times nccl-tests' factor for what each link carries: 2(n−1)/n for an all-reduce, (n−1)/n for a gather."})
 	}
 	if slices.ContainsFunc(a.Devices, func(d document.Device) bool { return d.GraphNS > 0 }) {
-		terms = append(terms, term{"Graphs", "Time in which only CUDA graphs ran that were recorded as a whole: not idle, but which kernels ran is not in the file."})
+		terms = append(terms, term{"Graphs", "CUDA graphs that were recorded as a whole count as busy, but which kernels ran in them is not in the file. Shares of kernels, groups, categories and roles are of the time outside them."})
 	}
 	if q := a.Requests; q != nil {
 		terms = append(terms, term{"TTFT, TPOT", "Time from the moment a request was due to its first token; mean time per token after it."})
