@@ -318,3 +318,26 @@ func TestNothingButWholeRuns(t *testing.T) {
 		t.Errorf("%v: %+v, %d excerpts, step %+v", r.Role, d, len(r.Excerpts), r.Steps[0])
 	}
 }
+
+// TestIdleBehindWholeRuns: the idle time behind a graph run belongs to the phase
+// of the step that launched it, though no event of that step came yet.
+func TestIdleBehindWholeRuns(t *testing.T) {
+	s := &script{}
+	s.Step(prefillStep, 0, 50*µs)
+	s.Launch(gemmName, 10*µs, 20*µs, 20*µs)
+	s.Step(decodeStep, 60*µs, 200*µs)
+	s.Call("cudaGraphLaunch", 70*µs, 5*µs)
+	s.Launch(gemmName, 200*µs, 210*µs, 10*µs)
+	tr := s.Open(t)
+	tr.GraphRuns = []trace.GraphRun{graphRun(1, 80*µs, 50*µs, launchAt(t, tr, 70*µs))}
+	idle := Reduce(tr, classifier(t), Options{ExcerptTo: -1}).Devices[0].PhaseIdle
+	sum := func(p trace.Phase) (out trace.Time) {
+		for _, d := range idle[p] {
+			out += d
+		}
+		return out
+	}
+	if prefill, decode := sum(trace.Prefill), sum(trace.Decode); prefill != 40*µs || decode != 80*µs {
+		t.Errorf("idle %d in prefill, %d in decode; want 40 and 80 µs", prefill, decode)
+	}
+}

@@ -46,7 +46,11 @@ func graphModeDocument(t *testing.T) *document.Analysis {
 	})]
 	main := slices.IndexFunc(tl.Lanes, func(l document.Lane) bool { return l.GPU })
 	l := &tl.Lanes[main]
-	mid := len(l.Spans) / 2
+	// Inside a layer, which must stay one.
+	mid := 1
+	for l.Spans[mid].Layer < 0 || l.Spans[mid].Layer != l.Spans[mid-1].Layer {
+		mid++
+	}
 	l.Spans = slices.Insert(l.Spans, mid, run(367, l.Spans[mid].StartNS, 50_000), run(12, l.Spans[mid].StartNS, 60_000))
 	tl.Lanes = append(tl.Lanes, document.Lane{Name: "GPU 0 stream 99", GPU: true, Device: 0, Stream: 99, Spans: []document.SpanEvent{run(12, 1000, 30_000)}})
 	return a
