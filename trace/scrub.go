@@ -9,6 +9,7 @@ import (
 
 	"tokprof/trace/internal/kineto"
 	"tokprof/trace/internal/nsys"
+	"tokprof/trace/internal/nsys/scrub"
 )
 
 // Scrubbed says what a scrubbed copy of an export holds.
@@ -50,7 +51,7 @@ func Scrub(ctx context.Context, path string, o Options, w io.Writer) (*Scrubbed,
 		in.Path = path
 	}
 	to := &sink{w: w}
-	x, err := nsys.Scrub(ctx, in, opt, to)
+	x, err := scrub.Scrub(ctx, in, opt, to)
 	switch {
 	case to.err != nil:
 		return nil, to.err

@@ -15,7 +15,7 @@ import (
 func readTogether(ctx context.Context, t *testing.T, path string, sink Sink) (*Export, error) {
 	t.Helper()
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
-	return ReadSQLite(ctx, path, Options{chunk: 100}, sink)
+	return readSQLite(ctx, path, Options{chunk: 100}, sink)
 }
 
 // TestTogether: rows come in the same order however many read them.

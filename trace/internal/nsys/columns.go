@@ -2,6 +2,7 @@ package nsys
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -63,6 +64,16 @@ func columnOf(header string) (field, float64) {
 // isTime says whether a column holds times, in a table that is read.
 func (f field) isTime() bool {
 	return f == fStart || f == fDuration || f >= fTotal && f <= fStdDev && f != fLaunches
+}
+
+// textFields are the columns of text; all others hold numbers.
+var textFields = []field{fName, fDevice, fFrom, fTo, fCategory}
+
+// Column says whether a header of nsys stats is one that is read, and whether
+// its cells are text.
+func Column(header string) (known, text bool) {
+	f, _ := columnOf(header)
+	return f != noField, slices.Contains(textFields, f)
 }
 
 var units = map[string]float64{

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"strings"
+
+	"tokprof/trace/internal/nsys/database"
 )
 
 // Form is a form of export.
@@ -20,7 +22,7 @@ const (
 // Detect tells the form of an export from the start of its text.
 func Detect(head []byte) Form {
 	switch {
-	case bytes.HasPrefix(head, []byte(sqliteMagic)):
+	case bytes.HasPrefix(head, []byte(database.Magic)):
 		return SQLite
 	case startsLines(head):
 		return JSONLines

@@ -8,6 +8,8 @@
 // tables, and rows of tables, are picked by name.
 package nsys
 
+import "tokprof/trace/internal/nsys/database"
+
 // Kind is what a row is.
 type Kind uint8
 
@@ -142,19 +144,30 @@ func (x *Export) note(at int64, what string) {
 	}
 }
 
-// FormatError says why a file holds nothing that can be read. Its text goes on
-// from a file name: "x.sqlite is empty (0 bytes): …".
-type FormatError struct {
-	What string
-	Hint string // what it probably is or what to do, one clause
+// NewExport is an export of a database of which nothing is known yet.
+func NewExport() *Export { return &Export{Format: "nsys.sqlite", Counts: map[string]int64{}} }
+
+// Stored books what is known of a database's file.
+func (x *Export) Stored(d *database.DB) {
+	x.FileBytes, x.RawBytes = d.Size, d.Size
+	if d.Truncated {
+		x.Truncated, x.TruncatedAt, x.TruncatedBy = true, d.Size, d.TruncatedBy
+	}
 }
 
-func (e *FormatError) Error() string {
-	if e.Hint == "" {
-		return e.What
-	}
-	return e.What + ": " + e.Hint
+// Broke books that of a table's rows from one to another only the first got
+// could be read.
+func (x *Export) Broke(d *database.DB, table string, err error, from, to, got int64) {
+	what, lost := d.Break(table, err, from, to, got)
+	x.note(0, what)
+	x.Skipped += lost
 }
+
+// FormatError says why a file holds nothing that can be read, as a
+// database.Error does.
+type FormatError database.Error
+
+func (e *FormatError) Error() string { return (*database.Error)(e).Error() }
 
 // Ids are how Nsight Systems writes processes and threads: hardware and
 // virtual machine above, then 24 bits each of process and thread.

@@ -3,6 +3,8 @@ package nsys
 import (
 	"bytes"
 	"strings"
+
+	"tokprof/trace/internal/nsys/jsontext"
 )
 
 // lineEvent is what the fields of one line say.
@@ -23,7 +25,7 @@ type lineEvent struct {
 // set takes one field. Nothing of what belongs to a process but its name is
 // ever taken: not its command line, its directory or its environment.
 func (e *lineEvent) set(object, key, v []byte) {
-	n, isInt := integer(v)
+	n, isInt := jsontext.Integer(v)
 	if object == nil {
 		e.top(string(key), v, n)
 		return

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"tokprof/trace/internal/nsys/jsontext"
 )
 
 // maxLine is the longest line of an event; longer ones are lost.
@@ -23,16 +25,18 @@ type lines struct {
 	domains domains
 	text    map[int64]string
 	kept    int64 // bytes of text
-	threads []threadName
+	threads []ThreadName
+	single  bool  // strings come one a line
 	off     int64 // of the line, in the decompressed text
 	buf     []byte
 	ev      lineEvent
-	copier  *lineCopier // what lines are for when they are copied, not read
+	copied  *CopiedLines // what lines are for when they are copied, not read
 }
 
-type threadName struct {
-	global uint64
-	name   int64
+// ThreadName is the string id of a thread's name.
+type ThreadName struct {
+	Global uint64 // the thread, of the export's own numbering
+	Name   int64
 }
 
 func readLines(ctx context.Context, text *bufio.Reader, sink Sink) (*Export, error) {
@@ -41,7 +45,7 @@ func readLines(ctx context.Context, text *bufio.Reader, sink Sink) (*Export, err
 		return nil, err
 	}
 	for _, t := range l.threads {
-		l.x.Threads[ThreadID{pidOf(t.global), threadOf(t.global)}] = l.text[t.name]
+		l.x.Threads[ThreadID{pidOf(t.Global), threadOf(t.Global)}] = l.text[t.Name]
 	}
 	l.names.resolve(l.text)
 	l.x.Names = l.names.list
@@ -140,17 +144,18 @@ func (l *lines) skipLine() (n int64, err error) {
 func (l *lines) event(b []byte) bool {
 	e := &l.ev
 	*e = lineEvent{typ: -1, name: -1, demangled: -1, short: -1, bytes: -1, from: -1, to: -1, textID: -1}
-	end, ok := fields(b, 0, e.set)
-	if !ok || space(b, end) != len(b) {
+	end, ok := jsontext.Fields(b, 0, e.set)
+	if !ok || jsontext.Space(b, end) != len(b) {
 		return false
 	}
 	switch {
-	case l.copier != nil:
-		l.copier.line(b, e)
 	case e.kind == "String":
-		l.keep(e.id, unescaped(e.data))
+		l.single = true
+		l.keep(e.id, jsontext.Unescaped(e.data))
 	case e.kind == "ThreadName":
-		l.threads = append(l.threads, threadName{e.tid, e.name})
+		l.threads = append(l.threads, ThreadName{e.tid, e.name})
+	case l.copied != nil:
+		return l.copied.take(b, e)
 	case e.record == "CudaEvent":
 		l.gpu(e)
 	case e.record == "TraceProcessEvent":
@@ -159,7 +164,7 @@ func (l *lines) event(b []byte) bool {
 		l.nvtx(e)
 	case e.record == "CommEvent":
 		if e.pid != 0 && len(l.x.Processes) < 1<<20 {
-			l.x.Processes[e.pid] = unescaped(e.comm[:min(len(e.comm), 256)])
+			l.x.Processes[e.pid] = jsontext.Unescaped(e.comm[:min(len(e.comm), 256)])
 		}
 	case e.record != "":
 		l.x.Counts[bounded(e.record)]++
@@ -221,12 +226,12 @@ func (l *lines) call(e *lineEvent) {
 	if e.original != 0 && len(l.x.Nodes) < maxNodes {
 		l.x.Nodes[NodeID{processOf(e.tid), uint64(e.node)}] = uint64(e.original)
 	}
-	if e.class != 0 && e.class != driverClass {
+	if e.class != 0 && e.class != DriverClass {
 		l.x.Counts["TraceProcessEvent of other classes"]++
 		return
 	}
 	row := Row{Kind: Runtime, Start: e.start, End: e.end, Corr: uint64(e.corr), Bytes: -1}
-	if e.class == driverClass {
+	if e.class == DriverClass {
 		row.Kind = Driver
 	}
 	row.onThread(e.tid)
@@ -239,7 +244,7 @@ func (l *lines) nvtx(e *lineEvent) {
 	row.onThread(e.tid)
 	switch e.typ {
 	case typeDomainCreate:
-		l.domains.named(row.Process, e.domain, unescaped(e.text[:min(len(e.text), 256)]))
+		l.domains.named(row.Process, e.domain, jsontext.Unescaped(e.text[:min(len(e.text), 256)]))
 		return
 	case typeMark:
 		row.Kind, row.End = Mark, row.Start
@@ -254,12 +259,12 @@ func (l *lines) nvtx(e *lineEvent) {
 	}
 	row.Domain = l.domains.name(row.Process, e.domain)
 	if e.hasText || e.textID < 0 {
-		row.Name = l.names.text(unescaped(e.text))
+		row.Name = l.names.text(jsontext.Unescaped(e.text))
 	} else {
 		row.Name = l.names.id(e.textID)
 	}
 	if row.Domain != 0 && len(e.data) > 0 {
-		row.Bytes = messageBytes(e.data)
+		row.Bytes = MessageBytes(e.data)
 	}
 	l.hand("NvtxEvent", &row)
 }

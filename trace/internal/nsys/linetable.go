@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"errors"
 	"io"
+
+	"tokprof/trace/internal/nsys/jsontext"
 )
 
 // tableStart is how the line of a table begins; the table of strings is the
@@ -30,7 +32,7 @@ func (l *lines) table() error {
 		case c == '"':
 			err = l.element(c)
 			if err == nil {
-				l.keep(id, unescaped(l.buf))
+				l.keep(id, jsontext.Unescaped(l.buf))
 			}
 		case c == '{':
 			if err = l.element(c); err == nil {
@@ -70,8 +72,8 @@ func (l *lines) element(c byte) (err error) {
 func (l *lines) thread() {
 	e := &l.ev
 	*e = lineEvent{name: -1}
-	if _, ok := fields(l.buf, 0, e.set); ok && e.tid != 0 && len(l.threads) < 1<<20 {
-		l.threads = append(l.threads, threadName{e.tid, e.name})
+	if _, ok := jsontext.Fields(l.buf, 0, e.set); ok && e.tid != 0 && len(l.threads) < 1<<20 {
+		l.threads = append(l.threads, ThreadName{e.tid, e.name})
 	}
 }
 

@@ -3,6 +3,8 @@ package nsys
 import (
 	"fmt"
 
+	"tokprof/trace/internal/nsys/database"
+
 	"zombiezen.com/go/sqlite"
 )
 
@@ -48,15 +50,15 @@ func (r *reader) gpuMetrics() error {
 	const t, info = "GPU_METRICS", "TARGET_INFO_GPU_METRICS"
 	type metric struct{ source, id int64 }
 	names := map[metric]string{}
-	if r.has(info, "typeId", "metricId", "metricName") {
-		_ = r.each("SELECT typeId, metricId, substr(metricName, 1, 256) FROM "+info, func(s *sqlite.Stmt) error {
+	if r.Has(info, "typeId", "metricId", "metricName") {
+		_ = r.Each("SELECT typeId, metricId, substr(metricName, 1, 256) FROM "+info, func(s *sqlite.Stmt) error {
 			names[metric{s.ColumnInt64(0), s.ColumnInt64(1)}] = s.ColumnText(2)
 			return nil
 		})
 	}
 	set := &seriesSet{x: r.x, at: map[seriesID]int{}}
-	return r.each(r.query(t, "timestamp", "typeId", "metricId", "value"), func(s *sqlite.Stmt) error {
-		r.tick()
+	return r.Each(r.Query(t, "timestamp", "typeId", "metricId", "value"), func(s *sqlite.Stmt) error {
+		r.Tick()
 		r.x.Counts[t]++
 		source, id := s.ColumnInt64(1), s.ColumnInt64(2)
 		set.add(seriesID{source: source, metric: id}, s.ColumnInt64(0), s.ColumnFloat(3), func() Series {
@@ -77,10 +79,10 @@ func (r *reader) nicMetrics() error {
 	const t, info = "NET_NIC_METRIC", "TARGET_INFO_NETWORK_METRICS"
 	type metric struct{ list, id int64 }
 	names := map[metric]string{}
-	if r.has(info, "metricsListId", "metricsIdx") {
-		_ = r.each(r.query(info, "metricsListId", "metricsIdx", "name|metricName", "unit"), func(s *sqlite.Stmt) error {
-			name := string(read(s, 2, nil))
-			if unit := string(read(s, 3, nil)); unit != "" {
+	if r.Has(info, "metricsListId", "metricsIdx") {
+		_ = r.Each(r.Query(info, "metricsListId", "metricsIdx", "name|metricName", "unit"), func(s *sqlite.Stmt) error {
+			name := string(database.Read(s, 2, nil))
+			if unit := string(database.Read(s, 3, nil)); unit != "" {
 				name += " [" + unit + "]"
 			}
 			names[metric{s.ColumnInt64(0), s.ColumnInt64(1)}] = name
@@ -89,8 +91,8 @@ func (r *reader) nicMetrics() error {
 	}
 	adapters := r.adapters()
 	set := &seriesSet{x: r.x, at: map[seriesID]int{}}
-	return r.each(r.query(t, "end|start", "globalId|globalGuid", "portId|portNumber", "metricsListId", "metricsIdx", "value"), func(s *sqlite.Stmt) error {
-		r.tick()
+	return r.Each(r.Query(t, "end|start", "globalId|globalGuid", "portId|portNumber", "metricsListId", "metricsIdx", "value"), func(s *sqlite.Stmt) error {
+		r.Tick()
 		r.x.Counts[t]++
 		nic, port, list, id := s.ColumnInt64(1), s.ColumnInt64(2), s.ColumnInt64(3), s.ColumnInt64(4)
 		set.add(seriesID{source: nic, metric: list<<32 | id, port: port}, s.ColumnInt64(0), s.ColumnFloat(5), func() Series {
@@ -109,14 +111,14 @@ type adapters map[int64]string
 
 func (r *reader) adapters() adapters {
 	names, out := map[int64]string{}, adapters{}
-	if t := "TARGET_INFO_NIC_INFO"; r.has(t, "nicId", "name") {
-		_ = r.each("SELECT nicId, substr(name, 1, 256) FROM "+t, func(s *sqlite.Stmt) error {
+	if t := "TARGET_INFO_NIC_INFO"; r.Has(t, "nicId", "name") {
+		_ = r.Each("SELECT nicId, substr(name, 1, 256) FROM "+t, func(s *sqlite.Stmt) error {
 			names[s.ColumnInt64(0)] = s.ColumnText(1)
 			return nil
 		})
 	}
-	if t := "NIC_ID_MAP"; r.has(t, "nicId", "globalId") {
-		_ = r.each("SELECT nicId, globalId FROM "+t, func(s *sqlite.Stmt) error {
+	if t := "NIC_ID_MAP"; r.Has(t, "nicId", "globalId") {
+		_ = r.Each("SELECT nicId, globalId FROM "+t, func(s *sqlite.Stmt) error {
 			out[s.ColumnInt64(1)] = names[s.ColumnInt64(0)]
 			return nil
 		})

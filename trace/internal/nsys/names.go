@@ -4,12 +4,13 @@ import (
 	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	"tokprof/trace/internal/nsys/database"
 )
 
 const (
-	// maxName is the longest name kept, in bytes: template instances of real
-	// kernels stay below 10,000.
-	maxName = 1 << 16
+	// maxName is the longest name kept, in bytes.
+	maxName = database.MaxText
 	// maxNames bounds the text of all names together, in bytes.
 	maxNames = 256 << 20
 )

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"strings"
 
+	"tokprof/trace/internal/nsys/database"
+
 	"zombiezen.com/go/sqlite"
 )
 
@@ -14,14 +16,14 @@ func (r *reader) ranges() error {
 	kinds := r.nvtxKinds()
 	var text []byte
 	first := false
-	err := r.each(r.query(t, "start", "end", "eventType", "globalTid", "domainId", "text", "textId", "binaryData"), func(s *sqlite.Stmt) error {
-		r.tick()
+	err := r.Each(r.Query(t, "start", "end", "eventType", "globalTid", "domainId", "text", "textId", "binaryData"), func(s *sqlite.Stmt) error {
+		r.Tick()
 		row := &r.row
 		*row = Row{Start: s.ColumnInt64(0), Bytes: -1}
 		row.onThread(uint64(s.ColumnInt64(3)))
 		named := s.ColumnType(5) != sqlite.TypeNull
 		if named {
-			text = read(s, 5, text)
+			text = database.Read(s, 5, text)
 		}
 		switch what := s.ColumnInt64(2); {
 		case kinds.creates[what]:
@@ -52,23 +54,13 @@ func (r *reader) ranges() error {
 			row.Name = r.names.id(s.ColumnInt64(6))
 		}
 		if row.Domain != 0 && s.ColumnType(7) != sqlite.TypeNull {
-			row.Bytes = messageBytes(read(s, 7, nil))
+			row.Bytes = MessageBytes(database.Read(s, 7, nil))
 		}
 		r.x.Counts[t]++
 		r.hand(row)
 		return nil
 	})
 	return err
-}
-
-// read copies a text or blob, as much of it as a name may have.
-func read(s *sqlite.Stmt, col int, buf []byte) []byte {
-	n := min(s.ColumnLen(col), maxName)
-	if cap(buf) < n {
-		buf = make([]byte, n)
-	}
-	buf = buf[:n]
-	return buf[:s.ColumnBytes(col, buf)]
 }
 
 // domains numbers NVTX domains: a row that makes one may come after the rows
@@ -133,12 +125,12 @@ func (r *reader) nvtxKinds() nvtxKinds {
 	return k
 }
 
-// messageBytes finds the size of an NCCL message in the payload of its range:
+// MessageBytes finds the size of an NCCL message in the payload of its range:
 // NCCL describes a message by its communicator's id and its size, 8 bytes each
 // (nccl src/init_nvtx, "Message size [bytes]" at offset 8), and in one more
 // field of a send, a receive or a reduction. -1 when there is none. Payloads of
 // other ranges have such lengths too, so the range's name must be looked at.
-func messageBytes(data []byte) int64 {
+func MessageBytes(data []byte) int64 {
 	if len(data) > 0 && (data[0] == '[' || data[0] == '{') {
 		var list []struct{ Data string }
 		if json.Unmarshal(data, &list) != nil || len(list) == 0 {

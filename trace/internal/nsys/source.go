@@ -13,7 +13,28 @@ import (
 	"io"
 	"os"
 	"syscall"
+
+	"tokprof/trace/internal/nsys/database"
 )
+
+// Options set how an export is read.
+type Options struct {
+	// Hash asks for Export.SHA256.
+	Hash bool
+	// Progress is told the bytes read so far, as stored; for a database they
+	// are what the rows read so far stand for.
+	Progress func(read int64)
+	// TempDir is where compressed databases are unpacked, "" for the system's.
+	TempDir string
+
+	temporary bool  // remove the database as soon as it is open
+	chunk     int64 // rows a connection reads at a time; tests make it small
+}
+
+// Database is how the database among the forms is opened.
+func (o Options) Database() database.Options {
+	return database.Options{Progress: o.Progress, Temporary: o.temporary, Chunk: o.chunk}
+}
 
 // Source is an export's bytes as stored.
 type Source struct {
@@ -24,22 +45,30 @@ type Source struct {
 // Read reads an export of any form. The error is a *FormatError when nothing
 // in it can be used, the context's, or that of the first read.
 func Read(ctx context.Context, src Source, o Options, sink Sink) (*Export, error) {
-	return readWith(ctx, src, o, readers{
-		sqlite: func(path string, o Options) (*Export, error) { return ReadSQLite(ctx, path, o, sink) },
-		lines:  func(text *bufio.Reader) (*Export, error) { return readLines(ctx, text, sink) },
-		tables: func(text *bufio.Reader) (*Export, error) { return readStats(ctx, text, sink) },
+	return ByForm(ctx, src, o, Readers{
+		SQLite: func(path string, o Options) (*Export, error) { return readSQLite(ctx, path, o, sink) },
+		Lines:  func(text *bufio.Reader) (*Export, error) { return readLines(ctx, text, sink) },
+		Tables: func(text *bufio.Reader) (*Export, error) { return readStats(ctx, text, sink) },
 	})
 }
 
-// readers are what reads each form: a database by its path, the others as a
+// Readers are what reads each form: a database by its path, the others as a
 // stream of text.
-type readers struct {
-	sqlite        func(path string, o Options) (*Export, error)
-	lines, tables func(*bufio.Reader) (*Export, error)
+type Readers struct {
+	SQLite        func(path string, o Options) (*Export, error)
+	Lines, Tables func(*bufio.Reader) (*Export, error)
 }
 
-// readWith unpacks a source and gives it to the reader of its form.
-func readWith(ctx context.Context, src Source, o Options, r readers) (*Export, error) {
+// ByForm unpacks a source and gives it to the reader of its form.
+func ByForm(ctx context.Context, src Source, o Options, r Readers) (*Export, error) {
+	x, err := byForm(ctx, src, o, r)
+	if e := (*database.Error)(nil); errors.As(err, &e) {
+		err = (*FormatError)(e)
+	}
+	return x, err
+}
+
+func byForm(ctx context.Context, src Source, o Options, r Readers) (*Export, error) {
 	in := &input{r: src.R, progress: o.Progress}
 	if o.Hash {
 		in.sum = sha256.New()
@@ -56,19 +85,19 @@ func readWith(ctx context.Context, src Source, o Options, r readers) (*Export, e
 		in.progress = nil
 		hashed := make(chan string, 1)
 		go func() { hashed <- in.digest(ctx) }()
-		x, err = r.sqlite(src.Path, o)
+		x, err = r.SQLite(src.Path, o)
 		if h := <-hashed; err == nil {
 			x.SHA256 = h
 		}
 		return x, err
 	case form == SQLite:
-		x, err = unpacked(ctx, text, o, r.sqlite)
+		x, err = unpacked(ctx, text, o, r.SQLite)
 	case form == JSONLines:
-		x, err = r.lines(text)
+		x, err = r.Lines(text)
 	case form == Tables:
-		x, err = r.tables(text)
+		x, err = r.Tables(text)
 	default:
-		err = &FormatError{"is no Nsight Systems export", hintExport}
+		err = &FormatError{"is no Nsight Systems export", database.HintExport}
 	}
 	if err != nil {
 		return nil, err
@@ -111,7 +140,7 @@ func (in *input) digest(ctx context.Context) string {
 	if in.sum == nil {
 		return ""
 	}
-	if _, err := io.Copy(io.Discard, &patient{ctx, in}); err != nil {
+	if _, err := io.Copy(io.Discard, Patient(ctx, in)); err != nil {
 		return ""
 	}
 	return hex.EncodeToString(in.sum.Sum(nil))
@@ -138,7 +167,9 @@ func (in *input) open() (text *bufio.Reader, zipped bool, err error) {
 	return bufio.NewReaderSize(z, 1<<18), true, nil
 }
 
-// patient ends a copy when the context does.
+// Patient reads r until the context ends.
+func Patient(ctx context.Context, r io.Reader) io.Reader { return &patient{ctx, r} }
+
 type patient struct {
 	ctx context.Context
 	r   io.Reader
@@ -181,7 +212,7 @@ func unpacked(ctx context.Context, text io.Reader, o Options, read func(path str
 		return nil, &FormatError{"must be unpacked, and no temporary file can be made", "set TMPDIR to a directory that can be written"}
 	}
 	defer func() { _ = os.Remove(f.Name()) }()
-	n, cut, err := copySparse(f, &patient{ctx, text})
+	n, cut, err := copySparse(f, Patient(ctx, text))
 	if e := f.Close(); err == nil {
 		err = e
 	}

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"tokprof/trace/internal/nsys/jsontext"
 )
 
 // tables reads what nsys stats wrote: tables as CSV or as JSON, with lines of
@@ -34,7 +36,7 @@ type tables struct {
 	known   bool   // a table's columns were those of one that is read
 	wide    bool   // a table's columns stood at places, not between separators
 
-	copier *tableCopier // takes the tables too, when they are copied
+	copier TableCopier // takes the tables too, when they are copied
 }
 
 func readStats(ctx context.Context, text *bufio.Reader, sink Sink) (*Export, error) {
@@ -168,7 +170,7 @@ func (t *tables) row(text string, last bool) {
 	switch {
 	case len(t.cells) == t.h.n && !isSaying(text):
 		if t.take(t.h, t.cells) && t.copier != nil {
-			t.copier.row(t.cells)
+			t.copier.Row(t.cells)
 		}
 	case headerOf(text) != nil:
 		t.begin(text)
@@ -185,7 +187,7 @@ func (t *tables) row(text string, last bool) {
 // begin starts a table if a line is the header of one.
 func (t *tables) begin(line string) {
 	if t.h = headerOf(line); t.h != nil && t.copier != nil {
-		t.copier.header(line, t.h.sep)
+		t.copier.Header(splitCells(line, t.h.sep, nil), t.h.sep)
 	}
 	t.known = t.known || t.h != nil
 	t.say(line)
@@ -330,8 +332,8 @@ var tableCopies = map[string]string{
 func (t *tables) array() error {
 	t.table++
 	if t.copier != nil {
-		t.copier.open()
-		defer t.copier.close()
+		t.copier.Open()
+		defer t.copier.Close()
 	}
 	o := &object{columns: map[string]field{}}
 	for {
@@ -363,7 +365,7 @@ func (t *tables) array() error {
 		case h.known():
 			t.known = true
 			if t.take(h, o.cells[:]) && t.copier != nil {
-				t.copier.object(t.buf)
+				t.copier.Object(t.buf)
 			}
 		}
 	}
@@ -384,16 +386,16 @@ func (o *object) read(b []byte) (h *header, ok bool) {
 	for f := range o.h.at {
 		o.h.at[f] = -1
 	}
-	_, ok = fields(b, 0, func(_, key, v []byte) {
+	_, ok = jsontext.Fields(b, 0, func(_, key, v []byte) {
 		f, known := o.columns[string(key)]
 		if !known && len(o.columns) < maxColumns {
 			var factor float64
-			f, factor = columnOf(unescaped(key))
+			f, factor = columnOf(jsontext.Unescaped(key))
 			o.columns[string(key)], o.factors[f] = f, factor
 		}
 		if f != noField && o.h.at[f] < 0 {
 			o.h.at[f], o.h.factor[f] = int(f), o.factors[f]
-			o.cells[f] = unescaped(v)
+			o.cells[f] = jsontext.Unescaped(v)
 		}
 	})
 	return &o.h, ok

@@ -144,7 +144,7 @@ func TestNames(t *testing.T) {
 
 func TestDetect(t *testing.T) {
 	for text, want := range map[string]Form{
-		sqliteMagic: SQLite, stringLine: JSONLines, kernelLine: JSONLines, saying + traceHead: Tables, guiSum: Tables, oldSum: Tables,
+		"SQLite format 3\x00": SQLite, stringLine: JSONLines, kernelLine: JSONLines, saying + traceHead: Tables, guiSum: Tables, oldSum: Tables,
 		"[\n  {\n    \"Time (%)\": 13.0,": Tables, "": NoExport, "{\n  \"schemaVersion\": 1,": NoExport, `[{"ph": "X", "cat": "kernel"}]`: NoExport,
 		"{\"traceEvents\": [": NoExport, "Name,Start,End\n1,2,3": NoExport, "a,b,c\n": NoExport,
 	} {

@@ -4,12 +4,14 @@ import (
 	"strconv"
 	"strings"
 
+	"tokprof/trace/internal/nsys/database"
+
 	"zombiezen.com/go/sqlite"
 )
 
 func (r *reader) kernels() error {
 	const t = "CUPTI_ACTIVITY_KIND_KERNEL"
-	r.x.OneProcess = !r.has(t, "globalPid")
+	r.x.OneProcess = !r.Has(t, "globalPid")
 	return r.scan(t, func(v []int64, row *Row) {
 		row.Kind = Kernel
 		r.place(v, row)
@@ -55,7 +57,7 @@ func (r *reader) graphs() error {
 func (r *reader) calls() error {
 	return r.scan("CUPTI_ACTIVITY_KIND_RUNTIME", func(v []int64, row *Row) {
 		row.Kind = Runtime
-		if v[2] == driverClass {
+		if v[2] == DriverClass {
 			row.Kind = Driver
 		}
 		row.onThread(uint64(v[3]))
@@ -64,9 +66,9 @@ func (r *reader) calls() error {
 	}, "eventClass", "globalTid", "correlationId", "nameId")
 }
 
-// driverClass is the eventClass of calls of the CUDA driver
+// DriverClass is the eventClass of calls of the CUDA driver
 // (ENUM_NSYS_EVENT_CLASS).
-const driverClass = 1
+const DriverClass = 1
 
 func (row *Row) onThread(global uint64) {
 	row.Process, row.Pid, row.Thread = processOf(global), pidOf(global), threadOf(global)
@@ -107,8 +109,8 @@ const profilerName = "Instrumentation"
 // labels reads one text of an enumeration's values.
 func (r *reader) labels(table, col string) map[int64]string {
 	out := map[int64]string{}
-	if r.has(table, "id", col) {
-		_ = r.each("SELECT id, substr("+quote(col)+", 1, 256) FROM "+quote(table), func(s *sqlite.Stmt) error {
+	if r.Has(table, "id", col) {
+		_ = r.Each("SELECT id, substr("+database.Quote(col)+", 1, 256) FROM "+database.Quote(table), func(s *sqlite.Stmt) error {
 			out[s.ColumnInt64(0)] = s.ColumnText(1)
 			return nil
 		})
@@ -121,8 +123,8 @@ func (r *reader) labels(table, col string) map[int64]string {
 func (r *reader) nodes() error {
 	const t = "CUDA_GRAPH_NODE_EVENTS"
 	r.x.Nodes = map[NodeID]uint64{}
-	return r.each(r.query(t, "graphNodeId", "originalGraphNodeId", "globalTid"), func(s *sqlite.Stmt) error {
-		r.tick()
+	return r.Each(r.Query(t, "graphNodeId", "originalGraphNodeId", "globalTid"), func(s *sqlite.Stmt) error {
+		r.Tick()
 		r.x.Counts[t]++
 		if of := s.ColumnInt64(1); of != 0 && len(r.x.Nodes) < maxNodes {
 			r.x.Nodes[NodeID{processOf(uint64(s.ColumnInt64(2))), uint64(s.ColumnInt64(0))}] = uint64(of)
@@ -139,23 +141,23 @@ func (r *reader) owners() {
 	x := r.x
 	x.Processes, x.Threads = map[uint64]string{}, map[ThreadID]string{}
 	x.GPUs, x.Devices = map[int64]string{}, map[DeviceID]int64{}
-	if r.has("PROCESSES", "globalPid", "name") {
-		_ = r.each("SELECT globalPid, substr(name, 1, 256) FROM PROCESSES", func(s *sqlite.Stmt) error {
+	if r.Has("PROCESSES", "globalPid", "name") {
+		_ = r.Each("SELECT globalPid, substr(name, 1, 256) FROM PROCESSES", func(s *sqlite.Stmt) error {
 			x.Processes[uint64(s.ColumnInt64(0))] = s.ColumnText(1)
 			return nil
 		})
 	}
 	threads := map[int64][]ThreadID{}
-	if r.has("ThreadNames", "globalTid", "nameId") {
-		_ = r.each(r.query("ThreadNames", "globalTid", "nameId"), func(s *sqlite.Stmt) error {
+	if r.Has("ThreadNames", "globalTid", "nameId") {
+		_ = r.Each(r.Query("ThreadNames", "globalTid", "nameId"), func(s *sqlite.Stmt) error {
 			id, t := s.ColumnInt64(1), uint64(s.ColumnInt64(0))
 			threads[id] = append(threads[id], ThreadID{pidOf(t), threadOf(t)})
 			return nil
 		})
 	}
-	if r.has("StringIds", "id", "value") {
+	if r.Has("StringIds", "id", "value") {
 		for id, of := range threads {
-			_ = r.each("SELECT substr(value, 1, 256) FROM StringIds WHERE id = "+strconv.FormatInt(id, 10), func(s *sqlite.Stmt) error {
+			_ = r.Each("SELECT substr(value, 1, 256) FROM StringIds WHERE id = "+strconv.FormatInt(id, 10), func(s *sqlite.Stmt) error {
 				for _, t := range of {
 					x.Threads[t] = s.ColumnText(0)
 				}
@@ -163,14 +165,14 @@ func (r *reader) owners() {
 			})
 		}
 	}
-	if t := r.first("TARGET_INFO_GPU", "TARGET_INFO_CUDA_GPU"); r.has(t, "id", "name") {
-		_ = r.each("SELECT id, substr(name, 1, 256) FROM "+quote(t), func(s *sqlite.Stmt) error {
+	if t := r.First("TARGET_INFO_GPU", "TARGET_INFO_CUDA_GPU"); r.Has(t, "id", "name") {
+		_ = r.Each("SELECT id, substr(name, 1, 256) FROM "+database.Quote(t), func(s *sqlite.Stmt) error {
 			x.GPUs[s.ColumnInt64(0)] = s.ColumnText(1)
 			return nil
 		})
 	}
-	if t := "TARGET_INFO_CUDA_DEVICE"; r.has(t, "gpuId", "cudaId", "pid") {
-		_ = r.each(r.query(t, "pid", "cudaId", "gpuId"), func(s *sqlite.Stmt) error {
+	if t := "TARGET_INFO_CUDA_DEVICE"; r.Has(t, "gpuId", "cudaId", "pid") {
+		_ = r.Each(r.Query(t, "pid", "cudaId", "gpuId"), func(s *sqlite.Stmt) error {
 			x.Devices[DeviceID{uint64(s.ColumnInt64(0)), s.ColumnInt64(1)}] = s.ColumnInt64(2)
 			return nil
 		})

@@ -1,4 +1,4 @@
-package nsys
+package database
 
 import (
 	"fmt"
@@ -34,8 +34,8 @@ type chunk struct {
 
 // pool opens the connections that read large tables together. Without them one
 // reads alone.
-func (d *database) openPool(path string) {
-	if d.size < d.chunk*manyChunks*rowBytes {
+func (d *DB) openPool(path string) {
+	if d.Size < d.chunk*manyChunks*rowBytes {
 		return
 	}
 	for range min(runtime.GOMAXPROCS(0), maxReaders) {
@@ -47,20 +47,20 @@ func (d *database) openPool(path string) {
 	}
 }
 
-func (d *database) close() {
+func (d *DB) close() {
 	for _, c := range d.pool {
 		_ = c.Close()
 	}
 	_ = d.conn.Close()
 }
 
-// integers reads columns of a table and hands out its rows in order, each with
+// Integers reads columns of a table and hands out its rows in order, each with
 // its place. What breaks costs rows; lost is called for each break with the
 // reason and how many rows of the stretch had come.
-func (d *database) integers(table string, cols []string, row func(v []int64) error, lost func(err error, from, to, got int64)) error {
-	sql, n := d.query(table, cols...), len(cols)
+func (d *DB) Integers(table string, cols []string, row func(v []int64) error, lost func(err error, from, to, got int64)) error {
+	sql, n := d.Query(table, cols...), len(cols)
 	first, last := d.keys(table)
-	if len(d.pool) < 2 || last < d.chunk*manyChunks || first < 0 || last > d.size/minRow {
+	if len(d.pool) < 2 || last < d.chunk*manyChunks || first < 0 || last > d.Size/minRow {
 		c := &chunk{from: math.MinInt64, to: math.MaxInt64}
 		err := d.eachOf(d.conn, sql, func(s *sqlite.Stmt) error {
 			c.take(s, n)
@@ -85,7 +85,7 @@ func (c *chunk) take(s *sqlite.Stmt, n int) {
 
 // together has the pool read a table in stretches; one goroutine takes the
 // rows in their order.
-func (d *database) together(sql string, n int, last int64, row func(v []int64) error, lost func(err error, from, to, got int64)) error {
+func (d *DB) together(sql string, n int, last int64, row func(v []int64) error, lost func(err error, from, to, got int64)) error {
 	var readers sync.WaitGroup
 	defer readers.Wait()
 	stop := make(chan struct{})
@@ -132,7 +132,7 @@ func (d *database) together(sql string, n int, last int64, row func(v []int64) e
 }
 
 // cut puts the chunks of a table of last rows into the queue, and out as tasks.
-func (d *database) cut(last int64, queue, tasks chan<- *chunk, stop <-chan struct{}) {
+func (d *DB) cut(last int64, queue, tasks chan<- *chunk, stop <-chan struct{}) {
 	defer close(tasks)
 	defer close(queue)
 	for from := int64(0); from <= last; from += d.chunk {
@@ -148,7 +148,7 @@ func (d *database) cut(last int64, queue, tasks chan<- *chunk, stop <-chan struc
 }
 
 // read reads one chunk.
-func (d *database) read(conn *sqlite.Conn, sql string, n int, c *chunk) {
+func (d *DB) read(conn *sqlite.Conn, sql string, n int, c *chunk) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
@@ -165,12 +165,19 @@ var errFault = fmt.Errorf("the engine cannot read it")
 
 // keys are the smallest and the largest row number of a table, 0 when they
 // cannot be read.
-func (d *database) keys(table string) (first, last int64) {
+func (d *DB) keys(table string) (first, last int64) {
 	for what, to := range map[string]*int64{"min": &first, "max": &last} {
-		_ = d.each("SELECT "+what+"(rowid) FROM "+quote(table), func(s *sqlite.Stmt) error {
+		_ = d.Each("SELECT "+what+"(rowid) FROM "+Quote(table), func(s *sqlite.Stmt) error {
 			*to = s.ColumnInt64(0)
 			return nil
 		})
 	}
 	return first, last
+}
+
+// LastKey is the largest row number of a table, which is its number of rows in
+// a table that nothing was deleted from; 0 when it cannot be read.
+func (d *DB) LastKey(table string) int64 {
+	_, last := d.keys(table)
+	return min(max(last, 0), d.Size/minRow)
 }

@@ -1,4 +1,4 @@
-package nsys
+package scrub
 
 import (
 	"cmp"
@@ -13,12 +13,17 @@ import (
 	"strings"
 	"syscall"
 
+	"tokprof/trace/internal/nsys"
+	"tokprof/trace/internal/nsys/database"
+
 	"zombiezen.com/go/sqlite"
 )
 
 // copier copies the rows that are safe from one database into a new one.
 type copier struct {
-	*reader
+	*database.DB
+	ctx   context.Context
+	x     *nsys.Export // of the original
 	to    *sqlite.Conn
 	out   *Scrubbed
 	mask  masker
@@ -28,22 +33,21 @@ type copier struct {
 	engine map[int64]bool // strings that engines name their threads with
 }
 
-func scrubSQLite(ctx context.Context, path string, o Options, w io.Writer, out *Scrubbed) (*Export, error) {
+func scrubSQLite(ctx context.Context, path string, o nsys.Options, w io.Writer, out *Scrubbed) (*nsys.Export, error) {
 	f, err := os.CreateTemp(o.TempDir, "tokprof-*.sqlite")
 	if err != nil {
-		return nil, &FormatError{"is copied by way of a temporary file, and none can be made", "set TMPDIR to a directory that can be written"}
+		return nil, errNoTemporary
 	}
 	defer func() { _ = f.Close(); _ = os.Remove(f.Name()) }()
-	x, err := withSQLite(ctx, path, o, func(d *database) error {
+	x := nsys.NewExport()
+	err = database.Use(ctx, path, o.Database(), func(d *database.DB) error {
 		to, err := sqlite.OpenConn(f.Name(), sqlite.OpenReadWrite, sqlite.OpenCreate)
 		if err != nil {
-			return fmt.Errorf("the copy cannot be made: %s", reason(err))
+			return fmt.Errorf("the copy cannot be made: %s", database.Reason(err))
 		}
-		c := &copier{
-			reader: &reader{database: d, progress: o.Progress}, to: to, out: out,
-			names: map[int64]bool{}, texts: map[int64]bool{},
-		}
+		c := &copier{DB: d, ctx: ctx, x: x, to: to, out: out, names: map[int64]bool{}, texts: map[int64]bool{}}
 		err = c.copy()
+		x.Stored(d)
 		if e := to.Close(); err == nil {
 			err = e
 		}
@@ -55,9 +59,11 @@ func scrubSQLite(ctx context.Context, path string, o Options, w io.Writer, out *
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
-	_, err = io.Copy(w, &patient{ctx, f})
+	_, err = io.Copy(w, nsys.Patient(ctx, f))
 	return x, err
 }
+
+var errNoTemporary = &nsys.FormatError{What: "is copied by way of a temporary file, and none can be made", Hint: "set TMPDIR to a directory that can be written"}
 
 // copy writes every table of the copy.
 func (c *copier) copy() error {
@@ -68,25 +74,19 @@ func (c *copier) copy() error {
 	c.private()
 	c.engines()
 	for _, t := range safeTables {
-		if c.columns(t.name) != nil {
-			c.total += c.lastKey(t.name)
-		}
+		c.Expect(t.name)
 	}
 	for _, t := range safeTables {
-		if c.columns(t.name) == nil {
+		if !c.Has(t.name) {
 			continue
 		}
-		var failed error
-		err := c.table(t.name, func() error {
-			err := c.copyTable(t)
-			if errors.Is(err, errWrite) {
-				failed = err // no damage of the original
-				return nil
-			}
-			return err
-		})
-		if err = cmp.Or(err, failed); err != nil {
-			return err
+		err := c.copyTable(t)
+		if c.ctx.Err() != nil || errors.Is(err, errWrite) {
+			return cmp.Or(c.ctx.Err(), err)
+		}
+		if err != nil { // what breaks in a table costs the rows behind
+			got := c.x.Counts[t.name]
+			c.x.Broke(c.DB, t.name, err, 1, max(c.LastKey(t.name), got), got)
 		}
 	}
 	for _, step := range []func() error{c.meta, c.strings, func() error { return c.exec("COMMIT") }} {
@@ -94,8 +94,8 @@ func (c *copier) copy() error {
 			return c.failed(err)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.tables)) {
-		if n := c.lastKey(name); c.x.Counts[name] < n && name != "StringIds" {
+	for _, name := range c.Tables() {
+		if n := c.LastKey(name); c.x.Counts[name] < n && name != "StringIds" {
 			c.out.Left[name] = n - c.x.Counts[name]
 		}
 	}
@@ -111,16 +111,16 @@ func (c *copier) failed(err error) error {
 	case c.ctx.Err() != nil:
 		return c.ctx.Err()
 	case sqlite.ErrCode(err).ToPrimary() == sqlite.ResultFull || errors.Is(err, syscall.ENOSPC):
-		return &FormatError{"is copied by way of a temporary file, and the temporary directory is full", "set TMPDIR to a directory with more room"}
+		return &nsys.FormatError{What: "is copied by way of a temporary file, and the temporary directory is full", Hint: "set TMPDIR to a directory with more room"}
 	case errors.Is(err, errWrite):
 		return err
 	}
-	return fmt.Errorf("%w: %s", errWrite, reason(err))
+	return fmt.Errorf("%w: %s", errWrite, database.Reason(err))
 }
 
 func (c *copier) exec(sql ...string) error {
 	for _, q := range sql {
-		if err := execute(c.to, q); err != nil {
+		if err := database.Execute(c.to, q); err != nil {
 			return err
 		}
 	}
@@ -129,24 +129,23 @@ func (c *copier) exec(sql ...string) error {
 
 // insert makes a table in the copy and returns the statement that fills it.
 func (c *copier) insert(table string, columns []string) (*sqlite.Stmt, error) {
-	if err := c.exec("CREATE TABLE " + quote(table) + " (" + strings.Join(columns, ", ") + ")"); err != nil {
+	if err := c.exec("CREATE TABLE " + database.Quote(table) + " (" + strings.Join(columns, ", ") + ")"); err != nil {
 		return nil, err
 	}
-	s, _, err := c.to.PrepareTransient("INSERT INTO " + quote(table) + " VALUES (" + strings.Repeat("?, ", len(columns)-1) + "?)")
+	s, _, err := c.to.PrepareTransient("INSERT INTO " + database.Quote(table) + " VALUES (" + strings.Repeat("?, ", len(columns)-1) + "?)")
 	return s, err
 }
 
 // copyTable copies the safe columns of one table, row by row in the order of
 // the original.
 func (c *copier) copyTable(t safeTable) error {
-	have := c.columns(t.name)
-	cols := slices.DeleteFunc(t.columns(), func(s safeColumn) bool { _, ok := have[s.name]; return !ok })
+	cols := slices.DeleteFunc(t.columns(), func(s safeColumn) bool { return !c.Has(t.name, s.name) })
 	if len(cols) == 0 {
 		return nil
 	}
 	list, types := make([]string, len(cols)), make([]string, len(cols))
 	for i, s := range cols {
-		list[i], types[i] = s.name, quote(s.name)+" "+s.holds.sqlType()
+		list[i], types[i] = s.name, database.Quote(s.name)+" "+s.holds.sqlType()
 	}
 	into, err := c.insert(t.name, types)
 	if err != nil {
@@ -154,8 +153,8 @@ func (c *copier) copyTable(t safeTable) error {
 	}
 	defer func() { _ = into.Finalize() }()
 	at := func(name string) int { return slices.Index(list, name) }
-	return c.each(c.query(t.name, list...), func(s *sqlite.Stmt) error {
-		c.tick()
+	return c.Each(c.Query(t.name, list...), func(s *sqlite.Stmt) error {
+		c.Tick()
 		if t.keep != nil && !t.keep(c, s, at) {
 			return nil
 		}
@@ -189,15 +188,15 @@ func (c *copier) value(s *sqlite.Stmt, from int, into *sqlite.Stmt, to int, h ho
 	case kind == sqlite.TypeFloat:
 		into.BindFloat(to, s.ColumnFloat(from))
 	case kind == sqlite.TypeText && h == label:
-		if text := string(read(s, from, nil)); labelText.MatchString(text) {
+		if text := string(database.Read(s, from, nil)); labelText.MatchString(text) {
 			into.BindText(to, text)
 		}
 	case kind == sqlite.TypeText && h == name:
-		into.BindText(to, c.mask.name(string(read(s, from, nil))))
+		into.BindText(to, c.mask.name(string(database.Read(s, from, nil))))
 	case kind == sqlite.TypeText && h == text:
-		into.BindText(to, c.mask.text(string(read(s, from, nil))))
+		into.BindText(to, c.mask.text(string(database.Read(s, from, nil))))
 	case h == message && kind != sqlite.TypeNull:
-		if n := messageBytes(read(s, from, nil)); n >= 0 {
+		if n := nsys.MessageBytes(database.Read(s, from, nil)); n >= 0 {
 			into.BindBytes(to, message16(n))
 		}
 	}
@@ -209,15 +208,15 @@ var labelText = regexp.MustCompile(`^[A-Za-z0-9 _.,:;%()\[\]/+*#&|'-]*$`)
 // meta writes what of the export's own settings the clock and the graphs need.
 func (c *copier) meta() error {
 	for _, m := range safeMeta {
-		from := c.first(m.tables...)
-		if !c.has(from, "name", "value") {
+		from := c.First(m.tables...)
+		if !c.Has(from, "name", "value") {
 			continue
 		}
 		into, err := c.insert(from, []string{"name TEXT NOT NULL", "value TEXT"})
 		if err != nil {
 			return err
 		}
-		err = c.each("SELECT substr(name, 1, 128), substr(value, 1, 64) FROM "+quote(from), func(s *sqlite.Stmt) error {
+		err = c.Each("SELECT substr(name, 1, 128), substr(value, 1, 64) FROM "+database.Quote(from), func(s *sqlite.Stmt) error {
 			name, value := s.ColumnText(0), s.ColumnText(1)
 			if !m.names.MatchString(name) || !metaValue.MatchString(value) {
 				return nil
@@ -240,7 +239,7 @@ func (c *copier) meta() error {
 
 // strings writes the strings that the rows use, by id.
 func (c *copier) strings() error {
-	if !c.has("StringIds", "id", "value") {
+	if !c.Has("StringIds", "id", "value") {
 		return nil
 	}
 	into, err := c.insert("StringIds", []string{"id INTEGER NOT NULL PRIMARY KEY", "value TEXT NOT NULL"})
@@ -250,7 +249,7 @@ func (c *copier) strings() error {
 	defer func() { _ = into.Finalize() }()
 	text := map[int64]string{}
 	for _, used := range []map[int64]bool{c.names, c.texts} {
-		c.lookUpInto(slices.Sorted(maps.Keys(used)), text)
+		c.Strings(slices.Sorted(maps.Keys(used)), text)
 	}
 	ids := slices.Sorted(maps.Keys(text))
 	for _, id := range ids {
@@ -270,7 +269,7 @@ func (c *copier) strings() error {
 		}
 	}
 	c.out.Strings = int64(len(ids))
-	_ = c.each("SELECT count(*) FROM StringIds", func(s *sqlite.Stmt) error {
+	_ = c.Each("SELECT count(*) FROM StringIds", func(s *sqlite.Stmt) error {
 		c.out.StringsLeft = max(s.ColumnInt64(0)-c.out.Strings, 0)
 		return nil
 	})

@@ -1,4 +1,7 @@
-package nsys
+// Package jsontext walks through JSON text without decoding it: exports have
+// millions of small objects of which a few scalars matter. It imports nothing
+// of ours.
+package jsontext
 
 import (
 	"bytes"
@@ -6,12 +9,12 @@ import (
 	"strconv"
 )
 
-// fields walks through the JSON object at b[i] and calls f for each of its
+// Fields walks through the JSON object at b[i] and calls f for each of its
 // scalar values, of nested objects too (and of objects in arrays), with the
 // key it has and the key of the object it stands in, strings without their
 // quotes and as written. It returns where the object ended; ok is false when
 // the text is no JSON.
-func fields(b []byte, i int, f func(object, key, value []byte)) (end int, ok bool) {
+func Fields(b []byte, i int, f func(object, key, value []byte)) (end int, ok bool) {
 	return walkObject(b, i, nil, f, 0)
 }
 
@@ -22,32 +25,32 @@ func walkObject(b []byte, i int, object []byte, f func(object, key, value []byte
 	if depth > maxDepth || i >= len(b) || b[i] != '{' {
 		return i, false
 	}
-	i = space(b, i+1)
+	i = Space(b, i+1)
 	if i < len(b) && b[i] == '}' {
 		return i + 1, true
 	}
 	for {
-		end := stringEnd(b, i)
+		end := StringEnd(b, i)
 		if end < 0 {
 			return i, false
 		}
 		key := b[i+1 : end-1]
-		i = space(b, end)
+		i = Space(b, end)
 		if i >= len(b) || b[i] != ':' {
 			return i, false
 		}
 		var ok bool
-		if i, ok = walkValue(b, space(b, i+1), object, key, f, depth); !ok {
+		if i, ok = walkValue(b, Space(b, i+1), object, key, f, depth); !ok {
 			return i, false
 		}
-		if i = space(b, i); i >= len(b) {
+		if i = Space(b, i); i >= len(b) {
 			return i, false
 		}
 		switch b[i] {
 		case '}':
 			return i + 1, true
 		case ',':
-			i = space(b, i+1)
+			i = Space(b, i+1)
 		default:
 			return i, false
 		}
@@ -62,7 +65,7 @@ func walkValue(b []byte, i int, object, key []byte, f func(object, key, value []
 	case '{':
 		return walkObject(b, i, key, f, depth+1)
 	case '[':
-		for i = space(b, i+1); ; i = space(b, i+1) {
+		for i = Space(b, i+1); ; i = Space(b, i+1) {
 			if i < len(b) && b[i] == ']' {
 				return i + 1, true
 			}
@@ -70,7 +73,7 @@ func walkValue(b []byte, i int, object, key []byte, f func(object, key, value []
 			if i, ok = walkValue(b, i, object, key, f, depth+1); !ok || depth > maxDepth {
 				return i, false
 			}
-			if i = space(b, i); i >= len(b) {
+			if i = Space(b, i); i >= len(b) {
 				return i, false
 			}
 			if b[i] == ']' {
@@ -81,7 +84,7 @@ func walkValue(b []byte, i int, object, key []byte, f func(object, key, value []
 			}
 		}
 	case '"':
-		end := stringEnd(b, i)
+		end := StringEnd(b, i)
 		if end < 0 {
 			return i, false
 		}
@@ -98,8 +101,13 @@ func walkValue(b []byte, i int, object, key []byte, f func(object, key, value []
 	return end, end > i
 }
 
-// stringEnd is the place behind the string at b[i], -1 when there is none.
-func stringEnd(b []byte, i int) int {
+// Value walks through the value at b[i] as Fields does.
+func Value(b []byte, i int, f func(object, key, value []byte)) (end int, ok bool) {
+	return walkValue(b, i, nil, nil, f, 0)
+}
+
+// StringEnd is the place behind the string at b[i], -1 when there is none.
+func StringEnd(b []byte, i int) int {
 	if i >= len(b) || b[i] != '"' {
 		return -1
 	}
@@ -118,16 +126,17 @@ func stringEnd(b []byte, i int) int {
 	}
 }
 
-func space(b []byte, i int) int {
+// Space is the place of the first byte from i on that is no blank.
+func Space(b []byte, i int) int {
 	for i < len(b) && (b[i] == ' ' || b[i] == '\t' || b[i] == '\r' || b[i] == '\n') {
 		i++
 	}
 	return i
 }
 
-// integer reads a number, which exports write with or without quotes; ok is
+// Integer reads a number, which exports write with or without quotes; ok is
 // false for any other text.
-func integer(b []byte) (int64, bool) {
+func Integer(b []byte) (int64, bool) {
 	var n uint64
 	neg := len(b) > 1 && b[0] == '-'
 	if neg {
@@ -148,8 +157,8 @@ func integer(b []byte) (int64, bool) {
 	return int64(n), true
 }
 
-// unescaped is the text of a JSON string without its quotes.
-func unescaped(raw []byte) string {
+// Unescaped is the text of a JSON string without its quotes.
+func Unescaped(raw []byte) string {
 	if bytes.IndexByte(raw, '\\') < 0 {
 		return string(raw)
 	}

@@ -1,4 +1,4 @@
-package nsys
+package scrub
 
 import (
 	"bufio"
@@ -10,32 +10,34 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"tokprof/trace/internal/nsys"
+	"tokprof/trace/internal/nsys/jsontext"
 )
 
 // lineCopier copies the events that are safe from JSON lines into new lines.
 // The table of strings stands before the events that tell which of them are
 // used, so the events wait in a temporary file, written as they will be.
 type lineCopier struct {
-	from   *lines
+	nsys.CopiedLines
 	out    *Scrubbed
 	mask   masker
 	events *bufio.Writer
 	names  map[int64]bool
 	texts  map[int64]bool
-	single bool // strings come one a line, not in one table
 	buf    []byte
 	known  map[string]string // texts masked before
 }
 
-func scrubLines(ctx context.Context, text *bufio.Reader, o Options, w io.Writer, out *Scrubbed) (*Export, error) {
+func scrubLines(ctx context.Context, text *bufio.Reader, o nsys.Options, w io.Writer, out *Scrubbed) (*nsys.Export, error) {
 	f, err := os.CreateTemp(o.TempDir, "tokprof-*.jsonl")
 	if err != nil {
-		return nil, &FormatError{"is copied by way of a temporary file, and none can be made", "set TMPDIR to a directory that can be written"}
+		return nil, errNoTemporary
 	}
 	defer func() { _ = f.Close(); _ = os.Remove(f.Name()) }()
-	c := &lineCopier{from: newLines(text, nil), out: out, events: bufio.NewWriterSize(f, 1<<16), names: map[int64]bool{}, texts: map[int64]bool{}, known: map[string]string{}}
-	c.from.copier = c
-	if err := c.from.all(ctx); err != nil {
+	c := &lineCopier{out: out, events: bufio.NewWriterSize(f, 1<<16), names: map[int64]bool{}, texts: map[int64]bool{}, known: map[string]string{}}
+	c.Take = c.line
+	if err := nsys.CopyLines(ctx, text, &c.CopiedLines); err != nil {
 		return nil, err
 	}
 	if err := c.events.Flush(); err != nil {
@@ -47,54 +49,42 @@ func scrubLines(ctx context.Context, text *bufio.Reader, o Options, w io.Writer,
 	threads := c.threads()
 	to := bufio.NewWriterSize(w, 1<<16)
 	c.strings(to)
-	if _, err := io.Copy(to, &patient{ctx, f}); err != nil {
+	if _, err := io.Copy(to, nsys.Patient(ctx, f)); err != nil {
 		return nil, err
 	}
 	_, _ = to.Write(threads) // its error shows at the end
 	out.Masked = c.mask.masked
-	return c.from.x, to.Flush()
+	return c.Export, to.Flush()
 }
 
-// line takes one line that is an object.
-func (c *lineCopier) line(b []byte, e *lineEvent) {
-	x, what := c.from.x, bounded(e.record)
-	switch {
-	case e.kind == "String":
-		c.single = true
-		c.from.keep(e.id, unescaped(e.data))
-		return
-	case e.kind == "ThreadName":
-		c.from.threads = append(c.from.threads, threadName{e.tid, e.name})
-		return
-	case e.record == "CudaEvent":
-		what += " " + bounded(e.payload)
-	}
+// line takes one line that is an object; false when it is none after all.
+func (c *lineCopier) line(b []byte, e nsys.Line) bool {
 	if !safeEvent(e) {
-		c.out.Left[what]++
-		return
+		c.out.Left[e.What]++
+		return true
 	}
 	var ok bool
 	if c.buf, _, ok = c.object(c.buf[:0], b, 0, safeLine); !ok {
-		c.from.lose("a line is no JSON object")
-		return
+		return false
 	}
-	x.Events++
-	x.Counts[what]++
+	c.Events++
+	c.Counts[e.What]++
 	c.buf = append(c.buf, '\n')
 	_, _ = c.events.Write(c.buf) // its error shows at Flush
+	return true
 }
 
 // safeEvent picks the lines that are copied.
-func safeEvent(e *lineEvent) bool {
-	switch e.record {
+func safeEvent(e nsys.Line) bool {
+	switch e.Record {
 	case "CudaEvent":
-		return e.payload != ""
+		return e.Payload != ""
 	case "TraceProcessEvent":
-		return e.class == 0 || e.class == driverClass || e.class == overheadClass || e.node != 0 || e.graph != 0
+		return e.Class == 0 || e.Class == nsys.DriverClass || e.Class == overheadClass || e.Node || e.Graph
 	case "NvtxEvent":
 		return true
 	case "CommEvent":
-		return engineProcess.Match(e.comm)
+		return engineProcess.Match(e.Process)
 	}
 	return false
 }
@@ -110,16 +100,16 @@ func (c *lineCopier) object(dst, b []byte, i int, allowed safeObject) (_ []byte,
 		return dst, i, false
 	}
 	dst = append(dst, '{')
-	for i = space(b, i+1); i < len(b) && b[i] != '}'; i = space(b, i) {
-		end := stringEnd(b, i)
+	for i = jsontext.Space(b, i+1); i < len(b) && b[i] != '}'; i = jsontext.Space(b, i) {
+		end := jsontext.StringEnd(b, i)
 		if end < 0 {
 			return dst, i, false
 		}
 		key := string(b[i+1 : end-1])
-		if i = space(b, end); i >= len(b) || b[i] != ':' {
+		if i = jsontext.Space(b, end); i >= len(b) || b[i] != ':' {
 			return dst, i, false
 		}
-		i = space(b, i+1)
+		i = jsontext.Space(b, i+1)
 		what, known := allowed[key]
 		before := len(dst)
 		if known {
@@ -135,7 +125,7 @@ func (c *lineCopier) object(dst, b []byte, i int, allowed safeObject) (_ []byte,
 		if len(dst) == start {
 			dst = dst[:before]
 		}
-		if i = space(b, i); i < len(b) && b[i] == ',' {
+		if i = jsontext.Space(b, i); i < len(b) && b[i] == ',' {
 			i++
 		} else if i >= len(b) || b[i] != '}' {
 			return dst, i, false
@@ -149,7 +139,7 @@ func (c *lineCopier) value(dst, b []byte, i int, what safeValue, known bool) (_ 
 	if known && what.object != nil && i < len(b) && b[i] == '{' {
 		return c.object(dst, b, i, what.object)
 	}
-	if end, ok = walkValue(b, i, nil, nil, func(_, _, _ []byte) {}, 0); !ok || !known || what.object != nil {
+	if end, ok = jsontext.Value(b, i, func(_, _, _ []byte) {}); !ok || !known || what.object != nil {
 		return dst, end, ok
 	}
 	raw := b[i:end]
@@ -157,10 +147,10 @@ func (c *lineCopier) value(dst, b []byte, i int, what safeValue, known bool) (_ 
 	if raw[0] == '"' {
 		inner = raw[1 : len(raw)-1]
 	}
-	n, isInt := integer(inner)
+	n, isInt := jsontext.Integer(inner)
 	switch {
 	case what.holds == text && raw[0] == '"':
-		return appendJSON(dst, c.masked(unescaped(inner))), end, true
+		return appendJSON(dst, c.masked(jsontext.Unescaped(inner))), end, true
 	case what.holds == message:
 		return c.payload(dst, raw), end, true
 	case what.holds == label && symbol.Match(inner), isInt, string(raw) == "true", string(raw) == "false":
@@ -179,11 +169,11 @@ func (c *lineCopier) value(dst, b []byte, i int, what safeValue, known bool) (_ 
 // payload copies what an NCCL range says of its message.
 func (c *lineCopier) payload(dst, raw []byte) []byte {
 	size := int64(-1)
-	_, _ = walkValue(raw, 0, nil, nil, func(_, key, v []byte) {
+	_, _ = jsontext.Value(raw, 0, func(_, key, v []byte) {
 		if string(key) == "Data" {
-			size = messageBytes(v)
+			size = nsys.MessageBytes(v)
 		}
-	}, 0)
+	})
 	if size < 0 {
 		return dst
 	}
@@ -191,12 +181,15 @@ func (c *lineCopier) payload(dst, raw []byte) []byte {
 	return append(base64.StdEncoding.AppendEncode(dst, message16(size)), `"}]}`...)
 }
 
+// maxKnown bounds the texts remembered.
+const maxKnown = 1 << 20
+
 // masked is the mask's text, remembered: ranges repeat theirs.
 func (c *lineCopier) masked(s string) string {
 	m, ok := c.known[s]
 	if !ok {
 		m = c.mask.text(s)
-		if len(c.known) < lowIDs {
+		if len(c.known) < maxKnown {
 			c.known[s] = m
 		}
 	}
@@ -207,15 +200,15 @@ func (c *lineCopier) masked(s string) string {
 // names count as used.
 func (c *lineCopier) threads() []byte {
 	var rows []string
-	for _, t := range c.from.threads {
-		if !engineProcess.MatchString(c.from.text[t.name]) {
+	for _, t := range c.Threads {
+		if !engineProcess.MatchString(c.Text[t.Name]) {
 			c.out.Left["threads"]++
 			continue
 		}
-		c.names[t.name] = true
-		c.from.x.Counts["threads"]++
-		tid := strconv.FormatUint(t.global, 10)
-		if id := strconv.FormatInt(t.name, 10); c.single {
+		c.names[t.Name] = true
+		c.Counts["threads"]++
+		tid := strconv.FormatUint(t.Global, 10)
+		if id := strconv.FormatInt(t.Name, 10); c.Single {
 			rows = append(rows, `{"type":"ThreadName","globalTid":"`+tid+`","nameId":"`+id+`"}`)
 		} else {
 			rows = append(rows, `{"nameIdx":"`+id+`","globalTid":"`+tid+`"}`)
@@ -224,7 +217,7 @@ func (c *lineCopier) threads() []byte {
 	switch {
 	case len(rows) == 0:
 		return nil
-	case c.single:
+	case c.Single:
 		return []byte(strings.Join(rows, "\n") + "\n")
 	}
 	return []byte(`{"data":[` + strings.Join(rows, ",") + "]}\n")
@@ -240,21 +233,21 @@ func (c *lineCopier) strings(w *bufio.Writer) {
 		}
 	}
 	slices.Sort(ids)
-	ids = slices.DeleteFunc(ids, func(id int64) bool { _, ok := c.from.text[id]; return !ok })
-	c.out.Strings, c.out.StringsLeft = int64(len(ids)), int64(len(c.from.text)-len(ids))
-	if !c.single {
-		_, _ = w.WriteString(tableStart)
+	ids = slices.DeleteFunc(ids, func(id int64) bool { _, ok := c.Text[id]; return !ok })
+	c.out.Strings, c.out.StringsLeft = int64(len(ids)), int64(len(c.Text)-len(ids))
+	if !c.Single {
+		_, _ = w.WriteString(`{"data":[`)
 	}
 	next := int64(0)
 	for _, id := range ids {
-		s := c.from.text[id]
+		s := c.Text[id]
 		if c.names[id] {
 			s = c.mask.name(s)
 		} else {
 			s = c.mask.text(s)
 		}
 		quoted := appendJSON(nil, s)
-		if c.single {
+		if c.Single {
 			_, _ = w.WriteString(`{"type":"String","id":"` + strconv.FormatInt(id, 10) + `","value":`)
 			_, _ = w.Write(append(quoted, "}\n"...))
 			continue
@@ -266,7 +259,7 @@ func (c *lineCopier) strings(w *bufio.Writer) {
 		_ = w.WriteByte(',')
 		next++
 	}
-	if !c.single {
+	if !c.Single {
 		_, _ = w.WriteString(`""]}` + "\n")
 	}
 }

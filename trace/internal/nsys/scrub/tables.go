@@ -1,9 +1,11 @@
-package nsys
+package scrub
 
 import (
 	"encoding/binary"
 	"regexp"
 	"strings"
+
+	"tokprof/trace/internal/nsys/database"
 
 	"zombiezen.com/go/sqlite"
 )
@@ -116,11 +118,14 @@ var safeTables = []safeTable{
 	{name: "ENUM_CUPTI_SYNC_TYPE", numbers: "id", other: enumTexts},
 }
 
+// maxEngine bounds the strings that engines name threads with.
+const maxEngine = 1 << 12
+
 // ofEngine keeps processes that an engine named: what else runs on the host is
 // nobody's business.
 func ofEngine(_ *copier, s *sqlite.Stmt, at func(string) int) bool {
 	i := at("name")
-	return i >= 0 && engineProcess.Match(read(s, i, nil))
+	return i >= 0 && engineProcess.Match(database.Read(s, i, nil))
 }
 
 // threadOfEngine is ofEngine for threads, whose names are strings of the table.
@@ -132,11 +137,11 @@ func threadOfEngine(c *copier, s *sqlite.Stmt, at func(string) int) bool {
 // engines finds the strings that engines name their threads with.
 func (c *copier) engines() {
 	c.engine = map[int64]bool{}
-	if !c.has("StringIds", "id", "value") {
+	if !c.Has("StringIds", "id", "value") {
 		return
 	}
-	_ = c.each("SELECT id, substr(value, 1, 64) FROM StringIds WHERE value LIKE 'vllm::%' OR value LIKE 'sglang::%'", func(s *sqlite.Stmt) error {
-		if engineProcess.MatchString(s.ColumnText(1)) && len(c.engine) < maxTables {
+	_ = c.Each("SELECT id, substr(value, 1, 64) FROM StringIds WHERE value LIKE 'vllm::%' OR value LIKE 'sglang::%'", func(s *sqlite.Stmt) error {
+		if engineProcess.MatchString(s.ColumnText(1)) && len(c.engine) < maxEngine {
 			c.engine[s.ColumnInt64(0)] = true
 		}
 		return nil
@@ -160,7 +165,7 @@ var metaValue = regexp.MustCompile(`^(-?[\d.]*|true|false|[Gg]raph|[Nn]ode|None|
 // environment, so that no text keeps them.
 func (c *copier) private() {
 	take := func(sql string, use func(name, value string)) {
-		_ = c.each(sql, func(s *sqlite.Stmt) error {
+		_ = c.Each(sql, func(s *sqlite.Stmt) error {
 			use(s.ColumnText(0), s.ColumnText(1))
 			return nil
 		})
@@ -173,10 +178,10 @@ func (c *copier) private() {
 		}
 	}
 	for _, t := range []string{"META_DATA_EXPORT", "EXPORT_META_DATA", "META_DATA_CAPTURE", "CAPTURE_META_DATA", "TARGET_INFO_SYSTEM_ENV"} {
-		if !c.has(t, "name", "value") {
+		if !c.Has(t, "name", "value") {
 			continue
 		}
-		take("SELECT substr(name, 1, 128), substr(value, 1, 1048576) FROM "+quote(t), func(name, value string) {
+		take("SELECT substr(name, 1, 128), substr(value, 1, 1048576) FROM "+database.Quote(t), func(name, value string) {
 			switch {
 			case strings.HasSuffix(name, "ENVIRONMENT_VARIABLE"):
 				variable(value)
@@ -197,7 +202,7 @@ var (
 )
 
 // message16 is a payload that says the size of a message and nothing else, in
-// the form that messageBytes reads.
+// the form that nsys.MessageBytes reads.
 func message16(n int64) []byte {
 	return binary.LittleEndian.AppendUint64(make([]byte, 8), uint64(n))
 }

@@ -1,4 +1,4 @@
-package nsys
+package scrub
 
 import (
 	"bufio"
@@ -40,7 +40,7 @@ func TestMask(t *testing.T) {
 // TestMaskKeepsNames holds the masks against the kernel names that the rules
 // are tested with: none of them may change.
 func TestMaskKeepsNames(t *testing.T) {
-	f, err := os.Open("../../../kernels/testdata/known_names.tsv")
+	f, err := os.Open("../../../../kernels/testdata/known_names.tsv")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package nsys
+package scrub
 
 import (
 	"bufio"
@@ -7,6 +7,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"tokprof/trace/internal/nsys"
+	"tokprof/trace/internal/nsys/jsontext"
 )
 
 // tableCopier writes the tables of nsys stats anew: the columns that are
@@ -27,20 +30,15 @@ const (
 	columnText
 )
 
-func scrubStats(ctx context.Context, text *bufio.Reader, w io.Writer, out *Scrubbed) (*Export, error) {
+func scrubStats(ctx context.Context, text *bufio.Reader, w io.Writer, out *Scrubbed) (*nsys.Export, error) {
 	c := &tableCopier{w: bufio.NewWriterSize(w, 1<<16)}
-	t := newTables(text, func(*Row) {})
-	t.copier = c
-	x, err := t.all(ctx)
+	x, err := nsys.CopyTables(ctx, text, c)
 	if err != nil {
 		return nil, err
 	}
 	out.Masked = c.mask.masked
 	return x, c.w.Flush()
 }
-
-// textFields are the columns of text; all others hold numbers.
-var textFields = []field{fName, fDevice, fFrom, fTo, fCategory}
 
 // plainColumns are the headers that are copied though nothing reads them,
 // units and blanks left out, lower case.
@@ -52,7 +50,7 @@ var knownUnits = strings.Fields("ns us µs μs ms s sec nsec usec msec % b kb mb
 // copiedColumn says what a header's column holds, and the header as it may be
 // copied.
 func copiedColumn(h string) (text string, holds int) {
-	f, _ := columnOf(h)
+	known, isText := nsys.Column(h)
 	name, unit, _ := strings.Cut(h, "(")
 	unit = strings.ToLower(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(unit), ")")))
 	name = strings.TrimSpace(name)
@@ -60,22 +58,22 @@ func copiedColumn(h string) (text string, holds int) {
 		h = name // which says as much to whoever reads it
 	}
 	switch plain := strings.ToLower(strings.ReplaceAll(name, " ", "")); {
-	case slices.Contains(textFields, f):
+	case isText:
 		return h, columnText
-	case f != noField, slices.Contains(plainColumns, plain):
+	case known, slices.Contains(plainColumns, plain):
 		return h, columnNumber
 	}
 	return "", columnLeft
 }
 
-// header starts a table with separators.
-func (c *tableCopier) header(line string, sep byte) {
+// Header starts a table with separators.
+func (c *tableCopier) Header(cells []string, sep byte) {
 	if c.n++; c.n > 1 {
 		_ = c.w.WriteByte('\n')
 	}
 	c.sep, c.holds, c.rows = sep, c.holds[:0], 0
 	var kept []string
-	for _, h := range splitCells(line, sep, nil) {
+	for _, h := range cells {
 		text, holds := copiedColumn(h)
 		c.holds = append(c.holds, holds)
 		if holds != columnLeft {
@@ -85,8 +83,8 @@ func (c *tableCopier) header(line string, sep byte) {
 	c.line(kept)
 }
 
-// row writes one row of a table with separators.
-func (c *tableCopier) row(cells []string) {
+// Row writes one row of a table with separators.
+func (c *tableCopier) Row(cells []string) {
 	var kept []string
 	for i, s := range cells {
 		switch c.holds[i] {
@@ -124,20 +122,20 @@ var numberCell = regexp.MustCompile(`^\s*[-+]?\d[\d.,eE+-]*(?:\s+\d[\d.,]*)*\s*(
 
 var jsonNumber = regexp.MustCompile(`^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?$`)
 
-// open starts a table in JSON, close ends it.
-func (c *tableCopier) open() { _, _ = c.w.WriteString("["); c.rows = 0 }
+// Open starts a table in JSON, Close ends it.
+func (c *tableCopier) Open() { _, _ = c.w.WriteString("["); c.rows = 0 }
 
-func (c *tableCopier) close() { _, _ = c.w.WriteString("\n]\n") }
+func (c *tableCopier) Close() { _, _ = c.w.WriteString("\n]\n") }
 
-// object writes one row of a table in JSON.
-func (c *tableCopier) object(raw []byte) {
+// Object writes one row of a table in JSON.
+func (c *tableCopier) Object(raw []byte) {
 	if c.rows++; c.rows > 1 {
 		_ = c.w.WriteByte(',')
 	}
 	_, _ = c.w.WriteString("\n  {")
 	first := true
-	_, _ = fields(raw, 0, func(_, key, value []byte) {
-		text, holds := copiedColumn(unescaped(key))
+	_, _ = jsontext.Fields(raw, 0, func(_, key, value []byte) {
+		text, holds := copiedColumn(jsontext.Unescaped(key))
 		if holds == columnLeft {
 			return
 		}
@@ -146,7 +144,7 @@ func (c *tableCopier) object(raw []byte) {
 		}
 		first = false
 		_, _ = c.w.Write(append(appendJSON(nil, text), ':', ' '))
-		switch s := unescaped(value); {
+		switch s := jsontext.Unescaped(value); {
 		case holds == columnText:
 			_, _ = c.w.Write(appendJSON(nil, c.mask.name(s)))
 		case jsonNumber.MatchString(s):

@@ -1,4 +1,4 @@
-package nsys
+package scrub
 
 import (
 	"bytes"
@@ -14,15 +14,18 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"tokprof/trace/internal/nsys"
+	"tokprof/trace/internal/nsys/database"
 )
 
-const fixtures = "../../../fixtures/nsys/"
+const fixtures = "../../../../fixtures/nsys/"
 
 // scrubbed is the copy of an export.
 func scrubbed(tb testing.TB, data []byte) ([]byte, *Scrubbed, error) {
 	tb.Helper()
 	var out bytes.Buffer
-	x, err := Scrub(context.Background(), Source{R: bytes.NewReader(data)}, Options{TempDir: tb.TempDir()}, &out)
+	x, err := Scrub(context.Background(), nsys.Source{R: bytes.NewReader(data)}, nsys.Options{TempDir: tb.TempDir()}, &out)
 	return out.Bytes(), x, err
 }
 
@@ -30,19 +33,19 @@ func scrubbed(tb testing.TB, data []byte) ([]byte, *Scrubbed, error) {
 func meaning(tb testing.TB, data []byte) string {
 	tb.Helper()
 	var b strings.Builder
-	rows := newTaken()
-	x, err := Read(context.Background(), Source{R: bytes.NewReader(data)}, Options{TempDir: tb.TempDir()}, rows.sink)
+	var rows []nsys.Row
+	x, err := nsys.Read(context.Background(), nsys.Source{R: bytes.NewReader(data)}, nsys.Options{TempDir: tb.TempDir()}, func(r *nsys.Row) { rows = append(rows, *r) })
 	if err != nil {
 		return err.Error()
 	}
-	for _, r := range rows.all {
+	for _, r := range rows {
 		name, domain := x.Names[r.Name], x.Names[r.Domain]
 		r.Name, r.Domain = 0, 0
 		fmt.Fprintf(&b, "%+v %q %q\n", r, domain, name)
 	}
 	named := func(name string) bool { return !engineProcess.MatchString(name) }
 	maps.DeleteFunc(x.Processes, func(_ uint64, name string) bool { return named(name) })
-	maps.DeleteFunc(x.Threads, func(_ ThreadID, name string) bool { return named(name) })
+	maps.DeleteFunc(x.Threads, func(_ nsys.ThreadID, name string) bool { return named(name) })
 	fmt.Fprintf(&b, "%s %d %v %s %v %v %v %v %v %v %v %v %d %d", x.Schema, x.Epoch, x.HasEpoch, x.GraphMode, x.OneProcess, x.Processes, x.Threads, x.GPUs, x.Devices,
 		x.Nodes, x.Series, x.Summary, x.Events, x.Early)
 	return b.String()
@@ -180,11 +183,7 @@ func TestScrubSecrets(t *testing.T) {
 		if x.Masked < 9 || x.StringsLeft < 3 {
 			t.Errorf("%s: %d texts masked, %d strings left out", fixture, x.Masked, x.StringsLeft)
 		}
-		before, _ := mustRead(t, path)
-		if err := os.WriteFile(path, out, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		after, _ := mustRead(t, path)
+		before, after := read(t, data), read(t, out)
 		if before.Events != after.Events || !reflect.DeepEqual(before.Counts["CUPTI_ACTIVITY_KIND_KERNEL"], after.Counts["CUPTI_ACTIVITY_KIND_KERNEL"]) {
 			t.Errorf("%s: %d events, %d in the copy", fixture, before.Events, after.Events)
 		}
@@ -223,13 +222,9 @@ func TestScrubLines(t *testing.T) {
 				t.Errorf("%s: holds %s", what, private)
 			}
 		}
-		before, _, err := readText(t, text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		after, _, err := readText(t, string(out))
-		if err != nil || before.Events != after.Events || len(before.Summary) != len(after.Summary) || before.Format != after.Format {
-			t.Errorf("%s: %+v, in the copy %+v, %v", what, before, after, err)
+		before, after := read(t, []byte(text)), read(t, out)
+		if before.Events != after.Events || len(before.Summary) != len(after.Summary) || before.Format != after.Format {
+			t.Errorf("%s: %+v, in the copy %+v", what, before, after)
 		}
 		if twice, _, err := scrubbed(t, out); err != nil || !bytes.Equal(out, twice) {
 			t.Errorf("%s: scrubbed twice\n%s\nonce\n%s\n%v", what, twice, out, err)
@@ -248,8 +243,8 @@ func swapFirst(text string) string {
 
 // TestScrubFails refuses what is no export, and tells damage.
 func TestScrubFails(t *testing.T) {
-	var fe *FormatError
-	for _, text := range []string{"", "hello\n", `{"traceEvents": []}`, sqliteMagic, "Name,Range,Time\n1,2,3\n"} {
+	var fe *nsys.FormatError
+	for _, text := range []string{"", "hello\n", `{"traceEvents": []}`, database.Magic, "Name,Range,Time\n1,2,3\n"} {
 		if _, _, err := scrubbed(t, []byte(text)); !errors.As(err, &fe) {
 			t.Errorf("%q: %v", text, err)
 		}
@@ -260,7 +255,7 @@ func TestScrubFails(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	stop()
-	if _, err := Scrub(ctx, Source{R: bytes.NewReader(unzipped(t, fixtures+"llama-16l-tp2/report1.json.gz"))}, Options{}, io.Discard); !errors.Is(err, context.Canceled) {
+	if _, err := Scrub(ctx, nsys.Source{R: bytes.NewReader(unzipped(t, fixtures+"llama-16l-tp2/report1.json.gz"))}, nsys.Options{}, io.Discard); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 }

@@ -1,16 +1,21 @@
-package nsys
+// Package scrub writes copies of Nsight Systems exports that are safe to hand
+// on: what may stay is listed table by table and column by column, and the rest
+// stays behind.
+package scrub
 
 import (
 	"bufio"
 	"context"
 	"io"
+
+	"tokprof/trace/internal/nsys"
 )
 
 // Scrubbed says what a scrubbed copy holds: Counts are the rows kept by table
 // or kind of line, and what was damaged in the original is told as in any
 // Export.
 type Scrubbed struct {
-	Export
+	nsys.Export
 	Left        map[string]int64 // rows left out, by table or kind of line
 	Strings     int64            // strings kept of the table of strings
 	StringsLeft int64            // and left out
@@ -23,12 +28,12 @@ type Scrubbed struct {
 // and what the processes printed: what is kept is listed here, table by table
 // and column by column, and everything else stays behind. The copy is written
 // anew, for the pages of a database keep what was deleted from them.
-func Scrub(ctx context.Context, src Source, o Options, w io.Writer) (*Scrubbed, error) {
+func Scrub(ctx context.Context, src nsys.Source, o nsys.Options, w io.Writer) (*Scrubbed, error) {
 	out := &Scrubbed{Left: map[string]int64{}}
-	x, err := readWith(ctx, src, o, readers{
-		sqlite: func(path string, o Options) (*Export, error) { return scrubSQLite(ctx, path, o, w, out) },
-		lines:  func(text *bufio.Reader) (*Export, error) { return scrubLines(ctx, text, o, w, out) },
-		tables: func(text *bufio.Reader) (*Export, error) { return scrubStats(ctx, text, w, out) },
+	x, err := nsys.ByForm(ctx, src, o, nsys.Readers{
+		SQLite: func(path string, o nsys.Options) (*nsys.Export, error) { return scrubSQLite(ctx, path, o, w, out) },
+		Lines:  func(text *bufio.Reader) (*nsys.Export, error) { return scrubLines(ctx, text, o, w, out) },
+		Tables: func(text *bufio.Reader) (*nsys.Export, error) { return scrubStats(ctx, text, w, out) },
 	})
 	if err != nil {
 		return nil, err
