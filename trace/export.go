@@ -134,9 +134,12 @@ func (p *process) firstGPU(x *nsys.Export) int64 {
 	return first
 }
 
+// pid is what the export's table of devices calls the process.
+func (p *process) pid() uint64 { return p.id >> 24 & 0xffffff }
+
 // machineGPU is the machine's number of the GPU that the process calls device.
 func (p *process) machineGPU(x *nsys.Export, device int64) int64 {
-	if g, ok := x.Devices[nsys.DeviceID{Pid: p.id >> 24 & 0xffffff, Cuda: device}]; ok {
+	if g, ok := x.Devices[nsys.DeviceID{Pid: p.pid(), Cuda: device}]; ok {
 		return g
 	}
 	return device
@@ -184,8 +187,30 @@ func exportInfo(path string, x *nsys.Export, p *process, t *Trace) Info {
 			in.GPUNames[tr.Device] = name
 		}
 	}
+	in.GPUs = gpusOf(x, p)
 	in.Engine = engine(t)
 	return in
+}
+
+// gpusOf lists the GPUs that a process saw. Nothing is said of a process that
+// the export's table of devices lacks: that its ordinals are the profiler's
+// numbers would be a guess.
+func gpusOf(x *nsys.Export, p *process) []GPU {
+	var out []GPU
+	for d, uuid := range x.UUIDs {
+		if d.Pid != p.pid() {
+			continue
+		}
+		g := GPU{Device: int(d.Cuda), UUID: uuid, Profiler: -1}
+		if n, ok := x.Devices[d]; ok {
+			h := x.Hardware[n]
+			// Of a part of a GPU, the whole's UUID is the one that others know.
+			g.Name, g.UUID, g.PCI, g.Profiler = x.GPUs[n], cmp.Or(h.UUID, uuid), h.PCI, int(n)
+		}
+		out = append(out, g)
+	}
+	slices.SortFunc(out, func(a, b GPU) int { return cmp.Compare(a.Device, b.Device) })
+	return out
 }
 
 // graphRuns joins graph runs to their launches and sorts them by start.

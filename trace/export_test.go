@@ -41,6 +41,9 @@ func TestInfoOfExports(t *testing.T) {
 		}
 		for _, tr := range all {
 			b.WriteString(filepath.Base(filepath.Dir(name)) + "/" + describe(tr))
+			for _, g := range tr.Info.GPUs {
+				fmt.Fprintf(&b, "  GPU %d is %q, UUID %q, at %q, number %d of the profiler\n", g.Device, g.Name, g.UUID, g.PCI, g.Profiler)
+			}
 			runs := Time(0)
 			for _, g := range tr.GraphRuns {
 				runs += g.Dur
@@ -271,6 +274,18 @@ func TestSeriesOfExport(t *testing.T) {
 		})
 		if !near {
 			t.Errorf("SMs active at %d, where no kernel is near", at)
+		}
+	}
+}
+
+// TestProfilersGPU follows the profiler's number from the samples to the device
+// that a process knows: here the process' first GPU is the machine's second.
+func TestProfilersGPU(t *testing.T) {
+	tr := openFixture(t, "llama-4l-gpumetrics/report1.sqlite.gz")[0]
+	for _, s := range tr.Series {
+		i := slices.IndexFunc(tr.Info.GPUs, func(g GPU) bool { return fmt.Sprintf("GPU %d", g.Profiler) == s.Source })
+		if i < 0 || tr.Info.GPUs[i].Device != s.Device || tr.Info.GPUs[i].UUID != "a0000000-0000-4000-8000-000000000001" {
+			t.Errorf("%s of %s is device %d, not one of %+v", s.Name, s.Source, s.Device, tr.Info.GPUs)
 		}
 	}
 }

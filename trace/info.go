@@ -34,10 +34,21 @@ type Info struct {
 	WorldSize int    // 0 when unknown
 	Replica   int    // data-parallel replica, from the file name; -1 when unknown
 	GPUNames  map[int]string
+	GPUs      []GPU // those that the process saw, by device; nil when the file does not say
 
 	WithStack, RecordShapes bool
 	// Counts holds rows by category as written, skipped kinds too.
 	Counts map[string]int64
+}
+
+// GPU is the hardware behind a device of the trace's process. What the file
+// does not say is "" or -1.
+type GPU struct {
+	Device   int // the process' own ordinal
+	Name     string
+	UUID     string // without a prefix: "554a6988-03dd-6206-3dd1-f43fb60a3ed0"
+	PCI      string // bus address: "0000:01:00.0"
+	Profiler int    // the profiler's number, which its samples of GPU metrics carry
 }
 
 // Damage is one place where the file is not what it should be.

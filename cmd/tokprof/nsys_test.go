@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"compress/gzip"
 	"encoding/json"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -21,10 +22,10 @@ import (
 const nsysFixtures = "../../fixtures/nsys/"
 
 // analysis is one window of what tokprof analyze says of a file.
-func analysis(t *testing.T, path string) *document.Analysis {
+func analysis(t *testing.T, path string, flags ...string) *document.Analysis {
 	t.Helper()
 	var out, errs bytes.Buffer
-	if code := run(t.Context(), []string{"analyze", path, "--json", "-", "-q"}, streams{nil, &out, &errs}); code != 0 {
+	if code := run(t.Context(), append([]string{"analyze", path, "--json", "-", "-q"}, flags...), streams{nil, &out, &errs}); code != 0 {
 		t.Fatalf("%s: exit %d: %s", path, code, errs.String())
 	}
 	a := new(document.Analysis)
@@ -334,5 +335,41 @@ func TestNsysPrivate(t *testing.T) {
 	}
 	for _, l := range leaks(t, path, "canary", "/home/") {
 		t.Error(l)
+	}
+}
+
+// TestNsysReadings joins an export with readings by the GPU that it names: its
+// process' first GPU is the host's second, and the other worked harder. No
+// output tells the UUID.
+func TestNsysReadings(t *testing.T) {
+	var b strings.Builder
+	for gpu := range 2 {
+		fmt.Fprintf(&b, `{"gpu": %d, "name": "NVIDIA H200", "uuid": "GPU-a0000000-0000-4000-8000-00000000000%d", "pci": "00000000:00:0%d.0"}`+"\n", gpu, gpu, 6+gpu)
+	}
+	for at := int64(1795403104250000000); at < 1795403104310000000; at += 2_000_000 {
+		fmt.Fprintf(&b, `{"t": %d, "gpu": 0, "power_mw": 700000, "util_gpu": 100}`+"\n"+`{"t": %d, "gpu": 1, "power_mw": 130000, "util_gpu": 0}`+"\n", at, at+1_000_000)
+	}
+	readings := filepath.Join(t.TempDir(), "readings.jsonl")
+	if err := os.WriteFile(readings, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	export := nsysFixtures + "llama-4l-gpumetrics/report1.sqlite.gz"
+	r := analysis(t, export, "--readings", readings).Readings
+	if r == nil || len(r.Devices) != 2 || len(r.Devices[0].Ranks) != 0 || !slices.Equal(r.Devices[1].Ranks, []int{0}) || r.Devices[1].How != "uuid" {
+		t.Errorf("%+v", r)
+	}
+	page := filepath.Join(t.TempDir(), "page.html")
+	var out, errs bytes.Buffer
+	if code := run(t.Context(), []string{"analyze", export, "--readings", readings, "--json", "-", "-o", page}, streams{nil, &out, &errs}); code != 0 {
+		t.Fatalf("exit %d: %s", code, errs.String())
+	}
+	html, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, text := range map[string]string{"page": string(html), "JSON": out.String(), "progress": errs.String()} {
+		if strings.Contains(text, "a0000000-") {
+			t.Errorf("the %s tells the UUID", what)
+		}
 	}
 }

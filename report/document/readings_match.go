@@ -86,11 +86,13 @@ func (b *builder) place(rec *nvml.Recording) placing {
 			m.left = append(m.left, place{i, d.Device})
 		}
 	}
-	m.identified()
+	why := m.identified()
 	m.visible()
-	why := ""
-	for len(m.left) > 0 && why == "" {
-		why = m.rest()
+	for len(m.left) > 0 {
+		if w := m.rest(); w != "" {
+			why = cmp.Or(why, w)
+			break
+		}
 	}
 	slices.SortStableFunc(m.crews, func(x, y crew) int { return cmp.Compare(x.gpus[0], y.gpus[0]) })
 	return placing{m.crews, why}
@@ -107,19 +109,91 @@ func (m *matcher) assign(p place, gpu int, how string) bool {
 	return true
 }
 
-// identified takes what something outside the trace said.
-func (m *matcher) identified() {
+// identified places what is known by its hardware, from outside the traces or
+// from what an export says of its processes' GPUs. A place that is known to be
+// elsewhere than on a GPU of its own among those read is left to no guess: why
+// says so.
+func (m *matcher) identified() (why string) {
+	ids := map[place][]GPUIdentity{}
 	for _, id := range m.b.o.GPUs {
 		p := place{slices.Index(m.b.number, id.Rank), id.Device}
-		for _, d := range m.rec.Devices {
-			switch {
-			case id.UUID != "" && d.UUID == id.UUID:
-				m.assign(p, d.Index, howUUID)
-			case id.PCI != "" && d.PCI != "" && pciKey(d.PCI) == pciKey(id.PCI):
-				m.assign(p, d.Index, howPCI)
-			}
+		ids[p] = append(ids[p], id)
+	}
+	for i, r := range m.b.ranks {
+		for _, g := range r.Info.GPUs {
+			p := place{i, g.Device}
+			ids[p] = append(ids[p], GPUIdentity{Device: g.Device, UUID: g.UUID, PCI: g.PCI})
 		}
 	}
+	on, hows := map[int][]place{}, map[int]string{}
+	for _, p := range slices.Clone(m.left) {
+		for _, id := range ids[p] {
+			gpu, how, known := m.hardware(id)
+			if !known {
+				continue
+			}
+			if how == "" {
+				why = "the readings are of no GPU that the traces name"
+				m.drop(p)
+			} else {
+				on[gpu], hows[gpu] = append(on[gpu], p), how
+			}
+			break
+		}
+	}
+	for gpu, places := range on {
+		if len(places) == 1 {
+			m.assign(places[0], gpu, hows[gpu])
+			continue
+		}
+		why = "several ranks ran on one GPU"
+		m.drop(places...)
+		m.free = slices.DeleteFunc(m.free, func(g int) bool { return g == gpu })
+	}
+	return why
+}
+
+// drop leaves places where they are: on no GPU of their own.
+func (m *matcher) drop(places ...place) {
+	m.left = slices.DeleteFunc(m.left, func(p place) bool { return slices.Contains(places, p) })
+}
+
+// hardware finds the GPU that an identity names; how is "" when it is none of
+// those read. It is not known where the two sides have no identity in common.
+func (m *matcher) hardware(id GPUIdentity) (gpu int, how string, known bool) {
+	for _, kind := range []struct {
+		how, want string
+		of        func(nvml.Device) string
+	}{
+		{howUUID, uuidKey(id.UUID), func(d nvml.Device) string { return uuidKey(d.UUID) }},
+		{howPCI, pciKey(id.PCI), func(d nvml.Device) string { return pciKey(d.PCI) }},
+	} {
+		if kind.want == "" {
+			continue
+		}
+		all := len(m.rec.Devices) > 0
+		for _, d := range m.rec.Devices {
+			has := kind.of(d)
+			if has == kind.want {
+				return d.Index, kind.how, true
+			}
+			all = all && has != ""
+		}
+		if all {
+			return 0, "", true
+		}
+	}
+	return 0, "", false
+}
+
+// uuidKey brings spellings of a GPU's UUID together: the driver writes "GPU-"
+// before it. Part of a GPU has a UUID of its own, which says nothing of the GPU.
+func uuidKey(uuid string) string {
+	uuid = strings.ToLower(strings.TrimSpace(uuid))
+	if strings.HasPrefix(uuid, "mig-") {
+		return ""
+	}
+	return strings.TrimPrefix(uuid, "gpu-")
 }
 
 // pciKey brings spellings of an address together: the driver writes domains
@@ -142,8 +216,10 @@ func (m *matcher) visible() {
 	found := map[place]int{}
 	taken := map[int]bool{}
 	for _, p := range m.left {
-		names := m.b.ranks[p.rank].Info.GPUNames
-		if p.device >= len(list) || len(names) > 0 && len(names) != len(list) {
+		// An export names only the GPUs that a process used, but lists all.
+		info := m.b.ranks[p.rank].Info
+		seen := max(len(info.GPUNames), len(info.GPUs))
+		if p.device >= len(list) || seen > 0 && seen != len(list) {
 			return
 		}
 		gpu, ok := m.visibleGPU(strings.TrimSpace(list[p.device]))

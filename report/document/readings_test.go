@@ -263,6 +263,14 @@ func turns(odd bool) (out []busy) {
 	return out
 }
 
+// seeing has exports say which GPUs their processes saw.
+func seeing(ranks []*breakdown.Rank, gpus [][]trace.GPU) []*breakdown.Rank {
+	for i, g := range gpus {
+		ranks[i].Info.GPUs = g
+	}
+	return ranks
+}
+
 // TestPlacing finds the GPU of each rank by what proves it, and says so where
 // nothing does.
 func TestPlacing(t *testing.T) {
@@ -295,6 +303,10 @@ func TestPlacing(t *testing.T) {
 		{"by UUID and PCI address", pair(), Options{Readings: two, GPUs: []GPUIdentity{{Rank: 0, Device: 0, UUID: "GPU-2000-1"}, {Rank: 1, Device: 1, PCI: "0000:1b:00.0"}}},
 			"0=[1] pci, 1=[0] uuid"},
 		{"an identity leaves one GPU for the other rank", pair(), Options{Readings: two, GPUs: []GPUIdentity{{Rank: 1, Device: 1, UUID: "GPU-1000-0"}}}, "0=[1] uuid, 1=[0] only_gpu"},
+		{"an export names its GPUs", seeing(pair(), [][]trace.GPU{{{Device: 0, UUID: "2000-1", Profiler: 1}}, {{Device: 0, Profiler: 7}, {Device: 1, PCI: "0000:1b:00.0"}}}), Options{Readings: two}, "0=[1] pci, 1=[0] uuid"},
+		{"an export names a GPU that was not read", seeing(pair(), [][]trace.GPU{{{Device: 0, UUID: "2000-9", PCI: "0000:1b:00.0"}}}), Options{Readings: two}, "0=[] , 1=[] "},
+		{"an export names one GPU for both ranks", seeing(pair(), [][]trace.GPU{{{Device: 0, UUID: "2000-1"}}, {{Device: 1, UUID: "2000-1"}}}), Options{Readings: two}, "0=[] , 1=[] "},
+		{"part of a GPU has a UUID of its own", seeing(lone(), [][]trace.GPU{{{Device: 0, UUID: "MIG-2000-9"}}}), Options{Readings: watch(2, h200(300, 90))}, "0=[0] only_gpu"},
 		{"visible devices that swap", pair(), Options{Readings: two, VisibleDevices: "1, 0"}, "0=[1] visible_devices, 1=[0] visible_devices"},
 		{"visible devices by UUID", pair(), Options{Readings: two, VisibleDevices: "GPU-2,GPU-1000"}, "0=[1] visible_devices, 1=[0] visible_devices"},
 		{"visible devices of other processes", pair(), Options{Readings: two, VisibleDevices: "1"}, "0=[0 1] all_gpus, 1=[0 1] all_gpus"},

@@ -71,7 +71,9 @@ type Export struct {
 	Processes map[uint64]string   // name by process
 	Threads   map[ThreadID]string // name by thread
 	GPUs      map[int64]string    // name by the machine's number of the GPU
+	Hardware  map[int64]Hardware  // identity by the machine's number of the GPU
 	Devices   map[DeviceID]int64  // the machine's number of a GPU by what a process calls it
+	UUIDs     map[DeviceID]string // of all GPUs that processes saw, "" where not said
 	Series    []Series
 	Summary   []SummaryRow // of a summary without single rows
 
@@ -112,6 +114,12 @@ type ThreadID struct{ Pid, Thread uint64 }
 type DeviceID struct {
 	Pid  uint64
 	Cuda int64
+}
+
+// Hardware tells one GPU from all others; "" is what is not said.
+type Hardware struct {
+	UUID string // "554a6988-03dd-6206-3dd1-f43fb60a3ed0"
+	PCI  string // "0000:01:00.0"
 }
 
 // NodeID names a graph node of a process, by the export's number of it.
@@ -171,7 +179,9 @@ func (e *FormatError) Error() string { return (*database.Error)(e).Error() }
 
 // Ids are how Nsight Systems writes processes and threads: hardware and
 // virtual machine above, then 24 bits each of process and thread.
-func pidOf(global uint64) uint64    { return global >> 24 & 0xffffff }
+const pidBits = 0xffffff
+
+func pidOf(global uint64) uint64    { return global >> 24 & pidBits }
 func threadOf(global uint64) uint64 { return global & 0xffffff }
 
 // processOf is the process of a thread, as GPU rows write it.

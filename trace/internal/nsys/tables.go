@@ -136,11 +136,18 @@ func (r *reader) nodes() error {
 // maxNodes bounds the graph nodes kept.
 const maxNodes = 1 << 22
 
+// short is a text of a few words.
+func short(s *sqlite.Stmt, col int) string {
+	b := database.Read(s, col, nil)
+	return string(b[:min(len(b), 256)])
+}
+
 // owners reads the names of processes, threads and GPUs.
 func (r *reader) owners() {
 	x := r.x
 	x.Processes, x.Threads = map[uint64]string{}, map[ThreadID]string{}
-	x.GPUs, x.Devices = map[int64]string{}, map[DeviceID]int64{}
+	x.GPUs, x.Hardware = map[int64]string{}, map[int64]Hardware{}
+	x.Devices, x.UUIDs = map[DeviceID]int64{}, map[DeviceID]string{}
 	if r.Has("PROCESSES", "globalPid", "name") {
 		_ = r.Each("SELECT globalPid, substr(name, 1, 256) FROM PROCESSES", func(s *sqlite.Stmt) error {
 			x.Processes[uint64(s.ColumnInt64(0))] = s.ColumnText(1)
@@ -166,14 +173,21 @@ func (r *reader) owners() {
 		}
 	}
 	if t := r.First("TARGET_INFO_GPU", "TARGET_INFO_CUDA_GPU"); r.Has(t, "id", "name") {
-		_ = r.Each("SELECT id, substr(name, 1, 256) FROM "+database.Quote(t), func(s *sqlite.Stmt) error {
-			x.GPUs[s.ColumnInt64(0)] = s.ColumnText(1)
+		_ = r.Each(r.Query(t, "id", "name", "uuid", "busLocation"), func(s *sqlite.Stmt) error {
+			id := s.ColumnInt64(0)
+			x.GPUs[id] = short(s, 1)
+			x.Hardware[id] = Hardware{short(s, 2), short(s, 3)}
 			return nil
 		})
 	}
 	if t := "TARGET_INFO_CUDA_DEVICE"; r.Has(t, "gpuId", "cudaId", "pid") {
-		_ = r.Each(r.Query(t, "pid", "cudaId", "gpuId"), func(s *sqlite.Stmt) error {
-			x.Devices[DeviceID{uint64(s.ColumnInt64(0)), s.ColumnInt64(1)}] = s.ColumnInt64(2)
+		_ = r.Each(r.Query(t, "pid", "cudaId", "gpuId", "uuid"), func(s *sqlite.Stmt) error {
+			// The id of a process that rows carry has 24 bits of the system's.
+			id := DeviceID{uint64(s.ColumnInt64(0)) & pidBits, s.ColumnInt64(1)}
+			x.UUIDs[id] = short(s, 3)
+			if !s.ColumnIsNull(2) {
+				x.Devices[id] = s.ColumnInt64(2)
+			}
 			return nil
 		})
 	}
