@@ -67,6 +67,8 @@ type Export struct {
 	Epoch    int64
 	HasEpoch bool
 
+	begin int64 // when the session began, by the export's clock
+
 	Names     []string
 	Processes map[uint64]string   // name by process
 	Threads   map[ThreadID]string // name by thread

@@ -13,7 +13,8 @@ type lineEvent struct {
 	typ, start, end, class      int64
 	corr, device, stream        int64
 	pid, tid                    uint64
-	name, demangled, short      int64
+	name, demangled             int64
+	short, mangled              int64
 	node, original, graph, exec int64
 	bytes, copyKind, from, to   int64
 	text, comm, data            []byte
@@ -75,6 +76,10 @@ func (e *lineEvent) top(key string, v []byte, n int64) {
 	switch key {
 	case "type":
 		e.kind = string(v)
+	case "Type":
+		if e.typ < 0 {
+			e.typ = n
+		}
 	case "id":
 		e.id = n
 	case "value":
@@ -112,6 +117,8 @@ func (e *lineEvent) number(key []byte, n int64) {
 		e.demangled = n
 	case "shortName":
 		e.short = n
+	case "mangledName":
+		e.mangled = n
 	case "graphNodeId":
 		e.node = n
 	case "originalGraphNodeId":

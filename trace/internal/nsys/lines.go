@@ -143,7 +143,7 @@ func (l *lines) skipLine() (n int64, err error) {
 // event reads one line that is an object; false when it is none.
 func (l *lines) event(b []byte) bool {
 	e := &l.ev
-	*e = lineEvent{typ: -1, name: -1, demangled: -1, short: -1, bytes: -1, from: -1, to: -1, textID: -1}
+	*e = lineEvent{typ: -1, name: -1, demangled: -1, short: -1, mangled: -1, bytes: -1, from: -1, to: -1, textID: -1}
 	end, ok := jsontext.Fields(b, 0, e.set)
 	if !ok || jsontext.Space(b, end) != len(b) {
 		return false
@@ -184,12 +184,18 @@ func (l *lines) gpu(e *lineEvent) {
 	switch e.payload {
 	case "kernel":
 		row.Kind = Kernel
-		if e.demangled < 0 {
-			e.demangled = e.short
+		for _, other := range []int64{e.short, e.mangled} {
+			if e.demangled < 0 {
+				e.demangled = other
+			}
 		}
 		row.Name = l.names.id(e.demangled)
 	case "memcpy":
 		row.Kind, row.Bytes = Memcpy, max(e.bytes, 0)
+		// What is 0 may be left out: of two kinds of memory, or of none.
+		if e.from >= 0 || e.to >= 0 {
+			e.from, e.to = max(e.from, 0), max(e.to, 0)
+		}
 		row.Name = l.names.text(copyName(e.copyKind, e.from, e.to))
 	case "memset":
 		row.Kind, row.Bytes = Memset, max(e.bytes, 0)
@@ -226,7 +232,7 @@ func (l *lines) call(e *lineEvent) {
 	if e.original != 0 && len(l.x.Nodes) < maxNodes {
 		l.x.Nodes[NodeID{processOf(e.tid), uint64(e.node)}] = uint64(e.original)
 	}
-	if e.class != 0 && e.class != DriverClass {
+	if e.class != 0 && e.class != DriverClass && e.class != APIClass {
 		l.x.Counts["TraceProcessEvent of other classes"]++
 		return
 	}
@@ -244,7 +250,11 @@ func (l *lines) nvtx(e *lineEvent) {
 	row.onThread(e.tid)
 	switch e.typ {
 	case typeDomainCreate:
-		l.domains.named(row.Process, e.domain, jsontext.Unescaped(e.text[:min(len(e.text), 256)]))
+		if e.hasText || e.textID < 0 {
+			l.domains.named(row.Process, e.domain, jsontext.Unescaped(e.text[:min(len(e.text), 256)]))
+		} else {
+			l.domains.like(row.Process, e.domain, e.textID)
+		}
 		return
 	case typeMark:
 		row.Kind, row.End = Mark, row.Start
@@ -264,7 +274,7 @@ func (l *lines) nvtx(e *lineEvent) {
 		row.Name = l.names.id(e.textID)
 	}
 	if row.Domain != 0 && len(e.data) > 0 {
-		row.Bytes = MessageBytes(e.data)
+		row.Bytes = PayloadSchemas(nil).Bytes(e.domain, e.data)
 	}
 	l.hand("NvtxEvent", &row)
 }

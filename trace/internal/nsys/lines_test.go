@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -169,5 +170,46 @@ func TestNothingLeft(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) != 0 {
 		t.Error(left)
+	}
+}
+
+// TestLinesOfOthers reads what other versions write: numbers for text, what is
+// 0 left out, names by number, strings behind the events that use them.
+func TestLinesOfOthers(t *testing.T) {
+	events := []string{
+		`{"Type":79,"CudaEvent":{"startNs":100,"endNs":200,"globalPid":281557889712128,"kernel":{"mangledName":"1"}}}`,
+		`{"Type":80,"CudaEvent":{"startNs":"100","endNs":"200","globalPid":"281557889712128","memcpy":{"copyKind":"CUDA_MEMCPY_KIND_HTOD","dstKind":2}}}`,
+		`{"Type":80,"CudaEvent":{"startNs":"100","endNs":"200","globalPid":"281557889712128","memcpy":{"copyKind":8}}}`,
+		`{"Type":80,"CudaEvent":{"startNs":"100","endNs":"200","globalPid":"281557889712128","memset":{"sizebytes":16}}}`,
+		`{"Type":152,"TraceProcessEvent":{"startNs":"90","endNs":"95","correlationId":7,"eventClass":26,"name":2,"globalTid":281557889717070}}`,
+		`{"Type":47,"TraceProcessEvent":{"startNs":"90","endNs":"95","eventClass":27,"name":2,"globalTid":281557889717070}}`,
+		`{"Type":75,"NvtxEvent":{"Timestamp":"-5","TextId":3,"GlobalTid":"281557889717070","DomainId":2}}`,
+		`{"Type":60,"NvtxEvent":{"Timestamp":"80","EndTimestamp":"400","Text":"as \"text\"","GlobalTid":"281557889717070","EndGlobalTid":"281557889717099","RangeId":"9","DomainId":2}}`,
+		`{"Type":59,"NvtxEvent":{"Type":59,"Timestamp":"81","GlobalTid":"281557889717070","JsonText":"{\"Text\":1}"}}`,
+		`{"Type":34,"NvtxEvent":{"Type":34,"Timestamp":"82","TextId":"3","GlobalTid":"281557889717070"}}`,
+		`{"Type":59,"NvtxEvent":{"Type":59,"Timestamp":"-9","EndTimestamp":"-8","Text":"before","GlobalTid":"281557889717070"}}`,
+	}
+	strs := []string{`{"type":"String","id":"1","value":"_Z1kv"}`, `{"type":"String","id":2,"value":"cuLaunchKernelEx"}`, `{"type":"String","id":"3","value":"dom"}`}
+	table := `{"data":["zero","_Z1kv","cuLaunchKernelEx","dom"]}`
+	const want = `kernel 100-200 p1/4942 0/0 d0 s0 c0 "_Z1kv"
+copy 100-200 p1/4942 0/0 d0 s0 c0 "Memcpy HtoD (Pageable -> Device)" 0 bytes
+copy 100-200 p1/4942 0/0 d0 s0 c0 "Memcpy DtoD" 0 bytes
+set 100-200 p1/4942 0/0 d0 s0 c0 "Memset" 16 bytes
+call 90-95 p1/4942 4942/4942 d0 s0 c7 "cuLaunchKernelEx"
+range 80-400 p1/4942 4942/4942 d0 s0 c0 "dom" "as \"text\""
+range 81-81 p1/4942 4942/4942 d0 s0 c0 "" open
+mark 82-82 p1/4942 4942/4942 d0 s0 c0 "dom"
+`
+	for what, lines := range map[string][]string{
+		"strings first": append(slices.Clone(strs), events...), "strings last": append(slices.Clone(events), strs...),
+		"table first": append([]string{table}, events...), "table last": append(slices.Clone(events), table),
+	} {
+		x, got, err := readText(t, strings.Join(lines, "\n")+"\n")
+		if err != nil {
+			t.Fatal(what, err)
+		}
+		if text := told(x, got.all); text != want || x.Early != 1 || x.Skipped != 0 {
+			t.Errorf("%s: %d early, %v\n%s", what, x.Early, x.Damage, text)
+		}
 	}
 }

@@ -17,11 +17,29 @@ type seriesSet struct {
 	at   map[seriesID]int
 	n    int64
 	over bool
+	bad  bool
 }
 
 type seriesID struct {
 	source, metric int64
 	port           int64
+}
+
+// sample reads the time and the value of a row; ok is false, and the row is
+// lost, where something else than numbers stands in their places.
+func (s *seriesSet) sample(row *sqlite.Stmt, table string, at, value int) (t int64, v float64, ok bool) {
+	t, ok = database.Int(row, at)
+	if v = row.ColumnFloat(value); ok && v == 0 {
+		_, ok = database.Int(row, value)
+	}
+	if !ok {
+		s.x.Skipped++
+		if !s.bad {
+			s.bad = true
+			s.x.note(0, "a row of "+table+" has something else where a number must be")
+		}
+	}
+	return t, v, ok
 }
 
 // add books a sample; make names a series that is new.
@@ -51,17 +69,21 @@ func (r *reader) gpuMetrics() error {
 	type metric struct{ source, id int64 }
 	names := map[metric]string{}
 	if r.Has(info, "typeId", "metricId", "metricName") {
-		_ = r.Each("SELECT typeId, metricId, substr(metricName, 1, 256) FROM "+info, func(s *sqlite.Stmt) error {
-			names[metric{s.ColumnInt64(0), s.ColumnInt64(1)}] = s.ColumnText(2)
+		_ = r.Rows(info, []string{"typeId", "metricId", "metricName"}, func(s *sqlite.Stmt) error {
+			names[metric{s.ColumnInt64(0), s.ColumnInt64(1)}] = short(s, 2)
 			return nil
 		})
 	}
 	set := &seriesSet{x: r.x, at: map[seriesID]int{}}
-	return r.Each(r.Query(t, "timestamp", "typeId", "metricId", "value"), func(s *sqlite.Stmt) error {
+	return r.Rows(t, []string{"timestamp", "typeId", "metricId", "value"}, func(s *sqlite.Stmt) error {
 		r.Tick()
+		at, value, ok := set.sample(s, t, 0, 3)
+		if !ok {
+			return nil
+		}
 		r.x.Counts[t]++
 		source, id := s.ColumnInt64(1), s.ColumnInt64(2)
-		set.add(seriesID{source: source, metric: id}, s.ColumnInt64(0), s.ColumnFloat(3), func() Series {
+		set.add(seriesID{source: source, metric: id}, at, value, func() Series {
 			// The lowest byte of the type is the machine's number of the GPU.
 			gpu := source & 0xff
 			name := names[metric{source, id}]
@@ -80,9 +102,9 @@ func (r *reader) nicMetrics() error {
 	type metric struct{ list, id int64 }
 	names := map[metric]string{}
 	if r.Has(info, "metricsListId", "metricsIdx") {
-		_ = r.Each(r.Query(info, "metricsListId", "metricsIdx", "name|metricName", "unit"), func(s *sqlite.Stmt) error {
-			name := string(database.Read(s, 2, nil))
-			if unit := string(database.Read(s, 3, nil)); unit != "" {
+		_ = r.Rows(info, []string{"metricsListId", "metricsIdx", "name|metricName", "unit"}, func(s *sqlite.Stmt) error {
+			name := short(s, 2)
+			if unit := short(s, 3); unit != "" {
 				name += " [" + unit + "]"
 			}
 			names[metric{s.ColumnInt64(0), s.ColumnInt64(1)}] = name
@@ -91,11 +113,15 @@ func (r *reader) nicMetrics() error {
 	}
 	adapters := r.adapters()
 	set := &seriesSet{x: r.x, at: map[seriesID]int{}}
-	return r.Each(r.Query(t, "end|start", "globalId|globalGuid", "portId|portNumber", "metricsListId", "metricsIdx", "value"), func(s *sqlite.Stmt) error {
+	return r.Rows(t, []string{"end|start", "globalId|globalGuid", "portId|portNumber", "metricsListId", "metricsIdx", "value"}, func(s *sqlite.Stmt) error {
 		r.Tick()
+		at, value, ok := set.sample(s, t, 0, 5)
+		if !ok {
+			return nil
+		}
 		r.x.Counts[t]++
 		nic, port, list, id := s.ColumnInt64(1), s.ColumnInt64(2), s.ColumnInt64(3), s.ColumnInt64(4)
-		set.add(seriesID{source: nic, metric: list<<32 | id, port: port}, s.ColumnInt64(0), s.ColumnFloat(5), func() Series {
+		set.add(seriesID{source: nic, metric: list<<32 | id, port: port}, at, value, func() Series {
 			name := names[metric{list, id}]
 			if name == "" {
 				name = fmt.Sprintf("metric %d of list %d", id, list)
@@ -112,13 +138,13 @@ type adapters map[int64]string
 func (r *reader) adapters() adapters {
 	names, out := map[int64]string{}, adapters{}
 	if t := "TARGET_INFO_NIC_INFO"; r.Has(t, "nicId", "name") {
-		_ = r.Each("SELECT nicId, substr(name, 1, 256) FROM "+t, func(s *sqlite.Stmt) error {
-			names[s.ColumnInt64(0)] = s.ColumnText(1)
+		_ = r.Rows(t, []string{"nicId", "name"}, func(s *sqlite.Stmt) error {
+			names[s.ColumnInt64(0)] = short(s, 1)
 			return nil
 		})
 	}
 	if t := "NIC_ID_MAP"; r.Has(t, "nicId", "globalId") {
-		_ = r.Each("SELECT nicId, globalId FROM "+t, func(s *sqlite.Stmt) error {
+		_ = r.Rows(t, []string{"nicId", "globalId"}, func(s *sqlite.Stmt) error {
 			out[s.ColumnInt64(1)] = names[s.ColumnInt64(0)]
 			return nil
 		})

@@ -1,6 +1,7 @@
 package nsys
 
 import (
+	"math"
 	"regexp"
 	"strings"
 	"unicode/utf8"
@@ -73,8 +74,20 @@ func (n *names) fit(s string) string {
 	return s
 }
 
+// noName is what stands for the string id of a row that has none. 0 is a
+// string's id like any other.
+const noName = "-9223372036854775807"
+
 // id numbers a string id, to be looked up later.
-func (n *names) id(s int64) NameID { return n.kernel.number(n, s) }
+func (n *names) id(s int64) NameID {
+	if s == -math.MaxInt64 {
+		return 0
+	}
+	return n.kernel.number(n, s)
+}
+
+// like has a name be that of a string id, which is looked up later.
+func (n *names) like(id NameID, s int64) { n.kernel.met = append(n.kernel.met, metID{s, id}) }
 
 // callID numbers a string id of a call, to be looked up later.
 func (n *names) callID(s int64) NameID { return n.call.number(n, s) }

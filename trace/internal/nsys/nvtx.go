@@ -1,9 +1,7 @@
 package nsys
 
 import (
-	"encoding/base64"
-	"encoding/binary"
-	"encoding/json"
+	"math"
 	"strings"
 
 	"tokprof/trace/internal/nsys/database"
@@ -13,37 +11,46 @@ import (
 
 func (r *reader) ranges() error {
 	const t = "NVTX_EVENTS"
-	kinds := r.nvtxKinds()
+	kinds, payloads := r.nvtxKinds(), Payloads(r.DB)
 	var text []byte
-	first := false
-	err := r.Each(r.Query(t, "start", "end", "eventType", "globalTid", "domainId", "text", "textId", "binaryData"), func(s *sqlite.Stmt) error {
+	faults := map[string]bool{}
+	return r.Rows(t, []string{"start", "end", "eventType", "globalTid", "domainId", "text", "textId|" + noName, "binaryData"}, func(s *sqlite.Stmt) error {
 		r.Tick()
 		row := &r.row
-		*row = Row{Start: s.ColumnInt64(0), Bytes: -1}
+		start, ok1 := database.Int(s, 0)
+		end, ok2 := database.Int(s, 1)
+		*row = Row{Start: start, End: end, Bytes: -1}
 		row.onThread(uint64(s.ColumnInt64(3)))
-		named := s.ColumnType(5) != sqlite.TypeNull
+		named := !s.ColumnIsNull(5)
 		if named {
 			text = database.Read(s, 5, text)
 		}
 		switch what := s.ColumnInt64(2); {
-		case kinds.creates[what]:
+		case kinds.creates[what] && named:
 			r.domains.named(row.Process, s.ColumnInt64(4), string(text[:min(len(text), 256)]))
+			return nil
+		case kinds.creates[what]:
+			r.domains.like(row.Process, s.ColumnInt64(4), s.ColumnInt64(6))
 			return nil
 		case kinds.marks[what]:
 			row.Kind, row.End = Mark, row.Start
 		case kinds.ranges[what]:
-			row.Kind, row.End = Range, s.ColumnInt64(1)
-			if row.Open = s.ColumnType(1) == sqlite.TypeNull; row.Open {
+			row.Kind = Range
+			if row.Open = s.ColumnIsNull(1); row.Open {
 				row.End = row.Start
 			}
 		default:
 			return nil
 		}
-		if !row.sound() {
+		if ok := ok1 && (ok2 || row.Kind == Mark); !ok || !row.sound() {
 			r.x.Skipped++
-			if !first {
-				first = true
-				r.x.note(0, "a range of "+t+" ends before it starts")
+			fault := "a range of " + t + " ends before it starts"
+			if !ok {
+				fault = "a range of " + t + " has something else where a time must be"
+			}
+			if !faults[fault] {
+				faults[fault] = true
+				r.x.note(0, fault)
 			}
 			return nil
 		}
@@ -53,14 +60,13 @@ func (r *reader) ranges() error {
 		} else {
 			row.Name = r.names.id(s.ColumnInt64(6))
 		}
-		if row.Domain != 0 && s.ColumnType(7) != sqlite.TypeNull {
-			row.Bytes = MessageBytes(database.Read(s, 7, nil))
+		if row.Domain != 0 && !s.ColumnIsNull(7) {
+			row.Bytes = payloads.Bytes(s.ColumnInt64(4), database.Read(s, 7, nil))
 		}
 		r.x.Counts[t]++
 		r.hand(row)
 		return nil
 	})
-	return err
 }
 
 // domains numbers NVTX domains: a row that makes one may come after the rows
@@ -99,6 +105,13 @@ func (d *domains) named(process uint64, domain int64, name string) {
 	}
 }
 
+// like has a domain's name be that of a string id.
+func (d *domains) like(process uint64, domain, id int64) {
+	if n := d.name(process, domain); n != 0 && id != -math.MaxInt64 {
+		d.names.like(n, id)
+	}
+}
+
 // nvtxKinds are the event types of ranges and marks; ids by the names that
 // ENUM_NSYS_EVENT_TYPE gives them, and those of every version seen where that
 // table is missing.
@@ -123,29 +136,4 @@ func (r *reader) nvtxKinds() nvtxKinds {
 		k.creates[75] = true
 	}
 	return k
-}
-
-// MessageBytes finds the size of an NCCL message in the payload of its range:
-// NCCL describes a message by its communicator's id and its size, 8 bytes each
-// (nccl src/init_nvtx, "Message size [bytes]" at offset 8), and in one more
-// field of a send, a receive or a reduction. -1 when there is none. Payloads of
-// other ranges have such lengths too, so the range's name must be looked at.
-func MessageBytes(data []byte) int64 {
-	if len(data) > 0 && (data[0] == '[' || data[0] == '{') {
-		var list []struct{ Data string }
-		if json.Unmarshal(data, &list) != nil || len(list) == 0 {
-			return -1
-		}
-		data = []byte(list[0].Data)
-	}
-	if raw, err := base64.StdEncoding.DecodeString(string(data)); err == nil && len(raw) >= 16 {
-		data = raw
-	}
-	if len(data) != 16 && len(data) != 24 {
-		return -1
-	}
-	if n := binary.LittleEndian.Uint64(data[8:]); n < 1<<50 {
-		return int64(n)
-	}
-	return -1
 }

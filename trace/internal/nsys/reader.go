@@ -3,6 +3,8 @@ package nsys
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -65,6 +67,9 @@ func (r *reader) read() error {
 	}
 	for _, t := range tables {
 		if !r.Has(t.name) {
+			if r.Odd(t.name) {
+				r.x.note(0, t.name+" is no ordinary table: it is not read")
+			}
 			continue
 		}
 		if err := r.table(t.name, t.read); err != nil {
@@ -106,20 +111,26 @@ func (r *reader) scan(table string, fill func(v []int64, row *Row), cols ...stri
 	}
 	// A row without a start or an end is made to end before it starts.
 	cols = append([]string{"start|9223372036854775807", "end|-9223372036854775807"}, cols...)
-	first, n := int64(-1), int64(0)
+	n, bad := int64(0), map[string]int64{} // the first row of each fault
 	err := r.Integers(table, cols, func(v []int64) error {
 		row := &r.row
 		*row = Row{Start: v[0], End: v[1], Bytes: -1}
-		fill(v, row)
 		n++
 		r.Tick()
-		if !row.sound() {
-			if first < 0 {
-				first = n
+		fault := ""
+		if slices.Contains(v, database.NoNumber) {
+			fault = "has something else where a number must be"
+		} else if !row.sound() {
+			fault = "has no start and end in order"
+		}
+		if fault != "" {
+			if bad[fault] == 0 {
+				bad[fault] = n
 			}
 			r.x.Skipped++
 			return nil
 		}
+		fill(v, row)
 		r.x.Counts[table]++
 		r.hand(row)
 		return nil
@@ -128,19 +139,18 @@ func (r *reader) scan(table string, fill func(v []int64, row *Row), cols ...stri
 			r.x.Broke(r.DB, table, err, from, to, got)
 		}
 	})
-	if first >= 0 {
-		r.x.note(0, fmt.Sprintf("row %d of %s has no start and end in order", first, table))
+	for _, fault := range slices.Sorted(maps.Keys(bad)) {
+		r.x.note(0, fmt.Sprintf("row %d of %s %s", bad[fault], table, fault))
 	}
 	return err
 }
 
 // hand gives a row to whoever takes them. Rows from before the session are
-// left out: the clock of a session starts at 0, and what ended before is of
-// another recording.
+// left out: what ended before is of another recording.
 func (r *reader) hand(row *Row) { r.x.hand(row, r.sink) }
 
 func (x *Export) hand(row *Row, sink Sink) {
-	if row.End < 0 {
+	if row.End < x.begin {
 		x.Early++
 		return
 	}
@@ -165,7 +175,7 @@ func (r *reader) session() {
 	r.x.Schema, _ = r.Value(meta, "EXPORT_SCHEMA_VERSION")
 	var utc int64
 	if t := "TARGET_INFO_SESSION_START_TIME"; r.Has(t, "utcEpochNs") {
-		_ = r.Each(r.Query(t, "utcEpochNs"), func(s *sqlite.Stmt) error {
+		_ = r.Rows(t, []string{"utcEpochNs"}, func(s *sqlite.Stmt) error {
 			utc = max(utc, s.ColumnInt64(0))
 			return nil
 		})
@@ -176,16 +186,19 @@ func (r *reader) session() {
 		moved = 0
 	}
 	normal, _ := r.Value(meta, "EXPORT_PARAM_TIME_NORMALIZE")
-	switch {
-	case strings.EqualFold(strings.TrimSpace(normal), "true"):
+	r.x.begin = moved
+	switch normal = strings.TrimSpace(normal); {
+	case strings.EqualFold(normal, "true") || normal == "1":
 		r.x.Epoch, r.x.HasEpoch = -moved, true
+		r.x.begin += utc
 	case utc > 0:
 		r.x.Epoch, r.x.HasEpoch = utc-moved, true
 	}
 	if t := r.First("META_DATA_CAPTURE", "CAPTURE_META_DATA"); r.Has(t, "name", "value") {
-		_ = r.Each("SELECT substr(value, 1, 32) FROM "+database.Quote(t)+" WHERE name LIKE '%CUDA_GRAPH_TRACE_OPTIONS:MODE'", func(s *sqlite.Stmt) error {
-			r.x.GraphMode = strings.ToLower(s.ColumnText(0))
-			return nil
+		r.Values(t, 32, func(name, value string) {
+			if strings.HasSuffix(name, "CUDA_GRAPH_TRACE_OPTIONS:MODE") {
+				r.x.GraphMode = strings.ToLower(value)
+			}
 		})
 	}
 }
@@ -201,9 +214,13 @@ func (r *reader) lookUp() {
 		}
 		return
 	}
-	if err := r.Strings(ids, text); err != nil {
+	twice, err := r.Strings(ids, text)
+	if err != nil {
 		r.x.note(0, "the table of names (StringIds) cannot be read: "+database.Reason(err))
 		return
+	}
+	if twice > 0 {
+		r.x.note(0, fmt.Sprintf("%d ids of StringIds have several names: the first is taken", twice))
 	}
 	if lost := len(ids) - len(text); lost > 0 {
 		r.x.note(0, fmt.Sprintf("%d of %d names cannot be found in StringIds", lost, len(ids)))

@@ -171,40 +171,6 @@ func TestSchemas(t *testing.T) {
 	}
 }
 
-// hostile are databases that try to have something done with them.
-var hostile = []struct {
-	what string
-	sql  []string
-}{
-	{"a view in a table's place", []string{"DROP TABLE CUPTI_ACTIVITY_KIND_KERNEL",
-		"CREATE VIEW CUPTI_ACTIVITY_KIND_KERNEL AS WITH RECURSIVE c(x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM c) SELECT x AS start, x AS \"end\", 0 AS deviceId FROM c"}},
-	{"a generated column", []string{"ALTER TABLE CUPTI_ACTIVITY_KIND_KERNEL RENAME COLUMN \"end\" TO finish",
-		"ALTER TABLE CUPTI_ACTIVITY_KIND_KERNEL ADD COLUMN \"end\" INTEGER GENERATED ALWAYS AS (length(hex(zeroblob(100000000)))) VIRTUAL"}},
-	{"an index on an expression", []string{"CREATE INDEX slow ON CUPTI_ACTIVITY_KIND_KERNEL (start, \"end\", abs(start))"}},
-	{"a name of 64 MiB", []string{"UPDATE StringIds SET value = hex(zeroblob(33554432)) WHERE id = 1"}},
-	{"text for numbers", []string{"UPDATE CUPTI_ACTIVITY_KIND_RUNTIME SET start = 'soon', \"end\" = x'ffff'"}},
-	{"times beyond all clocks", []string{"UPDATE CUPTI_ACTIVITY_KIND_KERNEL SET start = -9223372036854775808, \"end\" = 9223372036854775807"}},
-	{"quotes in names", []string{`CREATE TABLE "x""; DROP TABLE StringIds" (a)`, `ALTER TABLE CUPTI_ACTIVITY_KIND_KERNEL ADD COLUMN "a""b" INTEGER`}},
-}
-
-func TestHostile(t *testing.T) {
-	for _, h := range hostile {
-		t.Run(h.what, func(t *testing.T) {
-			path := small(t)
-			change(t, path, h.sql...)
-			x, got := mustRead(t, path)
-			if x.Events > 3000 || int64(len(got.all)) != x.Events {
-				t.Errorf("%d events of %d rows", x.Events, len(got.all))
-			}
-			for _, n := range x.Names {
-				if len(n) > maxName {
-					t.Errorf("a name of %d bytes", len(n))
-				}
-			}
-		})
-	}
-}
-
 // refused are files that hold no export, and the sentence about each.
 var refused = []struct {
 	what string

@@ -1,7 +1,8 @@
 package nsys
 
 import (
-	"strconv"
+	"maps"
+	"slices"
 	"strings"
 
 	"tokprof/trace/internal/nsys/database"
@@ -17,7 +18,7 @@ func (r *reader) kernels() error {
 		r.place(v, row)
 		row.Name = r.names.id(v[6])
 		row.Node = uint64(v[7])
-	}, "deviceId", "streamId", "correlationId", "globalPid", "demangledName|shortName|mangledName", "graphNodeId")
+	}, "deviceId", "streamId", "correlationId", "globalPid", "demangledName|shortName|mangledName|"+noName, "graphNodeId")
 }
 
 // place reads the columns 2 to 5 that GPU rows have in common.
@@ -70,6 +71,10 @@ func (r *reader) calls() error {
 // (ENUM_NSYS_EVENT_CLASS).
 const DriverClass = 1
 
+// APIClass is the eventClass of calls of either, in exports that do not tell
+// them apart.
+const APIClass = 26
+
 func (row *Row) onThread(global uint64) {
 	row.Process, row.Pid, row.Thread = processOf(global), pidOf(global), threadOf(global)
 }
@@ -110,8 +115,8 @@ const profilerName = "Instrumentation"
 func (r *reader) labels(table, col string) map[int64]string {
 	out := map[int64]string{}
 	if r.Has(table, "id", col) {
-		_ = r.Each("SELECT id, substr("+database.Quote(col)+", 1, 256) FROM "+database.Quote(table), func(s *sqlite.Stmt) error {
-			out[s.ColumnInt64(0)] = s.ColumnText(1)
+		_ = r.Rows(table, []string{"id", col}, func(s *sqlite.Stmt) error {
+			out[s.ColumnInt64(0)] = short(s, 1)
 			return nil
 		})
 	}
@@ -123,7 +128,7 @@ func (r *reader) labels(table, col string) map[int64]string {
 func (r *reader) nodes() error {
 	const t = "CUDA_GRAPH_NODE_EVENTS"
 	r.x.Nodes = map[NodeID]uint64{}
-	return r.Each(r.Query(t, "graphNodeId", "originalGraphNodeId", "globalTid"), func(s *sqlite.Stmt) error {
+	return r.Rows(t, []string{"graphNodeId", "originalGraphNodeId", "globalTid"}, func(s *sqlite.Stmt) error {
 		r.Tick()
 		r.x.Counts[t]++
 		if of := s.ColumnInt64(1); of != 0 && len(r.x.Nodes) < maxNodes {
@@ -137,10 +142,7 @@ func (r *reader) nodes() error {
 const maxNodes = 1 << 22
 
 // short is a text of a few words.
-func short(s *sqlite.Stmt, col int) string {
-	b := database.Read(s, col, nil)
-	return string(b[:min(len(b), 256)])
-}
+func short(s *sqlite.Stmt, col int) string { return database.Text(s, col, 256) }
 
 // owners reads the names of processes, threads and GPUs.
 func (r *reader) owners() {
@@ -149,31 +151,30 @@ func (r *reader) owners() {
 	x.GPUs, x.Hardware = map[int64]string{}, map[int64]Hardware{}
 	x.Devices, x.UUIDs = map[DeviceID]int64{}, map[DeviceID]string{}
 	if r.Has("PROCESSES", "globalPid", "name") {
-		_ = r.Each("SELECT globalPid, substr(name, 1, 256) FROM PROCESSES", func(s *sqlite.Stmt) error {
-			x.Processes[uint64(s.ColumnInt64(0))] = s.ColumnText(1)
+		_ = r.Rows("PROCESSES", []string{"globalPid", "name"}, func(s *sqlite.Stmt) error {
+			x.Processes[uint64(s.ColumnInt64(0))] = short(s, 1)
 			return nil
 		})
 	}
 	threads := map[int64][]ThreadID{}
 	if r.Has("ThreadNames", "globalTid", "nameId") {
-		_ = r.Each(r.Query("ThreadNames", "globalTid", "nameId"), func(s *sqlite.Stmt) error {
+		_ = r.Rows("ThreadNames", []string{"globalTid", "nameId"}, func(s *sqlite.Stmt) error {
 			id, t := s.ColumnInt64(1), uint64(s.ColumnInt64(0))
 			threads[id] = append(threads[id], ThreadID{pidOf(t), threadOf(t)})
 			return nil
 		})
 	}
-	if r.Has("StringIds", "id", "value") {
-		for id, of := range threads {
-			_ = r.Each("SELECT substr(value, 1, 256) FROM StringIds WHERE id = "+strconv.FormatInt(id, 10), func(s *sqlite.Stmt) error {
-				for _, t := range of {
-					x.Threads[t] = s.ColumnText(0)
-				}
-				return nil
-			})
+	names := map[int64]string{}
+	_, _ = r.Strings(slices.Sorted(maps.Keys(threads)), names)
+	for id, of := range threads {
+		for _, t := range of {
+			if name, ok := names[id]; ok {
+				x.Threads[t] = name[:min(len(name), 256)]
+			}
 		}
 	}
 	if t := r.First("TARGET_INFO_GPU", "TARGET_INFO_CUDA_GPU"); r.Has(t, "id", "name") {
-		_ = r.Each(r.Query(t, "id", "name", "uuid", "busLocation"), func(s *sqlite.Stmt) error {
+		_ = r.Rows(t, []string{"id", "name", "uuid", "busLocation"}, func(s *sqlite.Stmt) error {
 			id := s.ColumnInt64(0)
 			x.GPUs[id] = short(s, 1)
 			x.Hardware[id] = Hardware{short(s, 2), short(s, 3)}
@@ -181,7 +182,7 @@ func (r *reader) owners() {
 		})
 	}
 	if t := "TARGET_INFO_CUDA_DEVICE"; r.Has(t, "gpuId", "cudaId", "pid") {
-		_ = r.Each(r.Query(t, "pid", "cudaId", "gpuId", "uuid"), func(s *sqlite.Stmt) error {
+		_ = r.Rows(t, []string{"pid", "cudaId", "gpuId", "uuid"}, func(s *sqlite.Stmt) error {
 			// The id of a process that rows carry has 24 bits of the system's.
 			id := DeviceID{uint64(s.ColumnInt64(0)) & pidBits, s.ColumnInt64(1)}
 			x.UUIDs[id] = short(s, 3)

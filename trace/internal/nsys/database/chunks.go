@@ -1,7 +1,7 @@
 package database
 
 import (
-	"fmt"
+	"errors"
 	"math"
 	"runtime"
 	"runtime/debug"
@@ -54,15 +54,20 @@ func (d *DB) close() {
 	_ = d.conn.Close()
 }
 
-// Integers reads columns of a table and hands out its rows in order, each with
-// its place. What breaks costs rows; lost is called for each break with the
-// reason and how many rows of the stretch had come.
-func (d *DB) Integers(table string, cols []string, row func(v []int64) error, lost func(err error, from, to, got int64)) error {
-	sql, n := d.Query(table, cols...), len(cols)
-	first, last := d.keys(table)
-	if len(d.pool) < 2 || last < d.chunk*manyChunks || first < 0 || last > d.Size/minRow {
+// Integers reads columns of a table as numbers and hands out its rows in order.
+// NULL is 0, what is neither that nor a number NoNumber. What breaks costs rows;
+// lost is called for each break with the reason and how many rows of the stretch
+// had come.
+func (d *DB) Integers(name string, cols []string, row func(v []int64) error, lost func(err error, from, to, got int64)) error {
+	t := d.table(name)
+	if t == nil {
+		return nil
+	}
+	sql, n := t.query(cols), len(cols)
+	first, last := d.keys(name)
+	if t.rowid == "" || len(d.pool) < 2 || last < d.chunk*manyChunks || first < 0 || last > d.Size/minRow {
 		c := &chunk{from: math.MinInt64, to: math.MaxInt64}
-		err := d.eachOf(d.conn, sql, func(s *sqlite.Stmt) error {
+		err := d.rowsOf(d.conn, sql, t, n, func(s *sqlite.Stmt) error {
 			c.take(s, n)
 			err := row(c.values)
 			c.values = c.values[:0]
@@ -73,19 +78,29 @@ func (d *DB) Integers(table string, cols []string, row func(v []int64) error, lo
 		}
 		return d.ctx.Err()
 	}
-	return d.together(sql+" WHERE rowid BETWEEN ", n, last, row, lost)
+	return d.together(t, sql+" WHERE "+t.rowid+" BETWEEN ", n, last, row, lost)
 }
+
+// NoNumber stands for a text or a blob where a number must be: SQLite lets any
+// column hold anything.
+const NoNumber = math.MinInt64
 
 func (c *chunk) take(s *sqlite.Stmt, n int) {
 	for i := range n {
-		c.values = append(c.values, s.ColumnInt64(i))
+		v := s.ColumnInt64(i)
+		if v == 0 { // most likely what it says
+			if _, ok := Int(s, i); !ok {
+				v = NoNumber
+			}
+		}
+		c.values = append(c.values, v)
 	}
 	c.rows++
 }
 
 // together has the pool read a table in stretches; one goroutine takes the
 // rows in their order.
-func (d *DB) together(sql string, n int, last int64, row func(v []int64) error, lost func(err error, from, to, got int64)) error {
+func (d *DB) together(t *table, sql string, n int, last int64, row func(v []int64) error, lost func(err error, from, to, got int64)) error {
 	var readers sync.WaitGroup
 	defer readers.Wait()
 	stop := make(chan struct{})
@@ -101,7 +116,7 @@ func (d *DB) together(sql string, n int, last int64, row func(v []int64) error, 
 					c.values = v[:0]
 				default:
 				}
-				d.read(conn, sql, n, c)
+				d.read(conn, t, sql, n, c)
 				close(c.done)
 			}
 		})
@@ -148,26 +163,33 @@ func (d *DB) cut(last int64, queue, tasks chan<- *chunk, stop <-chan struct{}) {
 }
 
 // read reads one chunk.
-func (d *DB) read(conn *sqlite.Conn, sql string, n int, c *chunk) {
+func (d *DB) read(conn *sqlite.Conn, t *table, sql string, n int, c *chunk) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
 			c.err = errFault
 		}
 	}()
-	c.err = d.eachOf(conn, sql+strconv.FormatInt(c.from, 10)+" AND "+strconv.FormatInt(c.to, 10), func(s *sqlite.Stmt) error {
+	c.err = d.rowsOf(conn, sql+strconv.FormatInt(c.from, 10)+" AND "+strconv.FormatInt(c.to, 10), t, n, func(s *sqlite.Stmt) error {
+		if s.ColumnInt64(n) < c.from {
+			return errOrder
+		}
 		c.take(s, n)
 		return nil
 	})
 }
 
-var errFault = fmt.Errorf("the engine cannot read it")
+var errFault = errors.New("the engine cannot read it")
 
 // keys are the smallest and the largest row number of a table, 0 when they
 // cannot be read.
-func (d *DB) keys(table string) (first, last int64) {
+func (d *DB) keys(name string) (first, last int64) {
+	t := d.table(name)
+	if t == nil || t.rowid == "" {
+		return 0, 0
+	}
 	for what, to := range map[string]*int64{"min": &first, "max": &last} {
-		_ = d.Each("SELECT "+what+"(rowid) FROM "+Quote(table), func(s *sqlite.Stmt) error {
+		_ = d.each(d.conn, "SELECT "+what+"("+t.rowid+") FROM "+Quote(t.name), func(s *sqlite.Stmt) error {
 			*to = s.ColumnInt64(0)
 			return nil
 		})

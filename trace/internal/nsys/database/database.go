@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"time"
 
 	"zombiezen.com/go/sqlite"
 )
@@ -53,19 +54,15 @@ type DB struct {
 
 	ctx    context.Context
 	o      Options
+	wal    bool   // the database keeps a write-ahead log while it is open
 	how    string // to open the file: the query of its URI
 	conn   *sqlite.Conn
-	pool   []*sqlite.Conn // that read large tables together
-	chunk  int64          // rows that one of them reads at a time
-	tables map[string]map[string]column
-	total  int64 // rows expected, as far as their keys tell
+	pool   []*sqlite.Conn    // that read large tables together
+	chunk  int64             // rows that one of them reads at a time
+	tables map[string]*table // by name in lower case
+	odd    map[string]bool   // names of views and virtual tables, in lower case
+	total  int64             // rows expected, as far as their keys tell
 	done   int64
-}
-
-// column is what the schema says of a column.
-type column struct {
-	notNull bool
-	key     bool // the primary key
 }
 
 // Use opens the database at path for a function that reads it. The error is an
@@ -128,7 +125,7 @@ func (d *DB) Tick() {
 // could be read, and how many are lost.
 func (d *DB) Break(table string, err error, from, to, got int64) (what string, lost int64) {
 	why := "the database is damaged"
-	if errors.Is(err, errTooMany) || errors.Is(err, errFault) {
+	if errors.Is(err, errTooMany) || errors.Is(err, errOrder) || errors.Is(err, errFault) {
 		why = err.Error()
 	} else if m := Reason(err); m != "" {
 		why = m
@@ -166,6 +163,7 @@ func (d *DB) header(path string) error {
 	case err != nil:
 		return err
 	}
+	d.wal = h[18] == 2 // the version of the format
 	page := int64(binary.BigEndian.Uint16(h[16:]))
 	if page == 1 {
 		page = 1 << 16
@@ -187,9 +185,11 @@ const HintExport = "give an Nsight Systems export: nsys export --type sqlite rep
 // file system has them.
 func (d *DB) open(path string) error {
 	journal, log := sibling(path, "-journal"), sibling(path, "-wal")
-	var err error
-	if !log || sibling(path, "-shm") {
-		if err = d.connect(path, "mode=ro"); err == nil {
+	// A database in WAL mode without a log is at rest: to open it under locks
+	// would leave an empty log beside it.
+	if sibling(path, "-shm") || !log && !d.wal {
+		err := d.connect(path, "mode=ro")
+		if err == nil {
 			return nil
 		}
 		if code := sqlite.ErrCode(err).ToPrimary(); code == sqlite.ResultBusy || code == sqlite.ResultLocked {
@@ -235,7 +235,10 @@ func (d *DB) connection(path string) (*sqlite.Conn, error) {
 		return nil, err
 	}
 	conn.SetBusyTimeout(0)
-	conn.SetInterrupt(d.ctx.Done())
+	// The engine reads the list of tables in one go, and trusts it to have an end.
+	opening, opened := context.WithTimeout(d.ctx, openTime)
+	defer opened()
+	conn.SetInterrupt(opening.Done())
 	conn.Limit(sqlite.LimitLength, 1<<28)
 	conn.Limit(sqlite.LimitAttached, 0)
 	conn.Limit(sqlite.LimitWorkerThreads, 0)
@@ -252,8 +255,12 @@ func (d *DB) connection(path string) (*sqlite.Conn, error) {
 			return nil, err
 		}
 	}
+	conn.SetInterrupt(d.ctx.Done())
 	return conn, nil
 }
+
+// openTime bounds the reading of a list of tables, which takes milliseconds.
+const openTime = 10 * time.Second
 
 // Execute runs one statement.
 func Execute(conn *sqlite.Conn, sql string) error {
@@ -278,6 +285,9 @@ func (d *DB) refusal(err error) error {
 		return err
 	}
 	what := "is an SQLite database that cannot be opened: " + Reason(err)
+	if sqlite.ErrCode(err).ToPrimary() == sqlite.ResultInterrupt {
+		what = "is an SQLite database whose list of tables has no end"
+	}
 	if d.Truncated {
 		what = fmt.Sprintf("is cut off: %s, and nothing in the rest can be read", d.TruncatedBy)
 	}

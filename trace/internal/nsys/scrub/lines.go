@@ -80,7 +80,7 @@ func safeEvent(e nsys.Line) bool {
 	case "CudaEvent":
 		return e.Payload != ""
 	case "TraceProcessEvent":
-		return e.Class == 0 || e.Class == nsys.DriverClass || e.Class == overheadClass || e.Node || e.Graph
+		return e.Class == 0 || e.Class == nsys.DriverClass || e.Class == nsys.APIClass || e.Class == overheadClass || e.Node || e.Graph
 	case "NvtxEvent":
 		return true
 	case "CommEvent":
@@ -171,7 +171,7 @@ func (c *lineCopier) payload(dst, raw []byte) []byte {
 	size := int64(-1)
 	_, _ = jsontext.Value(raw, 0, func(_, key, v []byte) {
 		if string(key) == "Data" {
-			size = nsys.MessageBytes(v)
+			size = nsys.PayloadSchemas(nil).Bytes(0, v)
 		}
 	})
 	if size < 0 {

@@ -96,6 +96,47 @@ func TestScrubKeepsMeaning(t *testing.T) {
 	}
 }
 
+// TestScrubOdd scrubs databases that are not as nsys writes them: the copy says
+// what the original says, no more.
+func TestScrubOdd(t *testing.T) {
+	packed := unzipped(t, fixtures+"llama-4l-gpumetrics/report1.sqlite.gz")
+	for what, sql := range map[string][]string{
+		"text for times":             {"UPDATE CUPTI_ACTIVITY_KIND_KERNEL SET start = 'soon' WHERE rowid % 3 = 1", "UPDATE NVTX_EVENTS SET end = x'00' WHERE rowid = 2"},
+		"text for an ordinal":        {"UPDATE CUPTI_ACTIVITY_KIND_KERNEL SET deviceId = 'first' WHERE rowid = 5"},
+		"text for samples":           {"UPDATE GPU_METRICS SET value = 'much' WHERE rowid = 5"},
+		"no names":                   {"UPDATE NVTX_EVENTS SET text = NULL, textId = NULL"},
+		"names in odd case":          {"ALTER TABLE CUPTI_ACTIVITY_KIND_KERNEL RENAME TO k", "ALTER TABLE k RENAME TO cupti_activity_kind_kernel", "ALTER TABLE cupti_activity_kind_kernel RENAME COLUMN start TO START"},
+		"strings without a key":      {"ALTER TABLE StringIds RENAME TO s", "CREATE TABLE StringIds (id INTEGER, value TEXT)", "INSERT INTO StringIds SELECT * FROM s", "INSERT INTO StringIds SELECT id, 'another' FROM s"},
+		"rows without numbers":       {"ALTER TABLE CUPTI_ACTIVITY_KIND_RUNTIME RENAME TO r", "CREATE TABLE CUPTI_ACTIVITY_KIND_RUNTIME (start INTEGER, end INTEGER, eventClass INTEGER, globalTid INTEGER, correlationId INTEGER, nameId INTEGER, PRIMARY KEY (start, globalTid, correlationId)) WITHOUT ROWID", "INSERT OR IGNORE INTO CUPTI_ACTIVITY_KIND_RUNTIME SELECT start, \"end\", eventClass, globalTid, correlationId, nameId FROM r"},
+		"a view in a table's place":  {"DROP TABLE NVTX_EVENTS", "CREATE VIEW NVTX_EVENTS AS SELECT 1 AS start, 2 AS \"end\", 59 AS eventType, 'canary' AS text"},
+		"older messages with schema": {"DELETE FROM NVTX_EVENTS WHERE rowid > 1", "UPDATE NVTX_EVENTS SET domainId = 3, text = 'ncclAllReduce', binaryData = '[{\"SchemaId\":4,\"Data\":\"APUBAAAAAAAAAAAAAAAAAA==\"}]'", "CREATE TABLE NVTX_PAYLOAD_SCHEMA_ENTRIES (domainId INTEGER, schemaId INTEGER, name TEXT, offset INTEGER)", "INSERT INTO NVTX_PAYLOAD_SCHEMA_ENTRIES VALUES (3, 4, 'Message size [bytes]', NULL)"},
+	} {
+		path := filepath.Join(t.TempDir(), "x.sqlite")
+		if err := os.WriteFile(path, packed, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		change(t, path, sql...)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, _, err := scrubbed(t, data)
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		want, got := meaning(t, data), meaning(t, out)
+		if want != got {
+			t.Errorf("%s: the copy says %d bytes, the original %d", what, len(got), len(want))
+		}
+		if what == "older messages with schema" && !strings.Contains(want, "Bytes:128256") {
+			t.Errorf("%s: no size", what)
+		}
+		if len(leaked(out, "canary")) > 0 {
+			t.Errorf("%s: a secret", what)
+		}
+	}
+}
+
 // leaked lists the secrets in a text: as they are, in hexadecimal digits and
 // in two-byte characters.
 func leaked(data []byte, secret string) (found []string) {

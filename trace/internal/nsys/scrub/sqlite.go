@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"regexp"
 	"slices"
@@ -22,13 +23,15 @@ import (
 // copier copies the rows that are safe from one database into a new one.
 type copier struct {
 	*database.DB
-	ctx   context.Context
-	x     *nsys.Export // of the original
-	to    *sqlite.Conn
-	out   *Scrubbed
-	mask  masker
-	names map[int64]bool // strings used as names of kernels, calls and the like
-	texts map[int64]bool // strings used as what programs wrote
+	ctx      context.Context
+	x        *nsys.Export // of the original
+	to       *sqlite.Conn
+	out      *Scrubbed
+	mask     masker
+	payloads nsys.PayloadSchemas
+	domain   int64          // of the row
+	names    map[int64]bool // strings used as names of kernels, calls and the like
+	texts    map[int64]bool // strings used as what programs wrote
 
 	engine map[int64]bool // strings that engines name their threads with
 }
@@ -45,7 +48,7 @@ func scrubSQLite(ctx context.Context, path string, o nsys.Options, w io.Writer, 
 		if err != nil {
 			return fmt.Errorf("the copy cannot be made: %s", database.Reason(err))
 		}
-		c := &copier{DB: d, ctx: ctx, x: x, to: to, out: out, names: map[int64]bool{}, texts: map[int64]bool{}}
+		c := &copier{payloads: nsys.Payloads(d), DB: d, ctx: ctx, x: x, to: to, out: out, names: map[int64]bool{}, texts: map[int64]bool{}}
 		err = c.copy()
 		x.Stored(d)
 		if e := to.Close(); err == nil {
@@ -94,9 +97,13 @@ func (c *copier) copy() error {
 			return c.failed(err)
 		}
 	}
+	kept := map[string]int64{"stringids": math.MaxInt64} // counted by themselves
+	for name, n := range c.x.Counts {
+		kept[strings.ToLower(name)] = n
+	}
 	for _, name := range c.Tables() {
-		if n := c.LastKey(name); c.x.Counts[name] < n && name != "StringIds" {
-			c.out.Left[name] = n - c.x.Counts[name]
+		if n := c.LastKey(name) - kept[strings.ToLower(name)]; n > 0 {
+			c.out.Left[name] = n
 		}
 	}
 	c.out.Masked = c.mask.masked
@@ -153,10 +160,14 @@ func (c *copier) copyTable(t safeTable) error {
 	}
 	defer func() { _ = into.Finalize() }()
 	at := func(name string) int { return slices.Index(list, name) }
-	return c.Each(c.Query(t.name, list...), func(s *sqlite.Stmt) error {
+	domain := at("domainId")
+	return c.Rows(t.name, list, func(s *sqlite.Stmt) error {
 		c.Tick()
 		if t.keep != nil && !t.keep(c, s, at) {
 			return nil
+		}
+		if domain >= 0 {
+			c.domain = s.ColumnInt64(domain)
 		}
 		for i, col := range cols {
 			c.value(s, i, into, i+1, col.holds)
@@ -184,7 +195,12 @@ func (c *copier) value(s *sqlite.Stmt, from int, into *sqlite.Stmt, to int, h ho
 		}
 		into.BindInt64(to, n)
 	case kind != sqlite.TypeNull && kind != sqlite.TypeFloat && h <= textID:
-		into.BindInt64(to, s.ColumnInt64(from)) // a text among numbers is what readers take it for
+		// A text among numbers is what readers take it for.
+		if n, ok := database.Int(s, from); ok {
+			into.BindInt64(to, n)
+		} else {
+			into.BindZeroBlob(to, 0)
+		}
 	case kind == sqlite.TypeFloat:
 		into.BindFloat(to, s.ColumnFloat(from))
 	case kind == sqlite.TypeText && h == label:
@@ -196,7 +212,7 @@ func (c *copier) value(s *sqlite.Stmt, from int, into *sqlite.Stmt, to int, h ho
 	case kind == sqlite.TypeText && h == text:
 		into.BindText(to, c.mask.text(string(database.Read(s, from, nil))))
 	case h == message && kind != sqlite.TypeNull:
-		if n := nsys.MessageBytes(database.Read(s, from, nil)); n >= 0 {
+		if n := c.payloads.Bytes(c.domain, database.Read(s, from, nil)); n >= 0 {
 			into.BindBytes(to, message16(n))
 		}
 	}
@@ -216,8 +232,8 @@ func (c *copier) meta() error {
 		if err != nil {
 			return err
 		}
-		err = c.Each("SELECT substr(name, 1, 128), substr(value, 1, 64) FROM "+database.Quote(from), func(s *sqlite.Stmt) error {
-			name, value := s.ColumnText(0), s.ColumnText(1)
+		err = c.Rows(from, []string{"name", "value"}, func(s *sqlite.Stmt) error {
+			name, value := database.Text(s, 0, 128), database.Text(s, 1, 64)
 			if !m.names.MatchString(name) || !metaValue.MatchString(value) {
 				return nil
 			}
@@ -249,7 +265,7 @@ func (c *copier) strings() error {
 	defer func() { _ = into.Finalize() }()
 	text := map[int64]string{}
 	for _, used := range []map[int64]bool{c.names, c.texts} {
-		c.Strings(slices.Sorted(maps.Keys(used)), text)
+		_, _ = c.Strings(slices.Sorted(maps.Keys(used)), text) // what is not found stays behind
 	}
 	ids := slices.Sorted(maps.Keys(text))
 	for _, id := range ids {
@@ -269,9 +285,10 @@ func (c *copier) strings() error {
 		}
 	}
 	c.out.Strings = int64(len(ids))
-	_ = c.Each("SELECT count(*) FROM StringIds", func(s *sqlite.Stmt) error {
-		c.out.StringsLeft = max(s.ColumnInt64(0)-c.out.Strings, 0)
+	_ = c.Rows("StringIds", nil, func(*sqlite.Stmt) error {
+		c.out.StringsLeft++
 		return nil
 	})
+	c.out.StringsLeft = max(c.out.StringsLeft-c.out.Strings, 0)
 	return nil
 }

@@ -137,11 +137,8 @@ func threadOfEngine(c *copier, s *sqlite.Stmt, at func(string) int) bool {
 // engines finds the strings that engines name their threads with.
 func (c *copier) engines() {
 	c.engine = map[int64]bool{}
-	if !c.Has("StringIds", "id", "value") {
-		return
-	}
-	_ = c.Each("SELECT id, substr(value, 1, 64) FROM StringIds WHERE value LIKE 'vllm::%' OR value LIKE 'sglang::%'", func(s *sqlite.Stmt) error {
-		if engineProcess.MatchString(s.ColumnText(1)) && len(c.engine) < maxEngine {
+	_ = c.Rows("StringIds", []string{"id", "value"}, func(s *sqlite.Stmt) error {
+		if engineProcess.MatchString(database.Text(s, 1, 64)) && len(c.engine) < maxEngine {
 			c.engine[s.ColumnInt64(0)] = true
 		}
 		return nil
@@ -164,12 +161,6 @@ var metaValue = regexp.MustCompile(`^(-?[\d.]*|true|false|[Gg]raph|[Nn]ode|None|
 // private learns the names of hosts and users, and the secrets of the
 // environment, so that no text keeps them.
 func (c *copier) private() {
-	take := func(sql string, use func(name, value string)) {
-		_ = c.Each(sql, func(s *sqlite.Stmt) error {
-			use(s.ColumnText(0), s.ColumnText(1))
-			return nil
-		})
-	}
 	variable := func(pair string) {
 		if name, value, ok := strings.Cut(pair, "="); ok && (secretName.MatchString(name) || personName.MatchString(name)) {
 			c.mask.know(value)
@@ -178,10 +169,7 @@ func (c *copier) private() {
 		}
 	}
 	for _, t := range []string{"META_DATA_EXPORT", "EXPORT_META_DATA", "META_DATA_CAPTURE", "CAPTURE_META_DATA", "TARGET_INFO_SYSTEM_ENV"} {
-		if !c.Has(t, "name", "value") {
-			continue
-		}
-		take("SELECT substr(name, 1, 128), substr(value, 1, 1048576) FROM "+database.Quote(t), func(name, value string) {
+		c.Values(t, 1<<20, func(name, value string) {
 			switch {
 			case strings.HasSuffix(name, "ENVIRONMENT_VARIABLE"):
 				variable(value)
@@ -202,7 +190,7 @@ var (
 )
 
 // message16 is a payload that says the size of a message and nothing else, in
-// the form that nsys.MessageBytes reads.
+// the form that nsys.PayloadSchemas read.
 func message16(n int64) []byte {
 	return binary.LittleEndian.AppendUint64(make([]byte, 8), uint64(n))
 }
