@@ -397,3 +397,39 @@ func TestCutOfExport(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestEqualCorrelations joins kernels to the calls of their own process, of
+// which two count their calls alike and one has a number above 2^24.
+func TestEqualCorrelations(t *testing.T) {
+	const a, b = 1<<48 | 4942<<24, 1<<48 | (20_000_000&0xffffff)<<24
+	lines := []string{`{"data":["GpuMetrics","void k<(int)1>()","cudaLaunchKernel_v7000"]}`}
+	for i, process := range []int64{a, b} {
+		lines = append(lines,
+			fmt.Sprintf(`{"Type":47,"TraceProcessEvent":{"startNs":"%d","endNs":"%d","correlationId":5,"name":"2","globalTid":"%d"}}`, 90+i, 95+i, process|13),
+			fmt.Sprintf(`{"Type":79,"CudaEvent":{"startNs":"%d","endNs":"%d","correlationId":5,"deviceId":%d,"globalPid":"%d","kernel":{"shortName":"1"}}}`, 100+i, 200+i, i, process),
+			fmt.Sprintf(`{"Type":79,"CudaEvent":{"startNs":"%d","endNs":"%d","correlationId":6,"deviceId":%d,"globalPid":"%d","kernel":{"gridX":1}}}`, 300+i, 310+i, i, process),
+			fmt.Sprintf(`{"Type":59,"NvtxEvent":{"Type":59,"Timestamp":"80","Text":"open","GlobalTid":"%d"}}`, process|13))
+	}
+	all, err := OpenAll(context.Background(), save(t, "two.jsonl", strings.Join(lines, "\n")+"\n"), Options{})
+	if err != nil || len(all) != 2 {
+		t.Fatalf("%d traces, %v", len(all), err)
+	}
+	for rank, tr := range all {
+		var says []string
+		for i, id := range tr.GPU() {
+			launch := "nothing"
+			if l := tr.LaunchOf(i); l != NoEvent {
+				launch = fmt.Sprint(tr.Name(tr.NameOf(l)), " at ", tr.Start(l)-Time(rank))
+			}
+			says = append(says, fmt.Sprintf("%q by %s", tr.Name(tr.NameOf(id)), launch))
+		}
+		tr.Each(func(id EventID, k Kind) {
+			if k == Range {
+				says = append(says, fmt.Sprint(tr.Name(tr.NameOf(id)), " to ", tr.Event(id).End()-Time(rank)))
+			}
+		})
+		if got := strings.Join(says, ", "); got != `"void k<(int)1>()" by cudaLaunchKernel at 90, "" by nothing, open to 310` {
+			t.Errorf("rank %d: %s", rank, got)
+		}
+	}
+}

@@ -18,7 +18,7 @@ func check(t *testing.T, data []byte) {
 	var last Row
 	x, err := Read(context.Background(), Source{R: bytes.NewReader(data)}, Options{TempDir: t.TempDir()}, func(r *Row) {
 		rows++
-		if last = *r; !r.sound() || r.End < 0 {
+		if last = *r; !r.sound() || r.End < 0 && !r.Open && Detect(data) != SQLite {
 			t.Fatalf("row %+v", last)
 		}
 	})

@@ -146,11 +146,12 @@ func (r *reader) scan(table string, fill func(v []int64, row *Row), cols ...stri
 }
 
 // hand gives a row to whoever takes them. Rows from before the session are
-// left out: what ended before is of another recording.
+// left out: what ended before is of another recording. An open range never
+// ended.
 func (r *reader) hand(row *Row) { r.x.hand(row, r.sink) }
 
 func (x *Export) hand(row *Row, sink Sink) {
-	if row.End < x.begin {
+	if row.End < x.begin && !row.Open {
 		x.Early++
 		return
 	}

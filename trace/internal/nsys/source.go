@@ -83,9 +83,13 @@ func byForm(ctx context.Context, src Source, o Options, r Readers) (*Export, err
 	case form == SQLite && !zipped && src.Path != "":
 		// The engine reads the file itself, and tells how far it is.
 		in.progress = nil
+		hashing, stop := context.WithCancel(ctx)
+		defer stop()
 		hashed := make(chan string, 1)
-		go func() { hashed <- in.digest(ctx) }()
-		x, err = r.SQLite(src.Path, o)
+		go func() { hashed <- in.digest(hashing) }()
+		if x, err = r.SQLite(src.Path, o); err != nil {
+			stop()
+		}
 		if h := <-hashed; err == nil {
 			x.SHA256 = h
 		}

@@ -132,6 +132,18 @@ func TestSessionStart(t *testing.T) {
 	}
 }
 
+// TestOpenRange keeps a range that began before the session and never ended.
+func TestOpenRange(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.sqlite")
+	makeExport(t, path, 0, 0)
+	change(t, path, "CREATE TABLE NVTX_EVENTS (start INTEGER NOT NULL, end INTEGER, eventType INTEGER NOT NULL, text TEXT, globalTid INTEGER)",
+		"INSERT INTO NVTX_EVENTS VALUES (-9, NULL, 59, 'serve', 83936257), (-9, -5, 59, 'load', 83936257), (-9, 5, 59, 'warm up', 83936257)")
+	x, got := mustRead(t, path)
+	if len(got.all) != 2 || x.Names[got.all[0].Name] != "serve" || !got.all[0].Open || x.Names[got.all[1].Name] != "warm up" || x.Early != 1 {
+		t.Errorf("%s, %d early", told(x, got.all), x.Early)
+	}
+}
+
 // TestMessageSizes reads NCCL's payloads by their schema where the export has
 // it, and by their layout where it has not.
 func TestMessageSizes(t *testing.T) {

@@ -192,8 +192,11 @@ func (d *DB) open(path string) error {
 		if err == nil {
 			return nil
 		}
-		if code := sqlite.ErrCode(err).ToPrimary(); code == sqlite.ResultBusy || code == sqlite.ResultLocked {
+		switch sqlite.ErrCode(err).ToPrimary() {
+		case sqlite.ResultBusy, sqlite.ResultLocked:
 			return &Error{"is locked by another program", "nsys may still be writing it; wait until it has finished, or copy the file"}
+		case sqlite.ResultInterrupt:
+			return d.refusal(err)
 		}
 	}
 	// Immutable: no locks, no journal. It opens what lies on a read-only or
@@ -259,8 +262,9 @@ func (d *DB) connection(path string) (*sqlite.Conn, error) {
 	return conn, nil
 }
 
-// openTime bounds the reading of a list of tables, which takes milliseconds.
-const openTime = 10 * time.Second
+// openTime bounds the reading of a list of tables, which takes milliseconds; a
+// variable for tests' sake.
+var openTime = 10 * time.Second
 
 // Execute runs one statement.
 func Execute(conn *sqlite.Conn, sql string) error {
@@ -285,10 +289,10 @@ func (d *DB) refusal(err error) error {
 		return err
 	}
 	what := "is an SQLite database that cannot be opened: " + Reason(err)
-	if sqlite.ErrCode(err).ToPrimary() == sqlite.ResultInterrupt {
-		what = "is an SQLite database whose list of tables has no end"
-	}
-	if d.Truncated {
+	switch {
+	case sqlite.ErrCode(err).ToPrimary() == sqlite.ResultInterrupt:
+		what = "is a damaged SQLite database: its list of tables has no end"
+	case d.Truncated:
 		what = fmt.Sprintf("is cut off: %s, and nothing in the rest can be read", d.TruncatedBy)
 	}
 	return &Error{what, "copy it again, or export it again: nsys export --type sqlite"}

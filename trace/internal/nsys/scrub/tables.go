@@ -2,7 +2,9 @@ package scrub
 
 import (
 	"encoding/binary"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	"tokprof/trace/internal/nsys/database"
@@ -118,8 +120,8 @@ var safeTables = []safeTable{
 	{name: "ENUM_CUPTI_SYNC_TYPE", numbers: "id", other: enumTexts},
 }
 
-// maxEngine bounds the strings that engines name threads with.
-const maxEngine = 1 << 12
+// maxThreadNames bounds the names of threads that are looked at.
+const maxThreadNames = 1 << 16
 
 // ofEngine keeps processes that an engine named: what else runs on the host is
 // nobody's business.
@@ -136,13 +138,18 @@ func threadOfEngine(c *copier, s *sqlite.Stmt, at func(string) int) bool {
 
 // engines finds the strings that engines name their threads with.
 func (c *copier) engines() {
-	c.engine = map[int64]bool{}
-	_ = c.Rows("StringIds", []string{"id", "value"}, func(s *sqlite.Stmt) error {
-		if engineProcess.MatchString(database.Text(s, 1, 64)) && len(c.engine) < maxEngine {
-			c.engine[s.ColumnInt64(0)] = true
+	ids, names := map[int64]bool{}, map[int64]string{}
+	_ = c.Rows("ThreadNames", []string{"nameId"}, func(s *sqlite.Stmt) error {
+		if len(ids) < maxThreadNames {
+			ids[s.ColumnInt64(0)] = true
 		}
 		return nil
 	})
+	_, _ = c.Strings(slices.Sorted(maps.Keys(ids)), names) // what is not found is no engine's
+	c.engine = map[int64]bool{}
+	for id, name := range names {
+		c.engine[id] = engineProcess.MatchString(name)
+	}
 }
 
 // safeMeta are the settings that a copy keeps, of values that are numbers or
