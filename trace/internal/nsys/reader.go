@@ -69,6 +69,7 @@ func (r *reader) read() error {
 		if !r.Has(t.name) {
 			if r.Odd(t.name) {
 				r.x.note(0, t.name+" is no ordinary table: it is not read")
+				r.Lost(t.name + " is no ordinary table and is not read")
 			}
 			continue
 		}
@@ -107,6 +108,7 @@ func (r *reader) table(name string, read func() error) error {
 func (r *reader) scan(table string, fill func(v []int64, row *Row), cols ...string) error {
 	if !r.Has(table, "start", "end") {
 		r.x.note(0, table+" has no start or end: its rows are left out")
+		r.x.Skipped += max(r.LastKey(table), 1)
 		return nil
 	}
 	// A row without a start or an end is made to end before it starts.

@@ -131,7 +131,7 @@ func (d *DB) Break(table string, err error, from, to, got int64) (what string, l
 		why = m
 	}
 	what = fmt.Sprintf("%s breaks off after %d rows (%s)", table, from-1+got, why)
-	d.lost(what)
+	d.Lost(what)
 	return what, max(to-from+1-got, 0)
 }
 
@@ -206,14 +206,15 @@ func (d *DB) open(path string) error {
 	}
 	switch {
 	case log:
-		d.lost("the write-ahead log beside the database (-wal) was not read")
+		d.Lost("the write-ahead log beside the database (-wal) was not read")
 	case journal:
-		d.lost("a write to the database was never finished (a -journal lies beside it)")
+		d.Lost("a write to the database was never finished (a -journal lies beside it)")
 	}
 	return nil
 }
 
-func (d *DB) lost(why string) {
+// Lost books that part of the database is missing: the first reason stays.
+func (d *DB) Lost(why string) {
 	if !d.Truncated {
 		d.Truncated, d.TruncatedBy = true, why
 	}
