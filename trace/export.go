@@ -86,10 +86,12 @@ func exportError(ctx context.Context, path string, err error) error {
 // where none has any. Processes are ranks in the order of their GPUs.
 func (r *rows) traces(path string, x *nsys.Export) []*Trace {
 	list := r.ranks(x)
+	samples := sampledSeries(x)
 	out := make([]*Trace, len(list))
 	for i, p := range list {
 		p.finish(x)
 		t := buildExport(path, x, p)
+		t.Series = ownSeries(samples, x, p, t)
 		if len(list) > 1 {
 			t.Info.Rank, t.Info.WorldSize = i, len(list)
 			t.Info.Events = int64(p.n) + int64(len(p.runs))
@@ -157,7 +159,6 @@ func buildExport(path string, x *nsys.Export, p *process) *Trace {
 	t.joins = join(t)
 	t.Info = exportInfo(path, x, p, t)
 	t.GraphRuns = graphRuns(t, p)
-	t.Series = series(x, p, t)
 	return t
 }
 
@@ -228,29 +229,5 @@ func graphRuns(t *Trace, p *process) []GraphRun {
 	slices.SortStableFunc(out, func(a, b GraphRun) int {
 		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Device, b.Device), cmp.Compare(a.Stream, b.Stream))
 	})
-	return out
-}
-
-// series gives the export's series the trace's clock and device numbers. The
-// samples are shared by all traces of the file.
-func series(x *nsys.Export, p *process, t *Trace) []Series {
-	device := map[int64]int{}
-	for _, tr := range t.tracks {
-		if tr.GPU {
-			device[p.machineGPU(x, int64(tr.Device))] = tr.Device
-		}
-	}
-	var out []Series
-	for _, s := range x.Series {
-		d, ok := device[s.GPU]
-		if !ok || s.GPU < 0 {
-			d = -1
-		}
-		times := make([]Time, len(s.Times))
-		for i, at := range s.Times {
-			times[i] = Time(at) + t.base
-		}
-		out = append(out, Series{Source: s.Source, Device: d, Name: s.Name, Times: times, Values: s.Values})
-	}
 	return out
 }

@@ -259,7 +259,7 @@ func TestSeriesOfExport(t *testing.T) {
 	}
 	i := slices.IndexFunc(tr.Series, func(s Series) bool { return s.Name == "SMs Active [Throughput %]" })
 	s := tr.Series[i]
-	if s.Source != "GPU 1" || s.Device != 0 || len(s.Times) != len(s.Values) || !slices.IsSorted(s.Times) || slices.Max(s.Values) != 100 {
+	if s.Source != "GPU 1" || s.GPU != 1 || s.Device != 0 || s.DeviceHow != ByDeviceTable || len(s.Times) != len(s.Values) || !slices.IsSorted(s.Times) || slices.Max(s.Values) != 100 {
 		t.Errorf("%s device %d, %d values, largest %g", s.Source, s.Device, len(s.Values), slices.Max(s.Values))
 	}
 	// The samples and the kernels share a clock: the SMs are at work only while

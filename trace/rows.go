@@ -23,14 +23,34 @@ type GraphRun struct {
 // End is the moment the run ended.
 func (g GraphRun) End() Time { return g.Start + g.Dur }
 
-// Series are values over time that the profiler sampled beside the events.
+// Series are values over time that the profiler sampled beside the events. The
+// traces of one file share their slices: they list the same series in the same
+// order, and differ in Device and DeviceHow alone.
 type Series struct {
 	Source string // whose: "GPU 1", "NIC mlx5_0 port 1"
-	Device int    // ordinal of that GPU in this trace, -1 when the trace uses none such
-	Name   string // of the metric, its unit in brackets: "SMs Active [Throughput %]"
-	Times  []Time
-	Values []float64 // by Times
+	GPU    int    // the profiler's number of that GPU, -1 of what is none
+	// Device is the GPU's ordinal in this trace, -1 when the trace does not use
+	// it, and DeviceHow how that is known; "" when it does not.
+	Device    int
+	DeviceHow string
+	Name      string // of the metric, its unit in brackets: "SMs Active [Throughput %]"
+	Times     []Time // ascending
+	Values    []float64
+	// Behind: a value is of the time up to it. Otherwise it is of the time from
+	// it to the next one.
+	Behind bool
+	// Unusable counts samples without a finite number.
+	Unusable int
 }
+
+// How the ordinal of a sampled GPU is known.
+const (
+	// ByDeviceTable: the export lists which GPU each process calls by which ordinal.
+	ByDeviceTable = "device_table"
+	// ByEqualNumber: it lists none for the process, so that equal numbers are
+	// taken to be one GPU. CUDA_VISIBLE_DEVICES makes that wrong.
+	ByEqualNumber = "equal_number"
+)
 
 // rows takes an export's rows and keeps them by process, in the columns that
 // traces are made of.

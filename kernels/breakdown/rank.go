@@ -55,6 +55,9 @@ type Rank struct {
 	// long before it was not complete.
 	Unanswered int64
 	LastLaunch trace.Time
+	// Series are the values that the profiler sampled, shared by all ranks of a
+	// file.
+	Series []trace.Series
 
 	host *hostTimes
 }
@@ -149,7 +152,7 @@ type Options struct {
 // Reduce adds up one trace.
 func Reduce(t *trace.Trace, c *kernels.Classifier, o Options) *Rank {
 	ev := attribution.NewEvents(t, c, o.Evidence)
-	r := &Rank{Info: t.Info, GPUName: t.GPUName(), Role: roleOf(ev), Steps: ev.Steps}
+	r := &Rank{Info: t.Info, GPUName: t.GPUName(), Role: roleOf(ev), Steps: ev.Steps, Series: t.Series}
 	r.Ambiguous, r.AmbiguousPids = t.AmbiguousLaunches()
 	if r.Role == GraphCapture {
 		r.Captured = attribution.ReadCaptured(t)

@@ -158,6 +158,7 @@ type builder struct {
 	sent     [][]collective.Message
 	comm     []*collectiveSum // of each row of a.Collectives
 	gpus     placing          // of ranks on the GPUs that were read
+	sampled  []*sampled       // series of the ranks' files
 }
 
 func (b *builder) build() {
@@ -175,6 +176,7 @@ func (b *builder) build() {
 	b.phases()
 	b.layers()
 	b.readings()
+	b.samples()
 	b.speeds()
 	b.graphs()
 	b.stacks()

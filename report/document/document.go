@@ -53,6 +53,8 @@ type Analysis struct {
 	Tax      *Tax          `json:"profiler_tax,omitempty"`
 	// Readings are there when the GPUs were read while the window ran.
 	Readings *Readings `json:"readings,omitempty"`
+	// Samples are there when the profiler sampled GPU or network metrics.
+	Samples *Samples `json:"samples,omitempty"`
 
 	// Stacks and Timelines feed the flame graph, pprof, folded and Perfetto
 	// drawings; they are not part of the JSON contract.

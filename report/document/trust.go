@@ -47,6 +47,7 @@ func (b *builder) trust() {
 	b.clock()
 	b.requestTrust()
 	b.readingsTrust()
+	b.samplesTrust()
 	for _, r := range b.beside {
 		b.side(r)
 	}

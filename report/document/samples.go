@@ -1,0 +1,342 @@
+package document
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	"tokprof/trace"
+)
+
+// Samples is what the profiler sampled beside the events while the window ran:
+// GPU metrics and network counters of Nsight Systems.
+type Samples struct {
+	// Series are ordered by file, GPU and metric, network adapters last; those
+	// with a key come first where not all fit.
+	Series  []SampledSeries `json:"series"`
+	LeftOut int             `json:"left_out"` // series beyond the most that a document holds
+
+	// Unusable are samples without a finite number, in no value here.
+	Unusable int `json:"unusable"`
+}
+
+// SampledSeries is one metric of one GPU or network port over the window.
+type SampledSeries struct {
+	Path   string `json:"path"`   // the file that holds it, as in sources
+	Source string `json:"source"` // "GPU 1", by the profiler's number, which is neither the driver's index nor a CUDA ordinal; "NIC mlx5_0 port 1"
+	// Owners are the ranks that ran on the GPU; none when no rank of the file
+	// did, when it is not known, and of network ports.
+	Owners []SampledOwner `json:"owners"`
+	// How the owners are known: "device_table" (of the export), "equal_number"
+	// (the export has no such table: equal numbers are taken to be one GPU), "".
+	How    string `json:"how"`
+	Metric string `json:"metric"` // its name in the file, with the unit in brackets
+	// Key is what the metric is by the words of its name, over versions and GPUs:
+	// "sm_active", "tensor_active", "dram_read", …; "" for all others.
+	Key  string `json:"key"`
+	Unit string `json:"unit"` // as the name states it: "Throughput %"; "" when it does not
+
+	Samples  int   `json:"samples"`   // that speak for the window
+	PeriodNS int64 `json:"period_ns"` // median time between two; 0 when there is one alone
+	// Level is over the window, the mean by the time that samples speak for:
+	// CoveredShare of the window.
+	Level        Level         `json:"level"`
+	CoveredShare float64       `json:"covered_share"`
+	Phases       []PhaseSample `json:"phases"`
+
+	// The series over time, thinned: points keep its lows and highs. Behind: a
+	// value is of the time before its point, not of the time from it on.
+	Behind bool      `json:"behind"`
+	UnixNS []int64   `json:"unix_ns"`
+	Values []float64 `json:"values"`
+}
+
+// SampledOwner is one device of one rank.
+type SampledOwner struct {
+	Rank   int `json:"rank"`
+	Device int `json:"device"`
+}
+
+// PhaseSample is a metric during the steps of a phase, each up to the next
+// one's start: those of the owners, or of all ranks of the file for a network
+// port.
+type PhaseSample struct {
+	Phase string   `json:"phase"`
+	Mean  *float64 `json:"mean,omitempty"` // by time; absent where Why says why
+	// Why there is no mean: "not_covered" (samples speak for less than four
+	// fifths of the time), "short_steps" (most of it is shared by samples with
+	// time outside the phase, since the steps are short against the period).
+	Why          string  `json:"why,omitempty"`
+	CoveredShare float64 `json:"covered_share"` // of the steps' time
+}
+
+// Bounds of a document.
+const (
+	maxSampled    = 400
+	sampledPoints = 60_000 // of all series together
+	leastPoints   = 20     // of one
+	// mostWhole is the share of a phase's covered time whose samples must lie in
+	// the phase as a whole.
+	mostWhole = 0.5
+)
+
+// sampled is a series of one file on its way into the document.
+type sampled struct {
+	trace.Series
+	ranks  []int // of the file, as in builder.ranks
+	lo, hi int   // the samples that speak for the window
+	out    SampledSeries
+}
+
+// samples joins the profiler's series with the window. They and the steps of
+// their file share a clock, whether it is known to be Unix time or not.
+func (b *builder) samples() {
+	list, all := b.sampledSeries()
+	b.sampled = all
+	if len(list) == 0 {
+		return
+	}
+	s := &Samples{Series: []SampledSeries{}}
+	for _, x := range list {
+		s.Unusable += x.Unusable
+	}
+	if n := len(list); n > maxSampled {
+		s.LeftOut = n - maxSampled
+		slices.SortStableFunc(list, func(x, y *sampled) int { return -cmp.Compare(min(1, len(x.out.Key)), min(1, len(y.out.Key))) })
+		list = list[:maxSampled]
+	}
+	points := max(leastPoints, min(seriesPoints, sampledPoints/len(list)))
+	spans := b.stepSpans()
+	times := map[string]map[string][]interval{}
+	for _, x := range list {
+		k := x.out.Path + "\x00" + x.out.Source
+		if times[k] == nil {
+			times[k] = phaseTimes(spans, b.workers(x))
+		}
+		x.sum(b, times[k], points)
+		s.Series = append(s.Series, x.out)
+	}
+	b.a.Samples = s
+}
+
+// sampledSeries lists the series of each file once, though all its ranks carry
+// them: those that say something of the window, and all.
+func (b *builder) sampledSeries() (list, all []*sampled) {
+	from, to := b.span()
+	first := map[string]int{} // of a file's series in all
+	for i, r := range b.ranks {
+		at, again := first[r.Info.Path]
+		if !again {
+			at = len(all)
+			first[r.Info.Path] = at
+			for _, x := range r.Series {
+				all = append(all, newSampled(x, r.Info.Name))
+			}
+		}
+		for k, x := range r.Series {
+			s := all[at+k]
+			s.ranks = append(s.ranks, i)
+			if x.DeviceHow != "" {
+				s.out.Owners = append(s.out.Owners, SampledOwner{b.number[i], x.Device})
+				if s.out.How != trace.ByEqualNumber {
+					s.out.How = x.DeviceHow
+				}
+			}
+		}
+	}
+	for _, s := range all {
+		if s.cut(from, to) {
+			list = append(list, s)
+		}
+	}
+	return list, all
+}
+
+func newSampled(x trace.Series, path string) *sampled {
+	s := &sampled{Series: x, out: SampledSeries{Path: path, Source: x.Source, Owners: []SampledOwner{}, Metric: x.Name, Behind: x.Behind, Phases: []PhaseSample{}}}
+	s.out.Unit = metricUnit(x.Name)
+	s.out.Key = metricKey(x.Name, x.GPU < 0)
+	return s
+}
+
+// workers are the ranks whose steps a series is held against, by their index.
+func (b *builder) workers(x *sampled) []int {
+	if x.GPU < 0 {
+		return x.ranks
+	}
+	var out []int
+	for _, i := range x.ranks {
+		if slices.ContainsFunc(x.out.Owners, func(o SampledOwner) bool { return o.Rank == b.number[i] }) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// phaseTimes joins the steps of some ranks by phase: those that touch are one
+// interval.
+func phaseTimes(spans []map[string][]interval, ranks []int) map[string][]interval {
+	out := map[string][]interval{}
+	for _, i := range ranks {
+		for phase, list := range spans[i] {
+			out[phase] = append(out[phase], list...)
+		}
+	}
+	for phase, list := range out {
+		slices.SortFunc(list, func(x, y interval) int { return cmp.Or(cmp.Compare(x.from, y.from), cmp.Compare(x.to, y.to)) })
+		joined := list[:1]
+		for _, in := range list[1:] {
+			if last := &joined[len(joined)-1]; in.from <= last.to {
+				last.to = max(last.to, in.to)
+			} else {
+				joined = append(joined, in)
+			}
+		}
+		out[phase] = joined
+	}
+	return out
+}
+
+// cut finds the samples that speak for the window; false when none does.
+func (s *sampled) cut(from, to int64) bool {
+	s.out.PeriodNS = medianPeriod(s.Times)
+	s.lo, s.hi = 0, len(s.Times)
+	for s.lo < s.hi && s.until(s.lo) <= from && int64(s.Times[s.lo]) < from {
+		s.lo++
+	}
+	for s.hi > s.lo && s.since(s.hi-1) >= to && int64(s.Times[s.hi-1]) > to {
+		s.hi--
+	}
+	s.out.Samples = s.hi - s.lo
+	return s.hi > s.lo
+}
+
+// medianPeriod is the middle of the times between samples.
+func medianPeriod(at []trace.Time) int64 {
+	var gaps []int64
+	// A sample of them will do: periods are even but for lost samples.
+	stride := max(1, len(at)/10_000)
+	for i := stride; i < len(at); i += stride {
+		if d := int64(at[i] - at[i-1]); d > 0 {
+			gaps = append(gaps, d)
+		}
+	}
+	if len(gaps) == 0 {
+		return 0
+	}
+	return Median(gaps)
+}
+
+// gapPeriods is for how many periods a sample speaks where the one before or
+// behind it is missing.
+const gapPeriods = 2
+
+// since and until are the time that a sample speaks for.
+func (s *sampled) since(i int) int64 {
+	at := int64(s.Times[i])
+	if !s.Behind {
+		return at
+	}
+	least := at - gapPeriods*s.out.PeriodNS
+	if i == 0 {
+		return at - s.out.PeriodNS
+	}
+	return max(least, int64(s.Times[i-1]))
+}
+
+func (s *sampled) until(i int) int64 {
+	at := int64(s.Times[i])
+	if s.Behind {
+		return at
+	}
+	if i == len(s.Times)-1 {
+		return at + s.out.PeriodNS
+	}
+	return min(at+gapPeriods*s.out.PeriodNS, int64(s.Times[i+1]))
+}
+
+// over is the sum of value × ns over intervals, the ns of them that samples
+// speak for, and how many of these ns are of samples that lie in an interval as
+// a whole.
+func (s *sampled) over(list []interval) (sum float64, covered, whole int64) {
+	for _, in := range list {
+		i, _ := slices.BinarySearch(s.Times, trace.Time(in.from))
+		for i = max(i-1, 0); i < len(s.Times) && s.since(i) < in.to; i++ {
+			since, until := s.since(i), s.until(i)
+			ns := min(until, in.to) - max(since, in.from)
+			if ns <= 0 {
+				continue
+			}
+			sum += s.Values[i] * float64(ns)
+			covered += ns
+			if since >= in.from && until <= in.to {
+				whole += ns
+			}
+		}
+	}
+	return sum, covered, whole
+}
+
+// sum fills what the document says of the series.
+func (s *sampled) sum(b *builder, phases map[string][]interval, points int) {
+	from, to := b.span()
+	scale := 1.0
+	values := s.Values[s.lo:s.hi]
+	low, high := slices.Min(values), slices.Max(values)
+	if strings.EqualFold(s.out.Unit, "MHz") && high >= 1e6 {
+		// Nsight Systems writes Hz under this name; no clock reaches a THz.
+		scale = 1e-6
+	}
+	mean := func(sum float64, ns int64) float64 { return min(max(sum/float64(ns), low), high) * scale }
+	s.out.Level = Level{low * scale, middle(values) * scale, high * scale}
+	if sum, covered, _ := s.over([]interval{{from, to}}); covered > 0 {
+		s.out.Level.Mean, s.out.CoveredShare = mean(sum, covered), share(covered, to-from)
+	}
+	for _, phase := range slices.SortedFunc(maps.Keys(phases), func(x, y string) int { return cmp.Compare(PhaseRank(x), PhaseRank(y)) }) {
+		var all int64
+		for _, in := range phases[phase] {
+			all += in.to - in.from
+		}
+		sum, covered, whole := s.over(phases[phase])
+		p := PhaseSample{Phase: phase, CoveredShare: share(covered, all)}
+		switch {
+		case p.CoveredShare < mostOf:
+			p.Why = whyNotCovered
+		case share(whole, covered) < mostWhole:
+			p.Why = whyShortSteps
+		default:
+			m := mean(sum, covered)
+			p.Mean = &m
+		}
+		s.out.Phases = append(s.out.Phases, p)
+	}
+	s.draw(from, to, scale, points)
+}
+
+// Why a phase has no mean.
+const (
+	whyNotCovered = "not_covered"
+	whyShortSteps = "short_steps"
+)
+
+// middle is the plain mean of values.
+func middle(values []float64) float64 {
+	sum := 0.0
+	for _, v := range values {
+		sum += v / float64(len(values))
+	}
+	return min(max(sum, slices.Min(values)), slices.Max(values))
+}
+
+// draw keeps the points inside the window, thinned.
+func (s *sampled) draw(from, to int64, scale float64, points int) {
+	line := ReadingSeries{UnixNS: []int64{}, Values: []float64{}}
+	for i := s.lo; i < s.hi; i++ {
+		if at := int64(s.Times[i]); at >= from && at <= to {
+			line.add(at, s.Values[i]*scale)
+		}
+	}
+	line = line.Thinned(points)
+	s.out.UnixNS, s.out.Values = line.UnixNS, line.Values
+}
