@@ -59,6 +59,7 @@ type limits struct {
 	stepRows   int
 	requests   int // bars above the steps
 	readings   int // points of the strip below them
+	sampled    int // rows of the profiler's metrics
 	reqRows    int // rows of requests
 	flameBytes int
 	nameBytes  int         // of full kernel names
@@ -73,15 +74,16 @@ func capsFor(windows int) limits {
 	return limits{
 		windows:    n,
 		flameNodes: 15000 / n,
-		kernelRows: max(30, 460/n),
+		kernelRows: max(30, 440/n),
 		tableRows:  max(10, 100/n),
 		events:     max(400, 6000/n),
 		allEvents:  max(800, 8000/n),
 		stepPoints: max(150, 1600/n),
-		layerBars:  max(48, 400/n),
+		layerBars:  max(48, 384/n),
 		stepRows:   max(30, 300/n),
 		requests:   max(40, 600/n),
 		readings:   4000 / n,
+		sampled:    100 / (2*n - 1),
 		reqRows:    max(8, 100/n),
 		flameBytes: 310_000 / n,
 		nameBytes:  200_000 / n,

@@ -111,6 +111,13 @@ func addHostileReadings(a *document.Analysis, i int, s string) {
 		Bands:   []document.ReadingBand{{FromUnixNS: from, ToUnixNS: from + 500, Reason: s, Throttles: true}},
 		Series:  []document.ReadingSeries{{Name: s, UnixNS: []int64{from}, Values: []float64{1}}, {Name: "power_w", UnixNS: []int64{from, from + 400}, Values: []float64{1, 650}}},
 	})
+	if a.Samples == nil {
+		a.Samples = &document.Samples{}
+	}
+	for _, key := range []string{s, document.KeySMActive} {
+		a.Samples.Series = append(a.Samples.Series, document.SampledSeries{Path: s, Source: s, Owners: []document.SampledOwner{{Rank: i}}, How: s, Metric: s, Key: key, Unit: s,
+			Samples: 2, PeriodNS: 400, Level: document.Level{Mean: 1, Max: 2}, Phases: []document.PhaseSample{{Phase: s, Why: s}}, UnixNS: []int64{from, from + 400}, Values: []float64{0, 2}})
+	}
 	c := &a.Collectives[len(a.Collectives)-1]
 	c.Algorithm, c.CeilingHow, c.Warning, c.BytesHow, c.Ceiling = s, s, s, s, 5
 	c.Sizes = []document.CollectiveSize{{Bytes: 5, MinBytes: 4, MaxBytes: 6, Count: 1, BestNS: 2, BusBW: 3, Percent: 60}}

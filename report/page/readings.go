@@ -2,6 +2,7 @@ package page
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,17 +15,26 @@ import (
 type readingsView struct {
 	Note                            string
 	GPUs, Phases, Reasons, Energies *table
+	Sampled, Others                 *table // by the profiler: metrics with a key, all others
 }
 
 // readingsSection says in tables what the strip below the steps shows, and what
 // follows from it for phases and roles.
 func readingsSection(a *document.Analysis, lex *lexicon) *readingsView {
-	r := a.Readings
-	if r == nil || len(r.Devices) == 0 {
+	v := &readingsView{}
+	var notes []string
+	if r := a.Readings; r != nil && len(r.Devices) > 0 {
+		notes = append(notes, readingsNote(a))
+		v.GPUs, v.Phases, v.Reasons, v.Energies = gpuTable(r), phaseReadings(a.Phases, lex), reasonTable(r), energyTable(a.Phases, lex)
+	}
+	if s := a.Samples; s != nil && len(s.Series) > 0 {
+		notes = append(notes, samplesNote(a))
+		v.Sampled, v.Others = sampledTables(a, lex)
+	}
+	if len(notes) == 0 {
 		return nil
 	}
-	v := &readingsView{Note: readingsNote(a), GPUs: gpuTable(r), Phases: phaseReadings(a.Phases, lex), Reasons: reasonTable(r)}
-	v.Energies = energyTable(a.Phases, lex)
+	v.Note = strings.Join(notes, " ")
 	return v
 }
 
@@ -34,7 +44,7 @@ func readingsNote(a *document.Analysis) string {
 	if r.PeriodNS > 0 {
 		note += ", about every " + thin(figures.Dur(r.PeriodNS))
 	}
-	if slices.ContainsFunc(a.Phases, func(p document.Phase) bool { return p.Steps > 0 && p.StepNS.Median < r.PeriodNS }) {
+	if stepsBelow(a, r.PeriodNS) {
 		note += ", which is longer than a step"
 	}
 	note += ". Power is the driver's, on many GPUs the mean of the second before."
@@ -42,6 +52,11 @@ func readingsNote(a *document.Analysis) string {
 		note += " NVLink counters are of " + clip(r.LinkScope, 40) + "."
 	}
 	return note
+}
+
+// stepsBelow says whether the steps of a phase are shorter than a period.
+func stepsBelow(a *document.Analysis, period int64) bool {
+	return slices.ContainsFunc(a.Phases, func(p document.Phase) bool { return p.Steps > 0 && p.StepNS.Median < period })
 }
 
 // gpuTable has a row per GPU.
@@ -101,8 +116,14 @@ func levelCell(l *document.Level) cell {
 	return c
 }
 
-// plainNumber writes whole numbers from 100 on, three digits below.
-func plainNumber(f float64) string { return thin(figures.Mean(f)) }
+// plainNumber writes whole numbers from 100 on, three digits below, and with an
+// exponent what no int64 holds.
+func plainNumber(f float64) string {
+	if math.Abs(f) >= 1e15 {
+		return strconv.FormatFloat(f, 'g', 3, 64)
+	}
+	return thin(figures.Mean(f))
+}
 
 func joules(j float64) string { return thin(figures.Energy(j)) }
 

@@ -2,9 +2,7 @@ package page
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/go-echarts/go-echarts/v2/charts"
 	"github.com/go-echarts/go-echarts/v2/opts"
@@ -12,7 +10,8 @@ import (
 	"tokprof/report/document"
 )
 
-// The strip stands below the steps, on their axis: what the GPUs read.
+// The strip stands below the steps, on their axis: what the GPUs read, by the
+// driver and by the profiler.
 
 // strip is the readings as grids of the steps' chart.
 type strip struct {
@@ -20,20 +19,25 @@ type strip struct {
 	bands  []stripBand
 	lanes  []string // of the bands: GPU and reason
 	cut    int      // bands not drawn
-	gpus   int      // drawn
+	gpus   shown    // of the driver's readings
+	ports  shown    // and GPUs and network ports, of the profiler's samples
 }
+
+// shown is how many of all are drawn.
+type shown struct{ drawn, all int }
 
 // track is one grid: a line per GPU, or two.
 type track struct {
 	title string
 	limit float64 // a line across, 0 for none
 	top   float64 // of the axis, 0: as the readings need
+	bytes bool    // values are bytes per second
 	lines []stripLine
 }
 
-// stripLine is one series of one GPU.
+// stripLine is one series of one GPU or network port.
 type stripLine struct {
-	gpu    int
+	name   string
 	points [][2]float64 // ns from the window's start, value
 	rate   bool         // a value is of the time before it, not behind it
 	dashed bool
@@ -49,75 +53,10 @@ const (
 	trackGap    = 32
 	// maxStripGPUs is how many GPUs' lines can be told apart.
 	maxStripGPUs = 16
+	linePoints   = 600 // of a line at most
+	leastPoints  = 20  // and at least: fewer say little, rather draw fewer GPUs
 	maxLanes     = 24
 )
-
-// trackKinds are the grids, from the top.
-var trackKinds = []struct {
-	title  string
-	series []string
-}{
-	{"SM clock, MHz", []string{"sm_mhz"}},
-	{"memory clock, MHz", []string{"mem_mhz"}},
-	{"power, W", []string{"power_w"}},
-	{"temperature, °C", []string{"temp_c"}},
-	{"NVLink sent, received (dashed)", []string{"nvlink_tx_bytes_per_s", "nvlink_rx_bytes_per_s"}},
-}
-
-// newStrip picks what is drawn of the readings; nil when there are none.
-func newStrip(a *document.Analysis, points int) *strip {
-	if a.Readings == nil || len(a.Steps) == 0 {
-		return nil
-	}
-	s := &strip{}
-	// A line of fewer points says little: rather draw fewer GPUs.
-	const series, least = 6, 20
-	gpus := a.Readings.Devices[:min(len(a.Readings.Devices), maxStripGPUs, max(1, points/(series*least)))]
-	s.gpus = len(gpus)
-	bands := points / 8
-	points = min(600, points/max(1, series*len(gpus)))
-	for _, kind := range trackKinds {
-		t := track{title: kind.title}
-		for i, name := range kind.series {
-			for j := range gpus {
-				d := &gpus[j]
-				line := lineOf(d, name, a.Window.StartUnixNS, points)
-				if line == nil {
-					continue
-				}
-				line.dashed = i > 0
-				t.lines = append(t.lines, *line)
-				switch name {
-				case "power_w":
-					t.limit = max(t.limit, d.PowerLimitW)
-				case "sm_mhz":
-					t.top = max(t.top, d.MaxSMMHz)
-				}
-			}
-		}
-		if len(t.lines) > 0 {
-			s.tracks = append(s.tracks, t)
-		}
-	}
-	s.addBands(gpus, a.Window.StartUnixNS, bands)
-	if len(s.tracks) == 0 {
-		return nil
-	}
-	return s
-}
-
-func lineOf(d *document.DeviceReadings, name string, from int64, points int) *stripLine {
-	i := slices.IndexFunc(d.Series, func(x document.ReadingSeries) bool { return x.Name == name })
-	if i < 0 {
-		return nil
-	}
-	x := d.Series[i].Thinned(points)
-	line := &stripLine{gpu: d.GPU, rate: strings.HasSuffix(name, "_per_s")}
-	for k := range min(len(x.Values), len(x.UnixNS)) {
-		line.points = append(line.points, [2]float64{float64(x.UnixNS[k] - from), fourDigits(x.Values[k])})
-	}
-	return line
-}
 
 // fourDigits rounds what is drawn: a pixel shows no more, and the page is small.
 func fourDigits(f float64) float64 {
@@ -153,13 +92,23 @@ func (s *strip) addBands(gpus []document.DeviceReadings, from int64, limit int) 
 }
 
 // note says what the strip leaves out.
-func (s *strip) note(gpus int) string {
+func (s *strip) note() string {
 	note := "Below the steps: what the GPUs read"
-	if gpus > s.gpus {
-		note += fmt.Sprintf(", the first %d of %d", s.gpus, gpus)
+	for _, x := range []struct {
+		shown
+		what string
+	}{{s.gpus, ""}, {s.ports, " sampled"}} {
+		if x.drawn == 0 && x.all > 0 {
+			note += "; what the driver told is in the tables alone"
+		} else if x.drawn < x.all {
+			note += fmt.Sprintf(", the first %d of %d%s", x.drawn, x.all, x.what)
+		}
 	}
 	if s.cut > 0 {
 		note += "; " + countOf(int64(s.cut), "band") + " of clock reasons not drawn"
+	}
+	if s.ports.drawn > 0 {
+		note += ". nsys numbers GPUs in its own way; metrics that stood at 0 are in the table alone"
 	}
 	return note + "."
 }
@@ -239,7 +188,7 @@ func (s *strip) addTo(c *charts.Scatter, grid int) {
 			if k == 0 && t.limit > 0 {
 				more = append(more, charts.WithMarkLineNameYAxisItemOpts(opts.MarkLineNameYAxisItem{Name: "limit", YAxis: t.limit}))
 			}
-			lines.AddSeries(gpuName(l.gpu), data, more...)
+			lines.AddSeries(l.name, data, more...)
 		}
 		c.Overlap(lines)
 	}
@@ -271,9 +220,9 @@ func (s *strip) forScript(grid int) map[string]any {
 	if s == nil {
 		return nil
 	}
-	limits := make([]float64, 0, len(s.tracks))
+	limits, bytes := make([]float64, 0, len(s.tracks)), make([]bool, 0, len(s.tracks))
 	for _, t := range s.tracks {
-		limits = append(limits, t.limit)
+		limits, bytes = append(limits, t.limit), append(bytes, t.bytes)
 	}
-	return map[string]any{"grid": grid, "tracks": len(s.tracks), "bands": len(s.bands) > 0, "height": s.height(), "limits": limits}
+	return map[string]any{"grid": grid, "tracks": len(s.tracks), "bands": len(s.bands) > 0, "height": s.height(), "limits": limits, "bytes": bytes}
 }

@@ -43,7 +43,7 @@ func TestReadingsSection(t *testing.T) {
 	if page := drawPage(t, a); !strings.Contains(page, "410\u202fmJ a token") {
 		t.Error("the first screen lacks the energy of a token")
 	}
-	a.Readings = nil
+	a.Readings, a.Samples = nil, nil
 	if page := drawPage(t, a); strings.Contains(page, `id="w0-readings"`) || strings.Contains(page, "what the GPUs read") {
 		t.Error("a document without readings has their section")
 	}
@@ -65,10 +65,10 @@ func TestStrip(t *testing.T) {
 			points += len(l.points)
 		}
 	}
-	if points > 4000 || points < 2000 || s.gpus != maxStripGPUs || len(s.lanes) != maxLanes || s.grids() != 6 || len(s.layout(0)) != 6 {
-		t.Errorf("%d points of %d GPUs in %d grids, %d lanes", points, s.gpus, s.grids(), len(s.lanes))
+	if points > 4000 || points < 2000 || s.gpus != (shown{maxStripGPUs, 64}) || len(s.lanes) != maxLanes || s.grids() != 6 || len(s.layout(0)) != 6 {
+		t.Errorf("%d points of %v GPUs in %d grids, %d lanes", points, s.gpus, s.grids(), len(s.lanes))
 	}
-	if note := s.note(64); !strings.Contains(note, "the first 16 of 64") || !strings.Contains(note, "bands of clock reasons not drawn") {
+	if note := s.note(); !strings.Contains(note, "the first 16 of 64") || !strings.Contains(note, "bands of clock reasons not drawn") {
 		t.Errorf("the note says %q", note)
 	}
 	last := s.layout(100)[5]

@@ -48,6 +48,25 @@ func addReadings(a *document.Analysis, gpus int) {
 	}
 }
 
+// addSamples adds GPUs with as many metrics and points as a document can have.
+func addSamples(a *document.Analysis, gpus int) {
+	a.Samples = &document.Samples{}
+	mean := 12.3456789
+	for g := range gpus {
+		for i, key := range []string{"gpc_clock", "sm_active", "tensor_active", "dram_read", "dram_write", "nvlink_tx", "nvlink_rx", "pcie_tx", "pcie_rx", ""} {
+			x := document.SampledSeries{Path: "report.sqlite", Source: fmt.Sprint("GPU ", g), Owners: []document.SampledOwner{{Rank: g}}, How: "device_table",
+				Metric: fmt.Sprint(key, " [Throughput %]"), Key: key, Samples: 150, PeriodNS: 100_000, Level: document.Level{Min: 1, Mean: 2, Max: 98}, CoveredShare: 0.5}
+			for _, p := range []string{"prefill", "decode", "mixed"} {
+				x.Phases = append(x.Phases, document.PhaseSample{Phase: p, Mean: &mean, CoveredShare: 1})
+			}
+			for k := range int64(150) {
+				x.UnixNS, x.Values = append(x.UnixNS, k*6_666_667), append(x.Values, float64(k*k%97)+float64(i)/7)
+			}
+			a.Samples.Series = append(a.Samples.Series, x)
+		}
+	}
+}
+
 func TestPageStaysSmall(t *testing.T) {
 	long := func(i int) string { return fmt.Sprint(i, strings.Repeat("<&\xff", 1600)) }
 	a := deepDocument(30_000)
@@ -83,6 +102,7 @@ func TestPageStaysSmall(t *testing.T) {
 		a.Timelines = append(a.Timelines, document.Timeline{Phase: "decode", Step: i, DurNS: 1e9, Lanes: lanes[:]})
 	}
 	addReadings(a, 64)
+	addSamples(a, 40)
 	for _, n := range []int{1, 2, 15} {
 		as := make([]*document.Analysis, n)
 		for i := range as {

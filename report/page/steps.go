@@ -57,7 +57,7 @@ func stepsOverTime(a *document.Analysis, id string, lex *lexicon, caps limits) (
 	}
 	if strip != nil {
 		s.Desc += " Below, on the same axis, stand the GPUs' readings."
-		s.Note = strings.TrimSpace(s.Note + " " + strip.note(len(a.Readings.Devices)))
+		s.Note = strings.TrimSpace(s.Note + " " + strip.note())
 	}
 	return s, stepsChart(s.ID, points, bars, lanes, strip, lex)
 }

@@ -104,6 +104,11 @@ func (w *window) boundTables(caps limits) {
 	}
 	if r := w.Readings; r != nil {
 		tables = append(tables, r.GPUs, r.Phases, r.Reasons, r.Energies)
+		for _, t := range []*table{r.Sampled, r.Others} {
+			if t != nil {
+				t.bound(caps.sampled, caps.cells)
+			}
+		}
 	}
 	if q := w.Requests; q != nil {
 		tables = append(tables, q.Parts, q.Phases, q.Tax, q.Slow, q.Table, q.Roles)

@@ -385,6 +385,9 @@ func definitions(a *document.Analysis) []term {
 	if a.Readings != nil {
 		terms = append(terms, term{"Energy", "By the driver's energy counter, which moves about every 100 ms; n/a where a phase has fewer than 10 such moves in its own steps. Between two of them it is taken to be even in time."})
 	}
+	if a.Samples != nil {
+		terms = append(terms, term{"Sampled metric", "A counter that Nsight Systems read from the GPU or network adapter at even times. Means are by time; a phase's are over its steps, each up to the next one's start, of the ranks on the GPU or of all ranks of the file for a network port."})
+	}
 	if slices.ContainsFunc(a.Collectives, func(c document.Collective) bool { return c.BusBW > 0 }) {
 		terms = append(terms, term{"Bus bandwidth", "Message size over transfer time, times nccl-tests' factor for what each link carries: 2(n−1)/n for an all-reduce, (n−1)/n for a gather."})
 	}

@@ -244,7 +244,7 @@ function readingsStrip(data, option, p) {
   for (let i = grid; i < grid + tracks + (bands ? 1 : 0); i++) {
     const y = option.yAxis[i];
     Object.assign(y, { nameLocation: "end", nameGap: 7, splitNumber: 2, nameTextStyle: { color: p.soft, align: "left", padding: [0, 0, 0, -8] } });
-    y.axisLabel.formatter = y.name.startsWith("NVLink") ? (v) => (v ? scaled(v, ["B/s", "kB/s", "MB/s", "GB/s", "TB/s"]) : "0") : count;
+    y.axisLabel.formatter = data.strip.bytes[i - grid] ? (v) => (v ? byteRate(v) : "0") : count;
     y.axisLabel.showMaxLabel = y.max ? true : undefined;
   }
   for (const s of option.series) {
@@ -281,12 +281,16 @@ function reasonWords(data, [lane, from, to, throttles]) {
   return [axis.data[lane], throttles ? "holds the clocks below what the load could use" : "", `${dur(to - from)}, from ${dur(from)}`];
 }
 
+const byteRate = (v) => scaled(v, ["B/s", "kB/s", "MB/s", "GB/s", "TB/s"]);
+
+// A title with two directions, "PCIe sent, received (dashed), %", is said of one.
+const direction = /^(.*?)(\S+), (\S+) \(dashed\)/;
+
 function readingWords(data, option, e) {
   const s = option.series[e.seriesIndex], title = option.yAxis[s.yAxisIndex].name;
-  const link = title.startsWith("NVLink");
-  const value = link ? scaled(e.value[1], ["B/s", "kB/s", "MB/s", "GB/s", "TB/s"]) : String(Number(e.value[1].toPrecision(4)));
-  const what = link ? "NVLink " + (s.lineStyle.type === "dashed" ? "received" : "sent") : title;
-  return [`${e.seriesName}, ${what}: ${value}`, `${link ? "up to" : "from"} ${dur(e.value[0])}`];
+  const value = data.strip.bytes[s.yAxisIndex - data.strip.grid] ? byteRate(e.value[1]) : String(Number(e.value[1].toPrecision(4)));
+  const what = title.replace(direction, (all, link, one, other) => link + (s.lineStyle.type === "dashed" ? other : one));
+  return [`${e.seriesName}, ${what}: ${value}`, `${s.step === "start" ? "up to" : "from"} ${dur(e.value[0])}`];
 }
 
 // A request is a thin bar: waiting, the steps to its first token, the others.
