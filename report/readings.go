@@ -15,13 +15,30 @@ import (
 const powerWindow = 2e9
 
 // readingsText says what the GPUs read, in at most n cells: clock, power, what
-// held the clocks back, energy of a token; "" without readings.
+// held the clocks back, energy of a token, what was at work in the main phase;
+// "" without readings and samples.
 func readingsText(a *document.Analysis, n int) string {
-	r := a.Readings
-	if r == nil || len(r.Devices) == 0 {
+	text := "GPU readings"
+	sep := ": "
+	for _, c := range append(readingClauses(a), activityClauses(a)...) {
+		if cellWidth(text+sep+c) > n {
+			break
+		}
+		text += sep + c
+		sep = ", "
+	}
+	if sep == ": " {
 		return ""
 	}
-	var clauses []string
+	return text
+}
+
+// readingClauses are of the driver's readings.
+func readingClauses(a *document.Analysis) (clauses []string) {
+	r := a.Readings
+	if r == nil || len(r.Devices) == 0 {
+		return nil
+	}
 	if low, high, ok := levels(r, func(d *document.DeviceReadings) *document.Level { return d.SMMHz }); ok {
 		clauses = append(clauses, "SM clock "+span(low, high)+" MHz")
 	}
@@ -41,19 +58,51 @@ func readingsText(a *document.Analysis, n int) string {
 	if slices.ContainsFunc(r.Devices, func(d document.DeviceReadings) bool { return len(d.Ranks) > 1 }) {
 		clauses = append(clauses, "which rank ran on which GPU is not known")
 	}
-	text := "GPU readings"
-	sep := ": "
-	for _, c := range clauses {
-		if cellWidth(text+sep+c) > n {
-			break
+	return clauses
+}
+
+// activityClauses say how much of the ranks' GPUs was at work during the steps of
+// the main phase, where the profiler sampled it.
+func activityClauses(a *document.Analysis) (clauses []string) {
+	if a.Samples == nil {
+		return nil
+	}
+	phase := document.MainPhase(a)
+	for _, m := range []struct{ key, words string }{{document.KeySMActive, "SMs active"}, {document.KeyTensorActive, "tensor cores"}, {document.KeyDRAMRead, "DRAM reads"}} {
+		low, high, ok := activity(a.Samples, m.key, phase)
+		if !ok {
+			continue
 		}
-		text += sep + c
-		sep = ", "
+		text := m.words + " " + figures.Percent(low/100)
+		if to := figures.Percent(high / 100); to != figures.Percent(low/100) {
+			text += "–" + to
+		}
+		if len(clauses) == 0 {
+			text = printable(phase) + " with " + text
+		}
+		clauses = append(clauses, text)
 	}
-	if sep == ": " {
-		return ""
+	return clauses
+}
+
+// activity is the lowest and the highest mean of a metric in per cent during a
+// phase, over the GPUs that are known to be a rank's.
+func activity(s *document.Samples, key, phase string) (low, high float64, ok bool) {
+	for _, x := range s.Series {
+		if x.Key != key || len(x.Owners) == 0 || !strings.HasSuffix(x.Unit, "%") {
+			continue
+		}
+		for _, p := range x.Phases {
+			if p.Phase != phase || p.Mean == nil {
+				continue
+			}
+			if !ok {
+				low, high, ok = *p.Mean, *p.Mean, true
+			}
+			low, high = min(low, *p.Mean), max(high, *p.Mean)
+		}
 	}
-	return text
+	return low, high, ok
 }
 
 // levels are the lowest and the highest mean of the GPUs that have a rank, or

@@ -35,6 +35,37 @@ func TestReadingsText(t *testing.T) {
 	}
 }
 
+// TestActivityText adds how much was at work, of GPUs that are a rank's, and
+// stands without the driver's readings.
+func TestActivityText(t *testing.T) {
+	a := &document.Analysis{Phases: []document.Phase{{Phase: "decode"}, {Phase: "prefill"}}, Groups: []document.Row{{Phase: "decode", TimeNS: 5}}, Samples: &document.Samples{}}
+	add := func(key, unit, phase string, mean float64, owners ...document.SampledOwner) {
+		p := document.PhaseSample{Phase: phase, Mean: &mean}
+		if mean < 0 {
+			p = document.PhaseSample{Phase: phase, Why: "not_covered"}
+		}
+		a.Samples.Series = append(a.Samples.Series, document.SampledSeries{Key: key, Unit: unit, Owners: owners, Phases: []document.PhaseSample{p}})
+	}
+	rank0, rank1 := document.SampledOwner{Rank: 0}, document.SampledOwner{Rank: 1}
+	add(document.KeySMActive, "Throughput %", "decode", 25.79, rank0)
+	add(document.KeySMActive, "Throughput %", "decode", 31.2, rank1)
+	add(document.KeySMActive, "Throughput %", "decode", 99)
+	add(document.KeySMActive, "Throughput %", "prefill", 80, rank0)
+	add(document.KeyTensorActive, "Throughput %", "decode", -1, rank0)
+	add(document.KeyDRAMRead, "Throughput %", "decode", 23.26, rank0)
+	add(document.KeyDRAMRead, "GB/s", "decode", 3000, rank0)
+	if got, want := readingsText(a, 200), "GPU readings: decode with SMs active 26 %–31 %, DRAM reads 23 %"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got, want := readingsText(a, 55), "GPU readings: decode with SMs active 26 %–31 %"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	a.Readings = &document.Readings{Devices: []document.DeviceReadings{{Ranks: []int{0}, SMMHz: &document.Level{Mean: 1980}}}}
+	if got, want := readingsText(a, 200), "GPU readings: SM clock 1980 MHz, decode with SMs active 26 %–31 %, DRAM reads 23 %"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // TestSpeedText holds a large message against its ceiling, a small one against
 // the best of its size, and says what stands against PCIe.
 func TestSpeedText(t *testing.T) {
