@@ -29,13 +29,14 @@ func sampledSeries(x *nsys.Export) []Series {
 // maxClock bounds times to what can be told apart from each other in an int64.
 const maxClock = Time(1 << 61)
 
-// onClock puts a series on a clock that starts at an epoch.
+// onClock puts a series on a clock that starts at an epoch; it takes the values
+// over.
 func onClock(s nsys.Series, epoch int64) Series {
 	// Samples of network adapters are read at the end of their time. Those of
 	// GPUs stand at its start: on an export of our own, SM activity follows the
 	// kernels of the 0.1 ms behind each, and not of those before.
-	out := Series{Source: s.Source, GPU: int(s.GPU), Device: -1, Name: s.Name, Behind: s.GPU < 0,
-		Times: make([]Time, 0, len(s.Times)), Values: make([]float64, 0, len(s.Times))}
+	out := Series{Source: s.Source, GPU: int(s.GPU), Device: -1, Name: s.Name, Behind: s.GPU < 0, Times: make([]Time, 0, len(s.Times))}
+	out.Values = s.Values[:0] // there can be 64 M of them: not kept twice
 	for i, v := range s.Values {
 		at := Time(s.Times[i])
 		// Counters have 64 bits: a number beyond is none of theirs.

@@ -289,9 +289,11 @@ func (s *sampled) sum(b *builder, phases map[string][]interval, points int) {
 		scale = 1e-6
 	}
 	mean := func(sum float64, ns int64) float64 { return min(max(sum/float64(ns), low), high) * scale }
-	s.out.Level = Level{low * scale, middle(values) * scale, high * scale}
+	s.out.Level = Level{Min: low * scale, Max: high * scale}
 	if sum, covered, _ := s.over([]interval{{from, to}}); covered > 0 {
 		s.out.Level.Mean, s.out.CoveredShare = mean(sum, covered), share(covered, to-from)
+	} else {
+		s.out.Level.Mean = mean(sumOf(values), int64(len(values)))
 	}
 	for _, phase := range slices.SortedFunc(maps.Keys(phases), func(x, y string) int { return cmp.Compare(PhaseRank(x), PhaseRank(y)) }) {
 		var all int64
@@ -320,18 +322,16 @@ const (
 	whyShortSteps = "short_steps"
 )
 
-// middle is the plain mean of values.
-func middle(values []float64) float64 {
-	sum := 0.0
+func sumOf(values []float64) (sum float64) {
 	for _, v := range values {
-		sum += v / float64(len(values))
+		sum += v
 	}
-	return min(max(sum, slices.Min(values)), slices.Max(values))
+	return sum
 }
 
 // draw keeps the points inside the window, thinned.
 func (s *sampled) draw(from, to int64, scale float64, points int) {
-	line := ReadingSeries{UnixNS: []int64{}, Values: []float64{}}
+	line := ReadingSeries{UnixNS: make([]int64, 0, s.out.Samples), Values: make([]float64, 0, s.out.Samples)}
 	for i := s.lo; i < s.hi; i++ {
 		if at := int64(s.Times[i]); at >= from && at <= to {
 			line.add(at, s.Values[i]*scale)
