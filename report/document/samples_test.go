@@ -29,6 +29,9 @@ func TestSamplesGolden(t *testing.T) {
 		}
 	}
 	golden.Check(t, "samples.golden", b.Bytes())
+	if lines := trustOf(a, "samples_partial"); len(lines) != 1 || !strings.HasPrefix(lines[0], "the samples of GPU 1 cover 19 % of the window") {
+		t.Errorf("%q", lines)
+	}
 }
 
 func phaseMean(p PhaseSample) string {
@@ -202,6 +205,10 @@ func TestSampledPhases(t *testing.T) {
 			t.Errorf("%s: %q", c.what, lines)
 		}
 	}
+	// Steps without a pause between them are one stretch of the phase.
+	if got := phaseMean(sampledRun(decodes(40, 2*ms), withOwner(sampledAt("GPU 0", 0, "x", 0, 4*ms, zigzag(20, 4, 6)...))).Samples.Series[0].Phases[0]); got != "5 of 1" {
+		t.Errorf("short steps in a row: %s", got)
+	}
 	// Lost samples: the one before a hole speaks for two periods, not for the hole.
 	hole := sampledAt("GPU 0", 0, "x", 0, ms, zigzag(100, 4, 4)...)
 	hole.Times = slices.Delete(hole.Times, 5, 18)
@@ -215,6 +222,13 @@ func TestSampledPhases(t *testing.T) {
 	}
 }
 
+// withOwner gives a series to the first device of the rank.
+func withOwner(s trace.Series) trace.Series {
+	s.Device, s.DeviceHow = 0, trace.ByDeviceTable
+	return s
+}
+
+// sampledRun is the document of one rank.
 func sampledRun(steps []busy, series ...trace.Series) *Analysis {
 	return Build(oneFile([]*breakdown.Rank{working(0, 0, 1, 0, 1, steps...)}, series...), Options{}).Analyses[0]
 }
