@@ -29,8 +29,9 @@ func (g GraphRun) End() Time { return g.Start + g.Dur }
 type Series struct {
 	Source string // whose: "GPU 1", "NIC mlx5_0 port 1"
 	GPU    int    // the profiler's number of that GPU, -1 of what is none
-	// Device is the GPU's ordinal in this trace, -1 when the trace does not use
-	// it, and DeviceHow how that is known; "" when it does not.
+	// Device is the GPU's ordinal in this trace, -1 when the trace is not known to
+	// use it. DeviceHow says how that is known: of a Device of -1, "" means that
+	// the GPU may be the trace's all the same.
 	Device    int
 	DeviceHow string
 	Name      string // of the metric, its unit in brackets: "SMs Active [Throughput %]"

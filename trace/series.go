@@ -68,15 +68,23 @@ func ownSeries(all []Series, x *nsys.Export, p *process, t *Trace) []Series {
 	}
 	used := map[int]int{} // ordinals by the profiler's number
 	how := map[int]string{}
+	listed := ByDeviceTable // how it is known that the other GPUs are not the process's
 	for _, device := range t.devices() {
-		if gpu, by := p.sampledGPU(x, device); by != "" {
+		gpu, by := p.sampledGPU(x, device)
+		if by != "" {
 			used[gpu], how[gpu] = device, by
+		}
+		if by != ByDeviceTable {
+			listed = ""
 		}
 	}
 	out := slices.Clone(all)
 	for i := range out {
-		if d, ok := used[out[i].GPU]; ok && out[i].GPU >= 0 {
-			out[i].Device, out[i].DeviceHow = d, how[out[i].GPU]
+		gpu := out[i].GPU
+		if d, ok := used[gpu]; ok && gpu >= 0 {
+			out[i].Device, out[i].DeviceHow = d, how[gpu]
+		} else if gpu >= 0 {
+			out[i].DeviceHow = listed
 		}
 	}
 	return out

@@ -61,12 +61,13 @@ func TestOwnSeries(t *testing.T) {
 		devices []int
 		gpu     map[int]int // ordinal by the profiler's number
 		how     string
+		others  string // how it is known that the other GPUs are not used
 	}{
-		{"first ordinal is GPU 1", 11, []int{0}, map[int]int{1: 0}, ByDeviceTable},
-		{"second ordinal is GPU 0", 12, []int{1}, map[int]int{0: 1}, ByDeviceTable},
-		{"both", 12, []int{0, 1}, map[int]int{0: 1, 1: 0}, ByDeviceTable},
-		{"an ordinal that the table lacks", 11, []int{2}, map[int]int{}, ""},
-		{"no table of the process", 13, []int{1}, map[int]int{1: 1}, ByEqualNumber},
+		{"first ordinal is GPU 1", 11, []int{0}, map[int]int{1: 0}, ByDeviceTable, ByDeviceTable},
+		{"second ordinal is GPU 0", 12, []int{1}, map[int]int{0: 1}, ByDeviceTable, ByDeviceTable},
+		{"both", 12, []int{0, 1}, map[int]int{0: 1, 1: 0}, ByDeviceTable, ByDeviceTable},
+		{"an ordinal that the table lacks", 11, []int{2}, map[int]int{}, "", ""},
+		{"no table of the process", 13, []int{1}, map[int]int{1: 1}, ByEqualNumber, ""},
 	} {
 		tr := &Trace{}
 		for _, d := range c.devices {
@@ -75,12 +76,15 @@ func TestOwnSeries(t *testing.T) {
 		tr.tracks = append(tr.tracks, Track{Device: 9})
 		got := ownSeries(all, x, &process{id: c.pid << 24}, tr)
 		for i, s := range got {
-			d, used := c.gpu[s.GPU]
-			if !used {
-				d = -1
+			d, how := -1, c.others
+			if of, used := c.gpu[s.GPU]; used {
+				d, how = of, c.how
 			}
-			if s.Device != d || used != (s.DeviceHow != "") || used && s.DeviceHow != c.how {
-				t.Errorf("%s: %s is device %d (%q), want %d", c.what, s.Source, s.Device, s.DeviceHow, d)
+			if s.GPU < 0 {
+				how = ""
+			}
+			if s.Device != d || s.DeviceHow != how {
+				t.Errorf("%s: %s is device %d (%q), want %d (%q)", c.what, s.Source, s.Device, s.DeviceHow, d, how)
 			}
 			if len(s.Values) > 0 && &s.Values[0] != &all[i].Values[0] {
 				t.Errorf("%s: the samples of %s are not shared", c.what, s.Source)

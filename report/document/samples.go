@@ -25,11 +25,11 @@ type Samples struct {
 type SampledSeries struct {
 	Path   string `json:"path"`   // the file that holds it, as in sources
 	Source string `json:"source"` // "GPU 1", by the profiler's number, which is neither the driver's index nor a CUDA ordinal; "NIC mlx5_0 port 1"
-	// Owners are the ranks that ran on the GPU; none when no rank of the file
-	// did, when it is not known, and of network ports.
+	// Owners are the ranks of the file that ran on the GPU; none of network ports.
 	Owners []SampledOwner `json:"owners"`
-	// How the owners are known: "device_table" (of the export), "equal_number"
-	// (the export has no such table: equal numbers are taken to be one GPU), "".
+	// How the owners are known, or that there are none: "device_table" (of the
+	// export), "equal_number" (the export has no such table: equal numbers are
+	// taken to be one GPU); "" when it is not known that there are none.
 	How    string `json:"how"`
 	Metric string `json:"metric"` // its name in the file, with the unit in brackets
 	// Key is what the metric is by the words of its name, over versions and GPUs:
@@ -84,6 +84,7 @@ const (
 // sampled is a series of one file on its way into the document.
 type sampled struct {
 	trace.Series
+	at     int   // among the series of its file
 	ranks  []int // of the file, as in builder.ranks
 	lo, hi int   // the samples that speak for the window
 	out    SampledSeries
@@ -124,28 +125,31 @@ func (b *builder) samples() {
 // them: those that say something of the window, and all.
 func (b *builder) sampledSeries() (list, all []*sampled) {
 	from, to := b.span()
-	first := map[string]int{} // of a file's series in all
+	type file struct {
+		path   string
+		series int
+	}
+	first := map[file]int{} // of a file's series in all
 	for i, r := range b.ranks {
-		at, again := first[r.Info.Path]
+		f := file{r.Info.Path, len(r.Series)}
+		at, again := first[f]
 		if !again {
 			at = len(all)
-			first[r.Info.Path] = at
+			first[f] = at
 			for _, x := range r.Series {
-				all = append(all, newSampled(x, r.Info.Name))
+				all = append(all, newSampled(x, r.Info.Name, len(all)-at))
 			}
 		}
 		for k, x := range r.Series {
 			s := all[at+k]
 			s.ranks = append(s.ranks, i)
-			if x.DeviceHow != "" {
+			if x.Device >= 0 {
 				s.out.Owners = append(s.out.Owners, SampledOwner{b.number[i], x.Device})
-				if s.out.How != trace.ByEqualNumber {
-					s.out.How = x.DeviceHow
-				}
 			}
 		}
 	}
 	for _, s := range all {
+		s.out.How = b.howOwned(s)
 		if s.cut(from, to) {
 			list = append(list, s)
 		}
@@ -153,8 +157,22 @@ func (b *builder) sampledSeries() (list, all []*sampled) {
 	return list, all
 }
 
-func newSampled(x trace.Series, path string) *sampled {
-	s := &sampled{Series: x, out: SampledSeries{Path: path, Source: x.Source, Owners: []SampledOwner{}, Metric: x.Name, Behind: x.Behind, Phases: []PhaseSample{}}}
+// howOwned is the least that is known of a rank that owns the series, or of all
+// ranks when none does.
+func (b *builder) howOwned(s *sampled) string {
+	how := trace.ByDeviceTable
+	for _, i := range s.ranks {
+		switch x := b.ranks[i].Series[s.at]; {
+		case len(s.out.Owners) > 0 && x.Device < 0:
+		case x.DeviceHow != trace.ByDeviceTable:
+			how = x.DeviceHow
+		}
+	}
+	return how
+}
+
+func newSampled(x trace.Series, path string, at int) *sampled {
+	s := &sampled{Series: x, at: at, out: SampledSeries{Path: path, Source: x.Source, Owners: []SampledOwner{}, Metric: x.Name, Behind: x.Behind, Phases: []PhaseSample{}}}
 	s.out.Unit = metricUnit(x.Name)
 	s.out.Key = metricKey(x.Name, x.GPU < 0)
 	return s

@@ -126,7 +126,10 @@ func TestSamplesOfTwoRanks(t *testing.T) {
 		sampledAt("NIC mlx5_0 port 1", -1, "Bytes sent [B]", ms, ms, values...),
 	}
 	ranks := oneFile([]*breakdown.Rank{first, other}, series...)
-	other.Series[0].Device, other.Series[0].DeviceHow = 1, trace.ByDeviceTable
+	other.Series[0].Device = 1
+	for _, r := range ranks {
+		r.Series[0].DeviceHow, r.Series[1].DeviceHow = trace.ByDeviceTable, trace.ByDeviceTable
+	}
 	a := Build(ranks, Options{}).Analyses[0]
 	checkSamples(t, a)
 	var got []string
@@ -139,7 +142,7 @@ func TestSamplesOfTwoRanks(t *testing.T) {
 	}
 	want := []string{
 		"GPU 0 sm_active [{1 1}] device_table: prefill 13.33 of 1 decode 30 of 1",
-		"GPU 3 sm_active [] :",
+		"GPU 3 sm_active [] device_table:",
 		// Both ranks' steps, joined: 60 ms of prefill, 60 ms of decode.
 		"NIC mlx5_0 port 1 nic_tx [] : prefill 13.33 of 1 decode 26.67 of 1",
 	}
@@ -148,6 +151,45 @@ func TestSamplesOfTwoRanks(t *testing.T) {
 	}
 	if lines := trustOf(a, "unsampled_ranks"); len(lines) != 1 || !strings.HasPrefix(lines[0], "rank 0 ran on a GPU without samples") {
 		t.Errorf("%q", lines)
+	}
+}
+
+// TestSampledOwners says of whom it is not known which GPU they ran on, and never
+// that a GPU is nobody's without the export's word for it.
+func TestSampledOwners(t *testing.T) {
+	gpu := func(n, device int, how string) trace.Series {
+		s := sampledAt(fmt.Sprint("GPU ", n), n, "x", 0, second/1000, zigzag(100, 1, 2)...)
+		s.Device, s.DeviceHow = device, how
+		return s
+	}
+	nic := sampledAt("NIC a port 1", -1, "x", 0, second/1000, zigzag(100, 1, 2)...)
+	for _, c := range []struct {
+		what   string
+		series []trace.Series
+		want   string
+	}{
+		{"listed", []trace.Series{gpu(1, 0, trace.ByDeviceTable), gpu(2, -1, trace.ByDeviceTable)}, "device_table device_table"},
+		{"listed, another GPU", []trace.Series{gpu(1, -1, trace.ByDeviceTable)}, "device_table unsampled_ranks"},
+		{"equal number", []trace.Series{gpu(0, 0, trace.ByEqualNumber), gpu(1, -1, "")}, "equal_number  sampled_gpu"},
+		{"no number is equal", []trace.Series{gpu(1, -1, ""), nic}, "  unknown_sampled_gpus"},
+		{"network alone", []trace.Series{nic}, ""},
+	} {
+		a := sampledRun(decodes(10, second/100), c.series...)
+		var got []string
+		for _, s := range a.Samples.Series {
+			got = append(got, s.How)
+			if owned := len(s.Owners) > 0; owned != (len(s.Phases) > 0) && !strings.HasPrefix(s.Source, "NIC") {
+				t.Errorf("%s: %d phases of %d owners", c.what, len(s.Phases), len(s.Owners))
+			}
+		}
+		for _, x := range a.Trust {
+			if slices.Contains([]string{"sampled_gpu", "unsampled_ranks", "unknown_sampled_gpus"}, x.Code) {
+				got = append(got, x.Code)
+			}
+		}
+		if s := strings.Join(got, " "); s != c.want {
+			t.Errorf("%s: %q, want %q", c.what, s, c.want)
+		}
 	}
 }
 

@@ -36,22 +36,20 @@ func (b *builder) samplesTrust() {
 // sampledOwners says which ranks have no samples of their GPU, and where a GPU
 // is taken to be theirs by its number alone.
 func (b *builder) sampledOwners(touches []string) {
-	var assumed, without []int
-	for i := range b.ranks {
-		gpus, own := false, false
-		for _, x := range b.sampled {
-			if x.GPU < 0 || !slices.Contains(x.ranks, i) {
-				continue
-			}
-			gpus = true
-			mine := slices.ContainsFunc(x.out.Owners, func(o SampledOwner) bool { return o.Rank == b.number[i] })
-			own = own || mine
-			if mine && x.out.How == trace.ByEqualNumber && !slices.Contains(assumed, b.number[i]) {
-				assumed = append(assumed, b.number[i])
-			}
-		}
-		if gpus && !own {
+	var assumed, without, unknown []int
+	for i, r := range b.ranks {
+		gpus := slices.DeleteFunc(slices.Clone(r.Series), func(x trace.Series) bool { return x.GPU < 0 })
+		own := slices.DeleteFunc(slices.Clone(gpus), func(x trace.Series) bool { return x.Device < 0 })
+		listed := !slices.ContainsFunc(gpus, func(x trace.Series) bool { return x.DeviceHow != trace.ByDeviceTable })
+		switch {
+		case len(gpus) == 0 || len(own) > 0 && listed:
+		case len(own) > 0 && slices.ContainsFunc(own, func(x trace.Series) bool { return x.DeviceHow == trace.ByEqualNumber }):
+			assumed = append(assumed, b.number[i])
+		case len(own) > 0:
+		case listed:
 			without = append(without, b.number[i])
+		default:
+			unknown = append(unknown, b.number[i])
 		}
 	}
 	if len(assumed) > 0 {
@@ -59,5 +57,8 @@ func (b *builder) sampledOwners(touches []string) {
 	}
 	if len(without) > 0 {
 		b.doubt("unsampled_ranks", Info, touches, "%s on a GPU without samples: record with --gpu-metrics-devices=all to have them", b.ran(without))
+	}
+	if len(unknown) > 0 {
+		b.doubt("unknown_sampled_gpus", Info, touches, "whether %s on a sampled GPU is not known: the export does not list its processes' GPUs; no phase has means of them", b.ran(unknown))
 	}
 }

@@ -117,8 +117,14 @@ func ownersCell(x *document.SampledSeries) cell {
 	for _, o := range x.Owners[:min(len(x.Owners), 8)] {
 		ranks = append(ranks, strconv.Itoa(o.Rank))
 	}
-	if len(ranks) == 0 {
+	switch {
+	case len(ranks) > 0:
+	case !strings.HasPrefix(x.Source, "GPU "):
 		return textCell("–")
+	case x.How == "":
+		return textCell("n/a")
+	default:
+		return textCell("none")
 	}
 	c := textCell(strings.Join(ranks, ", "))
 	if len(ranks) < len(x.Owners) {

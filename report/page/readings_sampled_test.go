@@ -47,7 +47,7 @@ func TestSamplesAlone(t *testing.T) {
 	for _, want := range []string{
 		"nsys GPU 1", "0 <small>by the export</small>", "1 <small>same number: an estimate</small>", "nsys GPU 1 of file 2", "NIC mlx5_0 port 1 of file 2", "SMs Active [Throughput %]",
 		"50 <small>0–100; of 19\u202f% of it</small>", ">25.8<", "n/a <small>not sampled</small>", "n/a <small>short steps</small>", "9.5e&#43;18",
-		"Other sampled metrics", "SM Issue", "every 100\u202fµs", "Left out are 3 metrics", "NVLink TX Requests",
+		"<th scope=\"row\">nsys GPU 7</th><td>n/a</td>", "<th scope=\"row\">NIC mlx5_0 port 1 of file 2</th><td>–</td>", "Other sampled metrics", "SM Issue", "every 100\u202fµs", "Left out are 3 metrics", "NVLink TX Requests",
 	} {
 		if !strings.Contains(s, want) {
 			t.Errorf("the section lacks %q", want)
