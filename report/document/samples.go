@@ -24,6 +24,7 @@ type Samples struct {
 // SampledSeries is one metric of one GPU or network port over the window.
 type SampledSeries struct {
 	Path   string `json:"path"`   // the file that holds it, as in sources
+	File   int    `json:"file"`   // its first place in sources: two files may have one name
 	Source string `json:"source"` // "GPU 1", by the profiler's number, which is neither the driver's index nor a CUDA ordinal; "NIC mlx5_0 port 1"
 	// Owners are the ranks of the file that ran on the GPU; none of network ports.
 	Owners []SampledOwner `json:"owners"`
@@ -109,9 +110,13 @@ func (b *builder) samples() {
 	}
 	points := max(leastPoints, min(seriesPoints, sampledPoints/len(list)))
 	spans := b.stepSpans()
-	times := map[string]map[string][]interval{}
+	type source struct {
+		file int
+		name string
+	}
+	times := map[source]map[string][]interval{}
 	for _, x := range list {
-		k := x.out.Path + "\x00" + x.out.Source
+		k := source{x.out.File, x.out.Source}
 		if times[k] == nil {
 			times[k] = phaseTimes(spans, b.workers(x))
 		}
@@ -137,7 +142,9 @@ func (b *builder) sampledSeries() (list, all []*sampled) {
 			at = len(all)
 			first[f] = at
 			for _, x := range r.Series {
-				all = append(all, newSampled(x, r.Info.Name, len(all)-at))
+				s := newSampled(x, len(all)-at)
+				s.out.Path, s.out.File = r.Info.Name, i
+				all = append(all, s)
 			}
 		}
 		for k, x := range r.Series {
@@ -171,8 +178,8 @@ func (b *builder) howOwned(s *sampled) string {
 	return how
 }
 
-func newSampled(x trace.Series, path string, at int) *sampled {
-	s := &sampled{Series: x, at: at, out: SampledSeries{Path: path, Source: x.Source, Owners: []SampledOwner{}, Metric: x.Name, Behind: x.Behind, Phases: []PhaseSample{}}}
+func newSampled(x trace.Series, at int) *sampled {
+	s := &sampled{Series: x, at: at, out: SampledSeries{Source: x.Source, Owners: []SampledOwner{}, Metric: x.Name, Behind: x.Behind, Phases: []PhaseSample{}}}
 	s.out.Unit = metricUnit(x.Name)
 	s.out.Key = metricKey(x.Name, x.GPU < 0)
 	return s

@@ -154,6 +154,26 @@ func TestSamplesOfTwoRanks(t *testing.T) {
 	}
 }
 
+// TestSamplesOfTwoFiles has a GPU of one number in two files of one name: they are
+// two GPUs, each held against its own rank's steps.
+func TestSamplesOfTwoFiles(t *testing.T) {
+	ms := second / 1000
+	var ranks []*breakdown.Rank
+	for i, split := range []int64{40 * ms, 60 * ms} {
+		r := working(i, 0, 2, 0, 1, busy{trace.Prefill, 0, split, 100}, busy{trace.Decode, split, 100 * ms, 8})
+		oneFile([]*breakdown.Rank{r}, withOwner(sampledAt("GPU 0", 0, "x", 0, ms, slices.Concat(zigzag(50, 10, 10), zigzag(50, 30, 30))...)))
+		r.Info.Path = fmt.Sprint("/host", i, "/report.sqlite")
+		ranks = append(ranks, r)
+	}
+	var got []string
+	for _, s := range Build(ranks, Options{}).Analyses[0].Samples.Series {
+		got = append(got, fmt.Sprintf("%s %d %v: %s, %s", s.Path, s.File, s.Owners, phaseMean(s.Phases[0]), phaseMean(s.Phases[1])))
+	}
+	if want := []string{"report.sqlite 0 [{0 0}]: 10 of 1, 26.67 of 1", "report.sqlite 1 [{1 0}]: 13.33 of 1, 30 of 1"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // TestSampledOwners says of whom it is not known which GPU they ran on, and never
 // that a GPU is nobody's without the export's word for it.
 func TestSampledOwners(t *testing.T) {
@@ -354,57 +374,4 @@ func slowMean(s *sampled, list []interval, unit int64) (sum, covered, all float6
 		}
 	}
 	return sum, covered, all
-}
-
-// TestMetricKeys knows metrics by their names on several GPUs and versions.
-func TestMetricKeys(t *testing.T) {
-	for name, want := range map[string]string{
-		"SMs Active [Throughput %]":                             KeySMActive,
-		"SM Active [Throughput %]":                              KeySMActive,
-		"Unallocated Warps in Active SMs [Throughput %]":        "",
-		"SM Issue [Throughput %]":                               "",
-		"Tensor Active [Throughput %]":                          KeyTensorActive,
-		"Tensor Active / FP16 Active [Throughput %]":            "",
-		"DRAM Read Bandwidth [Throughput %]":                    KeyDRAMRead,
-		"DRAM Write Throughput [Throughput %]":                  KeyDRAMWrite,
-		"NVLink TX Requests User Data [Throughput %]":           KeyNVLinkTx,
-		"NVLink RX Responses User Data [Throughput %]":          KeyNVLinkRx,
-		"NVLink TX Requests Protocol Data [Throughput %]":       "",
-		"PCIe TX Throughput [Throughput %]":                     KeyPCIeTx,
-		"PCIe RX Throughput [Throughput %]":                     KeyPCIeRx,
-		"GPC Clock Frequency [MHz]":                             KeyGPCClock,
-		"SYS Clock Frequency [MHz]":                             "",
-		"Bytes sent [B]":                                        "",
-		"":                                                      "",
-		"[]":                                                    "",
-		"metric 7":                                              "",
-		"Compute Warps in Flight [Avg Warps per Cycle] [weird]": "",
-	} {
-		if got := metricKey(name, false); got != want {
-			t.Errorf("%q is %q, want %q", name, got, want)
-		}
-	}
-	for name, want := range map[string]string{"Bytes sent [B]": KeyNICTx, "Bytes received": KeyNICRx, "SMs Active": "", "CNPs sent": ""} {
-		if got := metricKey(name, true); got != want {
-			t.Errorf("%q of an adapter is %q, want %q", name, got, want)
-		}
-	}
-	for name, want := range map[string]string{"x [Avg Warps per Cycle]": "Avg Warps per Cycle", "x": "", "x [a] y": "", "]": "", "x []": "", "[%]": "%"} {
-		if got := metricUnit(name); got != want {
-			t.Errorf("unit of %q is %q, want %q", name, got, want)
-		}
-	}
-}
-
-// TestSampledClock has Hz under the name of MHz, as Nsight Systems writes them,
-// and MHz, should it write those.
-func TestSampledClock(t *testing.T) {
-	a := sampledRun(decodes(10, second/100),
-		sampledAt("GPU 0", 0, "GPC Clock Frequency [MHz]", 0, second/1000, zigzag(100, 1_980_047_500, 345_000_000)...),
-		sampledAt("GPU 1", 1, "GPC Clock Frequency [MHz]", 0, second/1000, zigzag(100, 1980, 345)...))
-	for i, s := range a.Samples.Series {
-		if math.Abs(s.Level.Max-1980) > 0.1 || math.Abs(s.Level.Min-345) > 0.1 || slices.Max(s.Values) != s.Level.Max {
-			t.Errorf("clock %d: %+v", i, s.Level)
-		}
-	}
 }

@@ -17,8 +17,8 @@ func sampledDocument(t *testing.T) *document.Analysis {
 	a := pageDocument(t)
 	a.Readings = nil
 	from, mean := a.Window.StartUnixNS, 25.79
-	add := func(path, source, metric, key string, owners []document.SampledOwner, low, high float64) {
-		x := document.SampledSeries{Path: path, Source: source, Owners: owners, Metric: metric, Key: key, Samples: 3, PeriodNS: 100_000,
+	add := func(file int, source, metric, key string, owners []document.SampledOwner, low, high float64) {
+		x := document.SampledSeries{Path: "report.sqlite", File: file, Source: source, Owners: owners, Metric: metric, Key: key, Samples: 3, PeriodNS: 100_000,
 			Level: document.Level{Min: low, Mean: (low + high) / 2, Max: high}, CoveredShare: 0.19, Behind: strings.HasPrefix(source, "NIC"),
 			UnixNS: []int64{from, from + 10_000_000, from + 20_000_000}, Values: []float64{low, high, low},
 			Phases: []document.PhaseSample{{Phase: "decode", Mean: &mean}, {Phase: "prefill", Why: "not_covered"}, {Phase: "mixed", Why: "short_steps"}}}
@@ -28,14 +28,14 @@ func sampledDocument(t *testing.T) *document.Analysis {
 		a.Samples.Series = append(a.Samples.Series, x)
 	}
 	a.Samples = &document.Samples{LeftOut: 3}
-	add("a.sqlite", "GPU 7", "SMs Active [Throughput %]", document.KeySMActive, nil, 0, 90)
-	add("a.sqlite", "GPU 1", "SMs Active [Throughput %]", document.KeySMActive, []document.SampledOwner{{Rank: 0}}, 0, 100)
-	add("a.sqlite", "GPU 1", "DRAM Read Bandwidth [Throughput %]", document.KeyDRAMRead, []document.SampledOwner{{Rank: 0}}, 1, 95)
-	add("a.sqlite", "GPU 1", "DRAM Write Bandwidth [Throughput %]", document.KeyDRAMWrite, []document.SampledOwner{{Rank: 0}}, 1, 6)
-	add("a.sqlite", "GPU 1", "NVLink TX Requests User Data [Throughput %]", document.KeyNVLinkTx, []document.SampledOwner{{Rank: 0}}, 0, 0)
-	add("a.sqlite", "GPU 1", "SM Issue [Throughput %]", "", []document.SampledOwner{{Rank: 0}}, 0, 18)
-	add("b.sqlite", "GPU 1", "SMs Active [Throughput %]", document.KeySMActive, []document.SampledOwner{{Rank: 1}}, 0, 80)
-	add("b.sqlite", "NIC mlx5_0 port 1", "Bytes sent [B]", document.KeyNICTx, nil, 0, 1.9e19)
+	add(0, "GPU 7", "SMs Active [Throughput %]", document.KeySMActive, nil, 0, 90)
+	add(0, "GPU 1", "SMs Active [Throughput %]", document.KeySMActive, []document.SampledOwner{{Rank: 0}}, 0, 100)
+	add(0, "GPU 1", "DRAM Read Bandwidth [Throughput %]", document.KeyDRAMRead, []document.SampledOwner{{Rank: 0}}, 1, 95)
+	add(0, "GPU 1", "DRAM Write Bandwidth [Throughput %]", document.KeyDRAMWrite, []document.SampledOwner{{Rank: 0}}, 1, 6)
+	add(0, "GPU 1", "NVLink TX Requests User Data [Throughput %]", document.KeyNVLinkTx, []document.SampledOwner{{Rank: 0}}, 0, 0)
+	add(0, "GPU 1", "SM Issue [Throughput %]", "", []document.SampledOwner{{Rank: 0}}, 0, 18)
+	add(1, "GPU 1", "SMs Active [Throughput %]", document.KeySMActive, []document.SampledOwner{{Rank: 1}}, 0, 80)
+	add(1, "NIC mlx5_0 port 1", "Bytes sent [B]", document.KeyNICTx, nil, 0, 1.9e19)
 	return a
 }
 

@@ -74,9 +74,12 @@ func newStrip(a *document.Analysis, points int) *strip {
 }
 
 // port is a GPU or network port that the profiler sampled, in one file.
-type port struct{ path, source string }
+type port struct {
+	file   int
+	source string
+}
 
-func portOf(x *document.SampledSeries) port { return port{x.Path, x.Source} }
+func portOf(x *document.SampledSeries) port { return port{x.File, x.Source} }
 
 // pick takes as many GPUs and ports as the points can draw. On a page of many
 // windows that is one of either: the sampled one, which has more to show.
@@ -118,18 +121,18 @@ func drawn(x *document.SampledSeries) bool { return x.Key != "" && x.Level.Max >
 // portNames name what the profiler sampled, by file and source. Its numbers of
 // GPUs are its own, and each file's.
 func portNames(s *document.Samples) map[port]string {
-	var files []string
+	var files []int
 	out := map[port]string{}
 	for i := range s.Series {
 		x := &s.Series[i]
-		if !slices.Contains(files, x.Path) {
-			files = append(files, x.Path)
+		if !slices.Contains(files, x.File) {
+			files = append(files, x.File)
 		}
 		name := clip(x.Source, 60)
 		if strings.HasPrefix(x.Source, "GPU ") {
 			name = "nsys " + name
 		}
-		if n := slices.Index(files, x.Path); n > 0 {
+		if n := slices.Index(files, x.File); n > 0 {
 			name += fmt.Sprintf(" of file %d", n+1)
 		}
 		out[portOf(x)] = name
