@@ -117,7 +117,16 @@ func (b *builder) summaryRows() {
 }
 
 func (b *builder) summaryTrust(s *trace.SummedRun) {
-	b.doubt("summary_only", Warning, []string{"devices", "streams", "parts", "phases", "steps", "layers", "collectives", "exposed_ns", "p99_ns", "in_graph_ns", "bytes"},
+	untold := []string{"devices", "streams", "parts", "phases", "steps", "layers", "collectives", "exposed_ns", "p99_ns", "in_graph_ns", "bytes"}
+	for _, f := range []struct {
+		name string
+		of   func(*Kernel) int64
+	}{{"min_ns", func(k *Kernel) int64 { return k.MinNS }}, {"median_ns", func(k *Kernel) int64 { return k.MedianNS }}, {"max_ns", func(k *Kernel) int64 { return k.MaxNS }}} {
+		if slices.ContainsFunc(b.a.Kernels, func(k Kernel) bool { return f.of(&k) == 0 }) {
+			untold = append(untold, f.name)
+		}
+	}
+	b.doubt("summary_only", Warning, untold,
 		"the file sums kernels up by name: steps, phases, streams, idle time, overlap and most roles are n/a; nsys stats --report cuda_gpu_trace --format csv writes single events")
 	for _, p := range s.Parts {
 		who := "the summary"

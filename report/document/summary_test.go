@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"tokprof/fixtures/golden"
@@ -84,6 +85,9 @@ func TestSummaryUnknown(t *testing.T) {
 	}
 	if want := "error unread_file\nwarning summary_only\nwarning skipped_events\nwarning unclassified\ninfo rounded\n"; codes != want {
 		t.Errorf("%s", codes)
+	}
+	if got := a.Trust[1].Touches[len(a.Trust[1].Touches)-3:]; !slices.Equal(got, []string{"min_ns", "median_ns", "max_ns"}) {
+		t.Errorf("zeros that stand for what is not told: %v", got)
 	}
 	const verdict = "90 % of 100 ns GPU time is in collectives. Steps, phases and idle time are n/a: the file sums kernels up by name."
 	if a.Verdict != verdict {
