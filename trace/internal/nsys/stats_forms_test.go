@@ -7,7 +7,7 @@ import (
 )
 
 // told is all that a text of tables tells, a line each.
-func told(t *testing.T, text string) string {
+func formOf(t *testing.T, text string) string {
 	t.Helper()
 	x, got, err := readText(t, text)
 	if err != nil {
@@ -142,7 +142,7 @@ sum "Memcpy DtoH" 1 2 1500000 700000/750000/800000 /100000
 
 func TestStatsForms(t *testing.T) {
 	for _, c := range statsForms {
-		if got := told(t, c.text); got != c.want {
+		if got := formOf(t, c.text); got != c.want {
 			t.Errorf("%s:\n%swant:\n%s", c.what, got, c.want)
 		}
 	}
