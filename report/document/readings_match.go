@@ -146,7 +146,7 @@ func (m *matcher) identified() (why string) {
 			m.assign(places[0], gpu, hows[gpu])
 			continue
 		}
-		why = "several ranks ran on one GPU"
+		why = "the traces say that several share one"
 		m.drop(places...)
 		m.free = slices.DeleteFunc(m.free, func(g int) bool { return g == gpu })
 	}
