@@ -271,6 +271,14 @@ func seeing(ranks []*breakdown.Rank, gpus [][]trace.GPU) []*breakdown.Rank {
 	return ranks
 }
 
+// named has exports name the GPUs that their processes used.
+func named(ranks []*breakdown.Rank) []*breakdown.Rank {
+	for _, r := range ranks {
+		r.Info.GPUNames = map[int]string{r.Devices[0].Device: "NVIDIA H200"}
+	}
+	return ranks
+}
+
 // TestPlacing finds the GPU of each rank by what proves it, and says so where
 // nothing does.
 func TestPlacing(t *testing.T) {
@@ -307,6 +315,7 @@ func TestPlacing(t *testing.T) {
 		{"an export names a GPU that was not read", seeing(pair(), [][]trace.GPU{{{Device: 0, UUID: "2000-9", PCI: "0000:1b:00.0"}}}), Options{Readings: two}, "0=[] , 1=[] "},
 		{"an export names one GPU for both ranks", seeing(pair(), [][]trace.GPU{{{Device: 0, UUID: "2000-1"}}, {{Device: 1, UUID: "2000-1"}}}), Options{Readings: two}, "0=[] , 1=[] "},
 		{"part of a GPU has a UUID of its own", seeing(lone(), [][]trace.GPU{{{Device: 0, UUID: "MIG-2000-9"}}}), Options{Readings: watch(2, h200(300, 90))}, "0=[0] only_gpu"},
+		{"visible devices of an export, which names those used", named(seeing(pair(), [][]trace.GPU{{{Device: 0}, {Device: 1}}, {{Device: 0}, {Device: 1}}})), Options{Readings: two, VisibleDevices: "1,0"}, "0=[1] visible_devices, 1=[0] visible_devices"},
 		{"visible devices that swap", pair(), Options{Readings: two, VisibleDevices: "1, 0"}, "0=[1] visible_devices, 1=[0] visible_devices"},
 		{"visible devices by UUID", pair(), Options{Readings: two, VisibleDevices: "GPU-2,GPU-1000"}, "0=[1] visible_devices, 1=[0] visible_devices"},
 		{"visible devices of other processes", pair(), Options{Readings: two, VisibleDevices: "1"}, "0=[0 1] all_gpus, 1=[0 1] all_gpus"},
