@@ -23,8 +23,7 @@ type Samples struct {
 
 // SampledSeries is one metric of one GPU or network port over the window.
 type SampledSeries struct {
-	Path   string `json:"path"`   // the file that holds it, as in sources
-	File   int    `json:"file"`   // its first place in sources: two files may have one name
+	File   int    `json:"file"`   // the one that holds it, by its first place in sources
 	Source string `json:"source"` // "GPU 1", by the profiler's number, which is neither the driver's index nor a CUDA ordinal; "NIC mlx5_0 port 1"
 	// Owners are the ranks of the file that ran on the GPU; none of network ports.
 	Owners []SampledOwner `json:"owners"`
@@ -143,7 +142,7 @@ func (b *builder) sampledSeries() (list, all []*sampled) {
 			first[f] = at
 			for _, x := range r.Series {
 				s := newSampled(x, len(all)-at)
-				s.out.Path, s.out.File = r.Info.Name, i
+				s.out.File = i
 				all = append(all, s)
 			}
 		}

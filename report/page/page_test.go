@@ -115,7 +115,7 @@ func addHostileReadings(a *document.Analysis, i int, s string) {
 		a.Samples = &document.Samples{}
 	}
 	for _, key := range []string{s, document.KeySMActive} {
-		a.Samples.Series = append(a.Samples.Series, document.SampledSeries{Path: s, Source: s, Owners: []document.SampledOwner{{Rank: i}}, How: s, Metric: s, Key: key, Unit: s,
+		a.Samples.Series = append(a.Samples.Series, document.SampledSeries{Source: s, Owners: []document.SampledOwner{{Rank: i}}, How: s, Metric: s, Key: key, Unit: s,
 			Samples: 2, PeriodNS: 400, Level: document.Level{Mean: 1, Max: 2}, Phases: []document.PhaseSample{{Phase: s, Why: s}}, UnixNS: []int64{from, from + 400}, Values: []float64{0, 2}})
 	}
 	c := &a.Collectives[len(a.Collectives)-1]

@@ -18,7 +18,7 @@ func sampledDocument(t *testing.T) *document.Analysis {
 	a.Readings = nil
 	from, mean := a.Window.StartUnixNS, 25.79
 	add := func(file int, source, metric, key string, owners []document.SampledOwner, low, high float64) {
-		x := document.SampledSeries{Path: "report.sqlite", File: file, Source: source, Owners: owners, Metric: metric, Key: key, Samples: 3, PeriodNS: 100_000,
+		x := document.SampledSeries{File: file, Source: source, Owners: owners, Metric: metric, Key: key, Samples: 3, PeriodNS: 100_000,
 			Level: document.Level{Min: low, Mean: (low + high) / 2, Max: high}, CoveredShare: 0.19, Behind: strings.HasPrefix(source, "NIC"),
 			UnixNS: []int64{from, from + 10_000_000, from + 20_000_000}, Values: []float64{low, high, low},
 			Phases: []document.PhaseSample{{Phase: "decode", Mean: &mean}, {Phase: "prefill", Why: "not_covered"}, {Phase: "mixed", Why: "short_steps"}}}

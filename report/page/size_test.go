@@ -54,7 +54,7 @@ func addSamples(a *document.Analysis, gpus int) {
 	mean := 12.3456789
 	for g := range gpus {
 		for i, key := range []string{"gpc_clock", "sm_active", "tensor_active", "dram_read", "dram_write", "nvlink_tx", "nvlink_rx", "pcie_tx", "pcie_rx", ""} {
-			x := document.SampledSeries{Path: "report.sqlite", Source: fmt.Sprint("GPU ", g), Owners: []document.SampledOwner{{Rank: g}}, How: "device_table",
+			x := document.SampledSeries{Source: fmt.Sprint("GPU ", g), Owners: []document.SampledOwner{{Rank: g}}, How: "device_table",
 				Metric: fmt.Sprint(key, " [Throughput %]"), Key: key, Samples: 150, PeriodNS: 100_000, Level: document.Level{Min: 1, Mean: 2, Max: 98}, CoveredShare: 0.5}
 			for _, p := range []string{"prefill", "decode", "mixed"} {
 				x.Phases = append(x.Phases, document.PhaseSample{Phase: p, Mean: &mean, CoveredShare: 1})
