@@ -77,7 +77,7 @@ func capsFor(windows int) limits {
 		kernelRows: max(30, 440/n),
 		tableRows:  max(10, 100/n),
 		events:     max(400, 6000/n),
-		allEvents:  max(800, 8000/n),
+		allEvents:  max(800, 7200/n),
 		stepPoints: max(150, 1600/n),
 		layerBars:  max(48, 384/n),
 		stepRows:   max(30, 300/n),

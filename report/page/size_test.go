@@ -110,7 +110,7 @@ func TestPageStaysSmall(t *testing.T) {
 		}
 		page := drawPage(t, as...)
 		if mb := float64(len(page)) / 1e6; mb >= 5 {
-			t.Errorf("%d windows: the page has %.2f MB", n, mb)
+			t.Errorf("%d windows: the page has %.3f MB", n, mb)
 		} else {
 			t.Logf("%d windows: %.2f MB", n, mb)
 		}
