@@ -16,6 +16,7 @@ import (
 	"tokprof/kernels/breakdown"
 	"tokprof/kernels/roofline"
 	"tokprof/report"
+	"tokprof/report/compose"
 	"tokprof/report/document"
 	"tokprof/report/page"
 )
@@ -132,7 +133,7 @@ func (o *analyzeOptions) document(ctx context.Context, args []string, opt breakd
 	if err != nil && !errors.As(err, &sums) {
 		return nil, err
 	}
-	d := document.Options{Version: versionText(), Command: o.command(args), Unread: unread, Model: model}
+	d := compose.Options{Version: versionText(), Command: o.command(args), Unread: unread, Model: model}
 	if sums != nil {
 		return o.summaries(sums, d)
 	}
@@ -153,7 +154,7 @@ func (o *analyzeOptions) document(ctx context.Context, args []string, opt breakd
 			return nil, err
 		}
 	}
-	return pickWindow(document.Build(ranks, d), o.window)
+	return pickWindow(compose.Build(ranks, d), o.window)
 }
 
 // readModel reads the served model's config, nil when none is given.

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"tokprof/kernels/breakdown"
+	"tokprof/report/compose"
 	"tokprof/report/document"
 	"tokprof/trace/capture"
 	"tokprof/trace/serving"
@@ -17,7 +18,7 @@ import (
 const bundleCommand = "tokprof analyze BUNDLE"
 
 // runWindows is what a bundle knows about the windows of its traces.
-func runWindows(b *capture.Bundle) ([]document.RunWindow, error) {
+func runWindows(b *capture.Bundle) ([]compose.RunWindow, error) {
 	rows, err := b.Requests()
 	if err != nil {
 		return nil, err
@@ -26,12 +27,12 @@ func runWindows(b *capture.Bundle) ([]document.RunWindow, error) {
 	for _, s := range b.Servers {
 		servers = append(servers, document.ServerFacts{Engine: s.Engine, Version: s.Version, Model: s.Model, WorldSize: s.WorldSize, Flags: s.Flags})
 	}
-	var out []document.RunWindow
+	var out []compose.RunWindow
 	for _, w := range b.Windows {
 		if !w.Profiled {
 			continue
 		}
-		r := document.RunWindow{Name: w.Name, FromUnixNS: w.StartCallUnixNS, ToUnixNS: w.StopReturnUnixNS, PlainName: w.Twin, Servers: servers}
+		r := compose.RunWindow{Name: w.Name, FromUnixNS: w.StartCallUnixNS, ToUnixNS: w.StopReturnUnixNS, PlainName: w.Twin, Servers: servers}
 		for _, f := range w.Files {
 			r.Files = append(r.Files, filepath.Base(f))
 		}
@@ -135,7 +136,7 @@ func openBundles(args []string) (out []*capture.Bundle) {
 
 // ofRun adds to a document's options what the bundles among its inputs know about
 // ranks.
-func ofRun(o *document.Options, bundles []*capture.Bundle, ranks []*breakdown.Rank) error {
+func ofRun(o *compose.Options, bundles []*capture.Bundle, ranks []*breakdown.Rank) error {
 	o.ServerOf = map[string]int{}
 	for _, b := range bundles {
 		for _, r := range ranks {

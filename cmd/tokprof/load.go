@@ -15,7 +15,7 @@ import (
 	"tokprof/kernels"
 	"tokprof/kernels/attribution"
 	"tokprof/kernels/breakdown"
-	"tokprof/report/document"
+	"tokprof/report/compose"
 	"tokprof/trace"
 )
 
@@ -88,7 +88,7 @@ func (s *shared) warnInfo(in trace.Info) {
 // reduceAll reduces the traces one at a time, so that only one is in memory.
 // A file that cannot be read is told to the reader and listed in the document;
 // it is an error only when nothing else is left.
-func (s *shared) reduceAll(ctx context.Context, paths []string, o breakdown.Options) ([]*breakdown.Rank, []document.Unread, error) {
+func (s *shared) reduceAll(ctx context.Context, paths []string, o breakdown.Options) ([]*breakdown.Rank, []compose.Unread, error) {
 	files, aside, err := trace.Find(withoutEmptyBundles(paths))
 	if err != nil {
 		return nil, nil, err
@@ -120,10 +120,10 @@ func (s *shared) reduceAll(ctx context.Context, paths []string, o breakdown.Opti
 			}
 			continue
 		}
-		in.unread = append(in.unread, document.Unread{Name: trace.BaseName(a.Path), For: cmp.Or(instead[a.For], trace.BaseName(a.For))})
+		in.unread = append(in.unread, compose.Unread{Name: trace.BaseName(a.Path), For: cmp.Or(instead[a.For], trace.BaseName(a.For))})
 	}
 	if len(in.ranks) == 0 && len(in.summaries) > 0 {
-		return nil, slices.DeleteFunc(in.unread, func(u document.Unread) bool { return u.Summary }), &onlySummaries{in.whySummary, in.summaries}
+		return nil, slices.DeleteFunc(in.unread, func(u compose.Unread) bool { return u.Summary }), &onlySummaries{in.whySummary, in.summaries}
 	}
 	return in.ranks, in.unread, s.enough(named, in.ranks)
 }
@@ -133,7 +133,7 @@ type inputs struct {
 	several    bool // whether an unreadable one may be done without
 	n          int  // files taken
 	ranks      []*breakdown.Rank
-	unread     []document.Unread
+	unread     []compose.Unread
 	summaries  []*trace.Summary
 	whySummary error           // the first one's
 	exports    map[string]bool // by hash, of those with several ranks
@@ -164,11 +164,11 @@ func (s *shared) take(ctx context.Context, in *inputs, path string, c *kernels.C
 	case errors.As(err, &summary):
 		in.summaries = append(in.summaries, summary.Summary)
 		in.whySummary = cmp.Or(in.whySummary, err)
-		in.unread = append(in.unread, document.Unread{Name: name, Why: "sums kernels up by name", Summary: true})
+		in.unread = append(in.unread, compose.Unread{Name: name, Why: "sums kernels up by name", Summary: true})
 	case in.several && errors.As(err, &bad):
 		in.failed[path] = true
 		frontend := trace.ParseFileName(name).Frontend
-		in.unread = append(in.unread, document.Unread{Name: name, Why: bad.Reason(), Frontend: frontend})
+		in.unread = append(in.unread, compose.Unread{Name: name, Why: bad.Reason(), Frontend: frontend})
 		if !frontend {
 			fmt.Fprintf(s.std.err, "tokprof: %s\n", err)
 		}

@@ -17,7 +17,7 @@ import (
 
 	"tokprof/kernels/breakdown"
 	"tokprof/report"
-	"tokprof/report/document"
+	"tokprof/report/compose"
 	"tokprof/trace"
 )
 
@@ -152,7 +152,7 @@ func (f *traceFetcher) Fetch(src string, _, _ time.Duration) (*profile.Profile, 
 	if err != nil {
 		return nil, "", err
 	}
-	set := document.Build(ranks, document.Options{Version: versionText(), Unread: unread})
+	set := compose.Build(ranks, compose.Options{Version: versionText(), Unread: unread})
 	if len(set.Analyses) > 1 {
 		fmt.Fprintf(f.s.std.err, "tokprof: %s holds %d windows; pprof shows their sum\n", src, len(set.Analyses))
 	}

@@ -13,6 +13,7 @@ import (
 	"tokprof/kernels/breakdown"
 	"tokprof/report"
 	"tokprof/report/compare"
+	"tokprof/report/compose"
 	"tokprof/report/document"
 )
 
@@ -78,10 +79,10 @@ func (o *reconcileOptions) run(ctx context.Context, args []string) error {
 // profiler is the other side's too: it was the same load.
 func (o *reconcileOptions) read(ctx context.Context, args []string) (sets [2]*document.Set, err error) {
 	var ranks [2][]*breakdown.Rank
-	var opt [2]document.Options
+	var opt [2]compose.Options
 	for i, path := range args {
 		bundles := openBundles([]string{path})
-		opt[i] = document.Options{Version: versionText(), Command: o.command(args)}
+		opt[i] = compose.Options{Version: versionText(), Command: o.command(args)}
 		if ranks[i], opt[i].Unread, err = o.reduceAll(ctx, []string{path}, breakdown.Options{ExcerptTo: -1, Batches: true}); err != nil {
 			return sets, err
 		}
@@ -95,14 +96,14 @@ func (o *reconcileOptions) read(ctx context.Context, args []string) (sets [2]*do
 	lendPlain(opt[0].Run, opt[1].Run)
 	lendPlain(opt[1].Run, opt[0].Run)
 	for i := range sets {
-		sets[i] = document.Build(ranks[i], opt[i])
+		sets[i] = compose.Build(ranks[i], opt[i])
 	}
 	return sets, nil
 }
 
 // lendPlain gives windows the rows that a window of equal name has of the load
 // without a profiler.
-func lendPlain(from, to []document.RunWindow) {
+func lendPlain(from, to []compose.RunWindow) {
 	for i := range to {
 		for _, w := range from {
 			if to[i].Name == w.Name && len(to[i].Plain) == 0 {

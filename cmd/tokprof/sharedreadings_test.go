@@ -14,6 +14,7 @@ import (
 	"tokprof/kernels"
 	"tokprof/kernels/breakdown"
 	"tokprof/nvml"
+	"tokprof/report/compose"
 	"tokprof/report/document"
 	"tokprof/trace"
 	"tokprof/trace/capture"
@@ -52,12 +53,12 @@ func readCapture(t *testing.T, name string) (map[string]*document.Analysis, []*b
 		}
 		ranks = append(ranks, breakdown.Reduce(tr, c, breakdown.Options{ExcerptTo: -1}))
 	}
-	var run []document.RunWindow
+	var run []compose.RunWindow
 	for _, w := range b.Windows {
-		run = append(run, document.RunWindow{Name: w.Name, FromUnixNS: w.StartCallUnixNS, ToUnixNS: w.StopReturnUnixNS, Files: w.Files})
+		run = append(run, compose.RunWindow{Name: w.Name, FromUnixNS: w.StartCallUnixNS, ToUnixNS: w.StopReturnUnixNS, Files: w.Files})
 	}
 	out := map[string]*document.Analysis{}
-	for _, a := range document.Build(ranks, document.Options{Run: run, Readings: rec, Topology: topo}).Analyses {
+	for _, a := range compose.Build(ranks, compose.Options{Run: run, Readings: rec, Topology: topo}).Analyses {
 		out[a.Window.Name] = a
 	}
 	return out, ranks, rec

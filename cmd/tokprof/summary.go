@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"tokprof/report/compose"
 	"tokprof/report/document"
 	"tokprof/trace"
 )
@@ -18,7 +19,7 @@ func (e *onlySummaries) Unwrap() error { return e.error }
 
 // summaries says what sums by name tell, without the steps and moments that
 // most drawings are about.
-func (o *analyzeOptions) summaries(only *onlySummaries, d document.Options) (*document.Set, error) {
+func (o *analyzeOptions) summaries(only *onlySummaries, d compose.Options) (*document.Set, error) {
 	c, err := o.classifier()
 	if err != nil {
 		return nil, err
@@ -28,5 +29,5 @@ func (o *analyzeOptions) summaries(only *onlySummaries, d document.Options) (*do
 			return nil, usageError{fmt.Sprintf("--%s needs single events, and %s", f.name, only.Error()), ""}
 		}
 	}
-	return pickWindow(document.BuildSummaries(only.list, c, d), o.window)
+	return pickWindow(compose.BuildSummaries(only.list, c, d), o.window)
 }

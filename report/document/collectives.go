@@ -1,66 +1,70 @@
 package document
 
-import (
-	"slices"
-
-	"tokprof/kernels/breakdown"
-	"tokprof/report/figures"
-	"tokprof/trace"
-)
-
-// splitRows turns time inside matched collectives into transfer and waiting,
-// phase by phase. What another stream hid of one is taken from its waiting
-// first: the data moves at its end.
-func (b *builder) splitRows(parts map[rowKey]*Row) {
-	for i := range b.ranks {
-		b.splitRank(i, parts, "")
-	}
+// Collective is one kind of collective by one kernel. Time inside a collective
+// is transfer, which every rank needs, and waiting for the rank that came last.
+type Collective struct {
+	Kind   string `json:"kind"`
+	Kernel string `json:"kernel"`
+	// Bytes is the message as nccl-tests counts it: one rank's buffer of an
+	// all-reduce, the whole of what is gathered or scattered; the mean where
+	// sizes differ (see Sizes), 0 when unknown.
+	Bytes      int64  `json:"bytes"`
+	BytesHow   string `json:"bytes_how"` // "args" of the kernel, "shapes" of the op's input, "config" or "weights": the step's tokens × the width by either; or several; "" when unknown
+	Ranks      int    `json:"ranks"`     // that ran one together, at most
+	Count      int64  `json:"count"`
+	Unmatched  int64  `json:"unmatched"` // runs without a partner in another rank's file: not split
+	TransferNS Spread `json:"transfer_ns"`
+	WaitNS     Spread `json:"wait_ns"`         // per rank
+	LongestNS  Spread `json:"longest_wait_ns"` // per collective: of the rank that waited longest
+	SkewNS     Spread `json:"skew_ns"`         // first rank's start to last rank's
+	// AlgBW is bytes over transfer time, BusBW the share of it that each link
+	// carries by nccl-tests' factors, both in B/s and of the sizes from 1 MiB
+	// where there are any; 0 when unknown.
+	AlgBW float64 `json:"algbw"`
+	BusBW float64 `json:"busbw"`
+	// Ceiling is what NCCL's own model lets BusBW be on the path between the
+	// ranks, Physical what the wires carry in one direction; 0 when unknown.
+	Ceiling    float64 `json:"ceiling"`
+	Physical   float64 `json:"physical"`
+	CeilingHow string  `json:"ceiling_how"` // in words
+	Percent    float64 `json:"percent"`     // BusBW of Ceiling, 0–100; 0 when unknown and when latency-bound
+	// LatencyBound: no message reaches 1 MiB, so bandwidth is not what counts.
+	LatencyBound bool   `json:"latency_bound"`
+	BestNS       int64  `json:"best_ns"`   // shortest transfer seen of such messages, by any kernel
+	Algorithm    string `json:"algorithm"` // as far as the kernel's name shows it; "" when it does not
+	// Path is what links the ranks' GPUs, in nvidia-smi's words: "NV18", "PHB";
+	// "" when unknown.
+	Path    string `json:"path"`
+	Warning string `json:"warning,omitempty"`
+	// Estimated: from one rank's file, by the lower envelope of equal
+	// collectives.
+	Estimated     bool  `json:"estimated"`
+	TransferSumNS int64 `json:"transfer_sum_ns"` // over all ranks
+	WaitSumNS     int64 `json:"wait_sum_ns"`
+	// Late says for which rank the others waited, longest first.
+	Late  []LateRank       `json:"late"`
+	Sizes []CollectiveSize `json:"sizes"` // of known size, largest first
 }
 
-// splitRank does it for one rank's collectives, of one phase or of all ("").
-func (b *builder) splitRank(i int, parts map[rowKey]*Row, only string) {
-	r := b.ranks[i]
-	for j, c := range r.Collectives {
-		s := b.split.Of[i][j]
-		phase := trace.NoPhase
-		if c.Step >= 0 {
-			phase = r.Steps[c.Step].Label.Phase
-		}
-		if !s.Known || only != "" && phase.String() != only {
-			continue
-		}
-		transfer := breakdown.Cell{Time: s.Transfer, Exposed: min(s.Transfer, c.Exposed), Launches: 1}
-		wait := breakdown.Cell{Time: s.Wait, Exposed: c.Exposed - transfer.Exposed}
-		rows := []string{phase.String(), "all"}
-		if only != "" {
-			rows = rows[:1]
-		}
-		for _, p := range rows {
-			addRow(parts, p, "transfer", transfer)
-			addRow(parts, p, "waiting", wait)
-			addRow(parts, p, "comm", breakdown.Cell{Time: -c.Dur, Exposed: -c.Exposed, Launches: -1})
-		}
-	}
-	for k, r := range parts {
-		if k.name == "comm" && r.TimeNS == 0 && r.Launches == 0 {
-			delete(parts, k)
-		}
-	}
+// CollectiveSize is the runs of a collective with one message size, or with
+// sizes of one power of two where there are many.
+type CollectiveSize struct {
+	Bytes        int64   `json:"bytes"` // mean
+	MinBytes     int64   `json:"min_bytes"`
+	MaxBytes     int64   `json:"max_bytes"`
+	Count        int64   `json:"count"`
+	TransferNS   Spread  `json:"transfer_ns"`
+	LongestNS    Spread  `json:"longest_wait_ns"`
+	BestNS       int64   `json:"best_ns"`
+	AlgBW        float64 `json:"algbw"` // of the median transfer
+	BusBW        float64 `json:"busbw"`
+	Percent      float64 `json:"percent"`
+	LatencyBound bool    `json:"latency_bound"`
 }
 
-// splitSteps does the same in one rank's steps.
-func (b *builder) splitSteps(rank int, steps []Step) {
-	for j, c := range b.ranks[rank].Collectives {
-		s := b.split.Of[rank][j]
-		if !s.Known || c.Step < 0 {
-			continue
-		}
-		p := &steps[c.Step].Parts
-		figures.AddTime(p, "comm", -int64(c.Dur))
-		figures.AddTime(p, "transfer", int64(s.Transfer))
-		figures.AddTime(p, "waiting", int64(s.Wait))
-	}
-	for i := range steps {
-		steps[i].Parts = slices.DeleteFunc(steps[i].Parts, func(t NameTime) bool { return t.TimeNS == 0 })
-	}
+// LateRank is a rank that others waited for in collectives.
+type LateRank struct {
+	Rank   int     `json:"rank"`
+	WaitNS int64   `json:"wait_ns"` // summed over those who waited
+	Share  float64 `json:"share"`   // of all waiting
 }

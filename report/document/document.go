@@ -1,7 +1,6 @@
-// Package document is what a report says: one document per window, built from
-// reduced ranks. It adds up, judges and puts into words; it draws nothing, reads
-// no trace files and knows no flags. Times are int64 nanoseconds, shares are
-// fractions 0–1.
+// Package document is what a report says: one document per window. It is the
+// contract between those who write documents (report/compose) and those who
+// draw or compare them. Times are int64 nanoseconds, shares are fractions 0–1.
 package document
 
 import (

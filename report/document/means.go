@@ -27,7 +27,7 @@ func (m *StepMean) Total() int64 {
 // step's start; a pause of the server (a period far above the phase's median)
 // is nobody's step and is left out.
 func StepMeans(a *Analysis) []*StepMean {
-	limits := pauseLimits(a.Steps)
+	limits := PauseLimits(a.Steps)
 	type key struct {
 		phase string
 		rank  int
@@ -71,8 +71,8 @@ func StepMeans(a *Analysis) []*StepMean {
 	return out
 }
 
-// pauseLimits is the period above which a step is followed by a pause.
-func pauseLimits(steps []Step) map[string]int64 {
+// PauseLimits is the period above which a step is followed by a pause.
+func PauseLimits(steps []Step) map[string]int64 {
 	periods := map[string][]int64{}
 	durs := map[string][]int64{}
 	for _, s := range steps {

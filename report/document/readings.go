@@ -1,10 +1,31 @@
 package document
 
-import (
-	"slices"
+import "slices"
 
-	"tokprof/nvml"
-)
+// ClockEffect says what lower SM clocks can have cost the steps of a phase.
+// Work that waits for memory does not slow down with the SM clock, so these
+// are upper bounds.
+type ClockEffect struct {
+	// ReferenceMHz is the highest clock that a step of the phase ran at.
+	ReferenceMHz float64 `json:"reference_mhz"`
+	// StepNS are the steps' durations as if all had run at that clock.
+	StepNS Spread `json:"normalised_step_ns"`
+	// Of the slowest step: how much longer it took than the median one, and the
+	// part of that which its lower clock explains.
+	SlowStep   int     `json:"slow_step"`
+	SlowRank   int     `json:"slow_rank"`
+	SlowMHz    float64 `json:"slow_mhz"`
+	SlowNS     int64   `json:"slow_ns"`
+	ExcessNS   int64   `json:"excess_ns"`
+	ByClockNS  int64   `json:"by_clock_ns"`
+	StepsKnown int     `json:"steps_known"` // with a clock
+}
+
+// NameEnergy is the energy of a role, or of a part where there is none.
+type NameEnergy struct {
+	Name    string  `json:"name"`
+	EnergyJ float64 `json:"energy_j"`
+}
 
 // Readings is what the driver told of the GPUs while the window ran.
 type Readings struct {
@@ -82,97 +103,54 @@ type ReadingSeries struct {
 	Values []float64 `json:"values"`
 }
 
-// span is the window in Unix ns.
-func (b *builder) span() (from, to int64) {
-	return b.a.Window.StartUnixNS, b.a.Window.StartUnixNS + b.a.Window.DurNS
+// LinkCheck holds the NVLink counters against the collectives that were traced.
+type LinkCheck struct {
+	// TracedBytes is what one GPU sends in the window's collectives of known
+	// size, SizedShare their part of all matched ones.
+	TracedBytes int64   `json:"traced_bytes"`
+	SizedShare  float64 `json:"sized_share"`
+	// TracedMostBytes is the same if NCCL sends all messages below 1 MiB by its
+	// LL protocol, which puts a flag beside every word of data.
+	TracedMostBytes int64 `json:"traced_most_bytes"`
+	// CountedBytes is what the counters say a GPU sent, from just before the
+	// window to just behind it; the mean over the GPUs.
+	CountedBytes int64   `json:"counted_bytes"`
+	Ratio        float64 `json:"ratio"` // counted over traced; 0 when unknown
+	// Quiet: the links stood still before and after, so all of it is the window's.
+	Quiet bool `json:"quiet"`
 }
 
-// readings joins the GPUs' readings with the window: the readings carry Unix
-// time, and so must the traces.
-func (b *builder) readings() {
-	all := b.o.Readings
-	if all == nil || len(all.Readings) == 0 {
-		return
-	}
-	from, to := b.span()
-	rec := all.Between(from, to)
-	if !b.onOneClock() || len(rec.Readings) == 0 {
-		return
-	}
-	b.gpus = b.place(rec)
-	r := &Readings{Devices: []DeviceReadings{}, LinkScope: rec.LinkScope}
-	for _, gpu := range rec.GPUs() {
-		s := rec.Series(gpu)
-		d, _ := rec.Device(gpu)
-		r.Devices = append(r.Devices, b.deviceReadings(d, s))
-		if period, _, ok := all.Series(gpu).Period(); ok {
-			r.PeriodNS = max(r.PeriodNS, int64(period))
-		}
-	}
-	b.a.Readings = r
-	b.clocks()
-	b.energy()
-	b.linkCheck()
+func (x *ReadingSeries) Add(at int64, v float64) {
+	x.UnixNS, x.Values = append(x.UnixNS, at), append(x.Values, v)
 }
 
-// onOneClock says whether all traces carry Unix time.
-func (b *builder) onOneClock() bool {
-	for _, r := range b.ranks {
-		if !r.Info.Epoch {
-			return false
-		}
+// Thinned keeps the lowest and the highest point of equal stretches of the
+// series, and its ends: short dips stay visible.
+func (x ReadingSeries) Thinned(points int) ReadingSeries {
+	n := len(x.Values)
+	if n <= points {
+		return x
 	}
-	return true
-}
-
-// deviceReadings sums one GPU's readings in the window up.
-func (b *builder) deviceReadings(d nvml.Device, s nvml.Series) DeviceReadings {
-	out := DeviceReadings{
-		GPU: d.Index, Name: d.Name, Ranks: []int{}, Readings: len(s),
-		PowerLimitW: float64(d.PowerLimitMW) / 1000, MaxSMMHz: float64(d.MaxSMClockMHz),
-		SMMHz: levelOf(s, nvml.SMClock, 1), MemMHz: levelOf(s, nvml.MemClock, 1),
-		PowerW: levelOf(s, nvml.Power, 1000), TempC: levelOf(s, nvml.Temp, 1),
-		NVLinkTxBytes: movedBytes(s, nvml.NVLinkTx), NVLinkRxBytes: movedBytes(s, nvml.NVLinkRx),
-		Reasons: []ReasonTime{}, Bands: b.bands(s), Series: seriesOf(s),
-	}
-	if c := b.gpus.on(d.Index); c != nil {
-		out.How = c.how
-		for _, p := range c.places {
-			out.Ranks = append(out.Ranks, b.number[p.rank])
+	keep := []int{0}
+	stretches := (points - 2) / 2
+	for k := range stretches {
+		from, to := k*n/stretches, (k+1)*n/stretches
+		low, high := from, from
+		for i := from; i < to; i++ {
+			if x.Values[i] < x.Values[low] {
+				low = i
+			}
+			if x.Values[i] > x.Values[high] {
+				high = i
+			}
 		}
-		slices.Sort(out.Ranks)
+		keep = append(keep, min(low, high), max(low, high))
 	}
-	if line := energyLine(s); len(line.at) > 0 {
-		out.EnergyRefreshes = len(line.at)
-		if len(line.at) >= minRefreshes {
-			out.EnergyJ = line.total[len(line.total)-1] - line.total[0]
-		}
-	}
-	for _, x := range s.ReasonShares() {
-		t := ReasonTime{Reason: x.Reason.String(), Throttles: x.Reason.Throttled() != 0, Share: x.Share}
-		if x.CounterNS != nil {
-			ns := int64(*x.CounterNS)
-			t.CounterNS = &ns
-		}
-		out.Reasons = append(out.Reasons, t)
+	keep = append(keep, n-1)
+	slices.Sort(keep)
+	out := ReadingSeries{Name: x.Name, UnixNS: []int64{}, Values: []float64{}}
+	for _, i := range slices.Compact(keep) {
+		out.Add(x.UnixNS[i], x.Values[i])
 	}
 	return out
-}
-
-func levelOf(s nvml.Series, f nvml.Field, per float64) *Level {
-	l, ok := s.Levels(f)
-	if !ok {
-		return nil
-	}
-	return &Level{float64(l.Min) / per, l.Mean / per, float64(l.Max) / per}
-}
-
-// movedBytes is what a counter of KiB counted.
-func movedBytes(s nvml.Series, f nvml.Field) *int64 {
-	d, ok := s.Delta(f)
-	if !ok {
-		return nil
-	}
-	n := int64(d.Value) * 1024
-	return &n
 }

@@ -91,12 +91,9 @@ func (s *ServerFacts) on(name string) bool {
 	return err == nil && on
 }
 
-// cachedModel is how the Hugging Face cache names a model's folder.
-var cachedModel = regexp.MustCompile(`models--([^/\\]+?)--([^/\\]+)`)
-
-// modelName is a model's name without the directories that it may be served
+// ModelName is a model's name without the directories that it may be served
 // from: those are its host's.
-func modelName(s string) string {
+func ModelName(s string) string {
 	if m := cachedModel.FindStringSubmatch(s); m != nil {
 		return m[1] + "/" + m[2]
 	}
@@ -107,13 +104,5 @@ func modelName(s string) string {
 	return s
 }
 
-// servers writes down which servers the window was recorded of.
-func (b *builder) servers() {
-	if b.run == nil {
-		return
-	}
-	for _, s := range b.run.Servers {
-		s.Model = modelName(s.Model)
-		b.a.Servers = append(b.a.Servers, s)
-	}
-}
+// cachedModel is how the Hugging Face cache names a model's folder.
+var cachedModel = regexp.MustCompile(`models--([^/\\]+?)--([^/\\]+)`)

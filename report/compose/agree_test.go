@@ -1,0 +1,171 @@
+package compose
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"tokprof/report/document"
+)
+
+// sums adds a number up over a list.
+func sums[T any](list []T, f func(T) int64) (sum int64) {
+	for _, x := range list {
+		sum += f(x)
+	}
+	return sum
+}
+
+// checkAgrees wants all parts of a document to add up to the same totals.
+func checkAgrees(t *testing.T, a *document.Analysis) {
+	t.Helper()
+	same := func(what string, got, want int64) {
+		t.Helper()
+		if got != want {
+			t.Errorf("%s: %s is %d, want %d", a.Window.Name, what, got, want)
+		}
+	}
+	all := func(rows []document.Row) (out []document.Row) {
+		for _, r := range rows {
+			if r.Phase == "all" {
+				out = append(out, r)
+			}
+		}
+		return out
+	}
+	time := sums(a.Devices, func(d document.Device) int64 { return d.SumNS })
+	events := sums(a.Devices, func(d document.Device) int64 { return d.Events })
+	exposed := sums(a.Stacks.Samples, func(s document.Sample) int64 { return s.ExposedNS })
+	same("time of kernels", sums(a.Kernels, func(k document.Kernel) int64 { return k.TotalNS }), time)
+	same("time of samples", sums(a.Stacks.Samples, func(s document.Sample) int64 { return s.TimeNS }), time)
+	same("time of streams", sums(a.Streams, func(s document.Stream) int64 { return s.SumNS }), time)
+	same("events of kernels", sums(a.Kernels, func(k document.Kernel) int64 { return k.Launches }), events)
+	same("events of samples", sums(a.Stacks.Samples, func(s document.Sample) int64 { return s.Launches }), events)
+	same("events of streams", sums(a.Streams, func(s document.Stream) int64 { return s.Launches }), events)
+	same("exposed time of kernels", sums(a.Kernels, func(k document.Kernel) int64 { return k.ExposedNS }), exposed)
+	for what, rows := range map[string][]document.Row{"groups": a.Groups, "categories": a.Categories, "parts": a.Parts} {
+		same("time of "+what, sums(all(rows), func(r document.Row) int64 { return r.TimeNS }), time)
+		same("time of "+what+" by phase", sums(rows, func(r document.Row) int64 { return r.TimeNS }), 2*time)
+		same("exposed time of "+what, sums(all(rows), func(r document.Row) int64 { return r.ExposedNS }), exposed)
+		same("events of "+what, sums(all(rows), func(r document.Row) int64 { return r.Launches }), events)
+		share := 0.0
+		for _, r := range all(rows) {
+			share += r.Share
+		}
+		if math.Abs(share-1) > 1e-9 {
+			t.Errorf("%s: shares of %s add up to %v", a.Window.Name, what, share)
+		}
+	}
+	same("whole graphs alone", sums(a.Stacks.Whole, func(w document.WholeSample) int64 { return w.ExposedNS }), sums(a.Devices, func(d document.Device) int64 { return d.GraphNS }))
+	_, _, whole, runs := a.Stacks.Totals()
+	hidden := func(f func(document.Graph) int64) int64 {
+		return sums(a.Graphs, func(g document.Graph) int64 {
+			if g.Kernels > 0 {
+				return 0
+			}
+			return f(g)
+		})
+	}
+	same("time of whole graphs", whole, hidden(func(g document.Graph) int64 { return g.TimeNS }))
+	same("whole graphs", runs, hidden(func(g document.Graph) int64 { return g.Replays }))
+	checkDevices(t, a, same)
+	checkKernels(t, a, same)
+	checkSteps(t, a, same)
+}
+
+// checkSteps wants steps to hold all time that has a phase, and a drawing of a
+// step to hold all of it.
+func checkSteps(t *testing.T, a *document.Analysis, same func(string, int64, int64)) {
+	t.Helper()
+	parts := func(s document.Step) int64 { return sums(s.Parts, func(p document.NameTime) int64 { return p.TimeNS }) }
+	inSteps := sums(a.Groups, func(r document.Row) int64 {
+		if r.Phase == "all" || r.Phase == "none" {
+			return 0
+		}
+		return r.TimeNS
+	})
+	if slices.ContainsFunc(a.Steps, func(s document.Step) bool { return len(s.Parts) > 0 }) {
+		same("parts of steps", sums(a.Steps, parts)-sums(a.Steps, func(s document.Step) int64 { return s.GraphNS() }), inSteps)
+	}
+	for _, tl := range a.Timelines {
+		i := slices.IndexFunc(a.Steps, func(s document.Step) bool { return s.Rank == tl.Rank && s.Index == tl.Step })
+		var events, time int64
+		for _, l := range tl.Lanes {
+			for _, e := range l.Spans {
+				event := l.GPU && e.Whole == nil
+				if (e.Kernel >= 0) != event || int(e.Kernel) >= len(a.Kernels) || (e.Name == "") != l.GPU || e.StartNS < 0 || e.StartNS+e.DurNS > tl.DurNS || (e.Part == document.WholePart) != (e.Whole != nil) {
+					t.Errorf("%s: lane %s has %+v", tl.Title, l.Name, e)
+				}
+				if e.Whole != nil && !l.GPU {
+					t.Errorf("%s: a graph ran on %s", tl.Title, l.Name)
+				}
+				if event {
+					events++
+					time += e.DurNS
+				}
+			}
+		}
+		same("events drawn of "+tl.Title, events, a.Steps[i].Launches)
+		same("time drawn of "+tl.Title, time, parts(a.Steps[i])-a.Steps[i].GraphNS())
+		if tl.Phase != a.Steps[i].Phase || !strings.HasPrefix(tl.Title, fmt.Sprintf("%s step %d", tl.Phase, tl.Step)) {
+			t.Errorf("%q is of %s step %d", tl.Title, a.Steps[i].Phase, a.Steps[i].Index)
+		}
+	}
+}
+
+func checkDevices(t *testing.T, a *document.Analysis, same func(string, int64, int64)) {
+	t.Helper()
+	for i, d := range a.Devices {
+		same("busy, graphs and idle", d.BusyNS+d.GraphNS+d.IdleNS, a.Window.DurNS)
+		same("idle causes", sums(d.IdleCauses, func(c document.IdleCause) int64 { return c.TimeNS }), d.IdleNS)
+		if !slices.IsSortedFunc(d.IdleCauses, func(x, y document.IdleCause) int { return int(y.TimeNS - x.TimeNS) }) {
+			t.Errorf("idle causes are not by time: %+v", d.IdleCauses)
+		}
+		l := a.Launches[i]
+		if l.Rank != d.Rank || l.Device != d.Device {
+			t.Errorf("launches %d are of rank %d device %d", i, l.Rank, l.Device)
+		}
+		same("streams of a device", sums(a.Streams, func(s document.Stream) int64 {
+			if s.Rank != d.Rank || s.Device != d.Device {
+				return 0
+			}
+			return s.SumNS
+		}), d.SumNS)
+	}
+	same("devices with launches", int64(len(a.Launches)), int64(len(a.Devices)))
+}
+
+func checkKernels(t *testing.T, a *document.Analysis, same func(string, int64, int64)) {
+	t.Helper()
+	for i, k := range a.Kernels {
+		var graph, total int64
+		for _, s := range a.Stacks.Samples {
+			if s.Kernel == int32(i) {
+				total += s.TimeNS
+				if s.Graph {
+					graph += s.TimeNS
+				}
+			}
+		}
+		same(k.ShortName+" in samples", total, k.TotalNS)
+		same(k.ShortName+" in graphs", graph, k.GraphNS)
+		same(k.ShortName+" by phase", sums(k.Phases, func(p document.PhaseTime) int64 { return p.TimeNS }), k.TotalNS)
+		if k.MinNS > k.MedianNS || k.MedianNS > k.P99NS || k.P99NS > k.MaxNS || k.ExposedNS > k.TotalNS || i > 0 && k.TotalNS > a.Kernels[i-1].TotalNS {
+			t.Errorf("kernel %d: %+v", i, k)
+		}
+	}
+	for _, s := range a.Stacks.Samples {
+		if s.Node <= 0 || int(s.Node) >= len(a.Stacks.Nodes) {
+			t.Errorf("a sample hangs from node %d of %d", s.Node, len(a.Stacks.Nodes))
+		}
+	}
+	copies := sums(a.Kernels, func(k document.Kernel) int64 {
+		if k.Group != "memory" {
+			return 0
+		}
+		return k.Launches
+	})
+	same("copies and memsets", sums(a.Copies, func(c document.Copy) int64 { return c.Count }), copies)
+}

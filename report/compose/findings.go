@@ -1,0 +1,288 @@
+package compose
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"tokprof/kernels/breakdown"
+	"tokprof/kernels/collective"
+	"tokprof/nvml"
+	"tokprof/report/diagnose"
+	"tokprof/report/document"
+	"tokprof/report/figures"
+	"tokprof/trace"
+)
+
+// findings hands the numbers to the rules and writes down what they conclude.
+func (b *builder) findings() {
+	if b.graphsWhole() || b.copiesAlone() {
+		return // they would rest on the part of each step that has kernels
+	}
+	for _, f := range diagnose.Diagnose(b.facts()) {
+		b.a.Findings = append(b.a.Findings, document.Finding{
+			ID: f.ID, Severity: document.Severity(f.Severity), Title: f.Title, Evidence: append([]string{}, f.Evidence...),
+			MaxGain: f.MaxGain, GainNS: f.GainNS, GainShare: f.GainShare, Phase: f.Phase, Remedy: f.Remedy, Confirm: f.Confirm,
+		})
+	}
+}
+
+func (b *builder) facts() diagnose.Facts {
+	f := diagnose.Facts{
+		Ranks: len(b.ranks), WindowNS: b.a.Window.DurNS, Graphs: b.decodeInGraphs(),
+	}
+	for _, s := range b.a.Sources {
+		f.WorldSize = max(f.WorldSize, s.WorldSize)
+		if f.Engine == "" {
+			f.Engine = s.Engine
+		}
+	}
+	for _, r := range b.ranks {
+		if r.Info.Version != "" {
+			f.Version = r.Info.Version
+		}
+	}
+	if len(b.a.Servers) > 0 {
+		s := b.a.Servers[0]
+		f.Engine, f.Version = cmp.Or(f.Engine, s.Engine), cmp.Or(f.Version, s.Version)
+	}
+	f.Phases = b.phaseFacts()
+	if p := document.PhaseNamed(b.a, "decode"); p != nil {
+		f.WeightReadFloorNS = p.WeightReadFloorNS
+	}
+	if b.o.Model != nil {
+		f.Experts, f.ExpertsPerToken = b.o.Model.Experts, b.o.Model.ExpertsPerToken
+	}
+	for _, r := range b.a.Categories {
+		if r.Phase != "all" {
+			f.Categories = append(f.Categories, diagnose.CategoryFacts{Phase: r.Phase, Name: r.Name, TimeNS: r.TimeNS, ExposedNS: r.ExposedNS, Launches: r.Launches})
+		}
+	}
+	for _, r := range b.a.Roles {
+		if r.Phase != "all" {
+			x := diagnose.RoleFacts{Phase: r.Phase, Role: r.Name, TimeNS: r.TimeNS}
+			if r.Work != nil {
+				x.BandwidthShare, x.Bound = r.Work.MemoryShare, r.Work.Bound
+			}
+			f.Roles = append(f.Roles, x)
+		}
+	}
+	for _, l := range b.a.Launches {
+		f.Launches = append(f.Launches, diagnose.LaunchFacts{
+			Rank: l.Rank, Calls: l.Calls, GraphCalls: l.GraphCalls, DelayMedianNS: l.DelayMedianNS, DelayP99NS: l.DelayP99NS,
+			QueueDepth: l.DepthMean, CallMedianNS: l.CallMedianNS, ShortNS: l.ShortNS, ShortKernels: l.ShortKernels, ShortTimeNS: l.ShortTimeNS,
+		})
+	}
+	f.Collectives = b.collectiveFacts()
+	f.Copies = b.copyFacts()
+	return f
+}
+
+// graphsWhole says whether graphs were recorded without the kernels inside.
+func (b *builder) graphsWhole() bool {
+	return slices.ContainsFunc(b.a.Devices, func(d document.Device) bool { return d.GraphNS > 0 })
+}
+
+// copiesAlone says whether no kernel was recorded beside copies and memsets.
+func (b *builder) copiesAlone() bool {
+	kernel := func(k breakdown.Kernel) bool { return !k.Copy }
+	return len(b.a.Kernels) > 0 && !b.graphsWhole() && !slices.ContainsFunc(b.ranks, func(r *breakdown.Rank) bool { return slices.ContainsFunc(r.Kernels, kernel) })
+}
+
+// decodeInGraphs says whether most of the decode steps' GPU time was replayed.
+func (b *builder) decodeInGraphs() bool {
+	var graph, all trace.Time
+	for _, r := range b.ranks {
+		for _, c := range r.Cells {
+			if c.Phase == trace.Decode {
+				all += c.Time
+				if c.Graph {
+					graph += c.Time
+				}
+			}
+		}
+	}
+	return graph*2 > all
+}
+
+// phaseFacts gives each phase's mean step, rank by rank.
+func (b *builder) phaseFacts() []diagnose.PhaseFacts {
+	var out []diagnose.PhaseFacts
+	means := document.StepMeans(b.a)
+	for _, p := range b.a.Phases {
+		f := diagnose.PhaseFacts{
+			Name: p.Phase, Steps: p.Steps, Tokens: p.Tokens, Requests: p.Requests,
+			DurationMedianNS: p.StepNS.Median,
+		}
+		for _, m := range means {
+			if m.Phase == p.Phase && f.PeriodMeanNS == 0 && m.Steps > 0 {
+				f.PeriodMeanNS = m.Total() / m.Steps
+			}
+		}
+		for i := range b.ranks {
+			if r := b.rankFacts(i, p.Phase); r != nil {
+				f.Ranks = append(f.Ranks, *r)
+			}
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// rankFacts is one rank's mean step: its parts and its idle time by cause.
+func (b *builder) rankFacts(i int, phase string) *diagnose.RankFacts {
+	r := b.ranks[i]
+	var steps int64
+	for _, s := range r.Steps {
+		if s.Label.Phase.String() == phase && s.Ran() {
+			steps++
+		}
+	}
+	if steps == 0 {
+		return nil
+	}
+	parts := map[rowKey]*document.Row{}
+	for _, c := range r.Cells {
+		if c.Phase.String() == phase {
+			addRow(parts, phase, c.Part.String(), c)
+		}
+	}
+	b.splitRank(i, parts, phase)
+	out := &diagnose.RankFacts{Rank: b.number[i]}
+	for _, p := range parts {
+		out.Parts = append(out.Parts, diagnose.PartFacts{Name: p.Name, TimeNS: p.TimeNS / steps, ExposedNS: p.ExposedNS / steps})
+	}
+	slices.SortFunc(out.Parts, func(x, y diagnose.PartFacts) int { return strings.Compare(x.Name, y.Name) })
+	for _, d := range r.Devices {
+		for c, t := range d.PhaseIdle[phaseNumber(phase)] {
+			if t > 0 {
+				out.Idle = append(out.Idle, diagnose.IdleFacts{Cause: breakdown.Cause(c).String(), TimeNS: int64(t) / steps})
+			}
+		}
+	}
+	return out
+}
+
+func phaseNumber(name string) trace.Phase {
+	for _, p := range phaseOrder {
+		if p.String() == name {
+			return p
+		}
+	}
+	return trace.NoPhase
+}
+
+// collectiveFacts sums the collectives of each phase as one rank saw them.
+func (b *builder) collectiveFacts() []diagnose.CollectiveFacts {
+	type key struct {
+		phase  string
+		kernel int32
+	}
+	at := map[key]*diagnose.CollectiveFacts{}
+	durs := map[key][]int64{}
+	late := map[key]map[int]int64{}
+	sizes := map[key][]sizedRun{}
+	alone := b.aloneRanks()
+	size := func(k key, m collective.Message, ranks int, transfer trace.Time) {
+		if bytes := m.Whole(at[k].Kind, ranks); bytes > 0 {
+			sizes[k] = append(sizes[k], sizedRun{bytes: bytes, transfer: int64(transfer), ranks: ranks})
+		}
+	}
+	var order []key
+	for j, c := range b.ranks[0].Collectives {
+		s := b.split.Of[0][j]
+		if c.Step < 0 || !s.Known {
+			continue
+		}
+		k := key{b.ranks[0].Steps[c.Step].Label.Phase.String(), b.kernelAt[0][c.Kernel]}
+		if at[k] == nil {
+			kernel := b.a.Kernels[k.kernel]
+			at[k] = &diagnose.CollectiveFacts{Phase: k.phase, Kind: kernel.Subgroup, Kernel: kernel.ShortName, Ranks: 1, Estimated: b.split.Estimated}
+			late[k] = map[int]int64{}
+			order = append(order, k)
+		}
+		at[k].Count++
+		at[k].TransferNS += int64(s.Transfer)
+		durs[k] = append(durs[k], int64(s.Transfer))
+		if b.split.Estimated {
+			size(k, b.sent[0][j], cmp.Or(c.Ranks, alone), s.Transfer)
+		}
+	}
+	for _, g := range b.split.Groups {
+		m := g.Members[0]
+		if m.Run.Step < 0 {
+			continue
+		}
+		k := key{b.ranks[m.Rank].Steps[m.Run.Step].Label.Phase.String(), b.kernelAt[m.Rank][m.Run.Kernel]}
+		if late[k] != nil {
+			at[k].Ranks = max(at[k].Ranks, len(g.Members))
+			late[k][b.number[g.Members[g.Late].Rank]]++
+			size(k, b.groupMessage(g), b.groupRanks(g), b.split.Of[m.Rank][m.Index].Transfer)
+		}
+	}
+	var out []diagnose.CollectiveFacts
+	for _, k := range order {
+		f := at[k]
+		slices.Sort(durs[k])
+		f.TransferMedianNS = figures.Quantile(durs[k], 0.5)
+		row := b.commRow(k.kernel)
+		row.Bytes, row.BusBW = 0, 0
+		total(&row, sizes[k])
+		f.Bytes, f.BusBW, f.Ceiling = row.Bytes, row.BusBW, row.Ceiling
+		if nvml.Path(row.Path).NVLinks() == 0 {
+			f.PCIe = row.Path
+		}
+		for rank, n := range late[k] {
+			if s := share(n, f.Count); s > f.LateShare || s == f.LateShare && rank < f.LateRank {
+				f.LateRank, f.LateShare = rank, s
+			}
+		}
+		out = append(out, *f)
+	}
+	return out
+}
+
+// commRow is a copy of the row of a kernel's collectives.
+func (b *builder) commRow(kernel int32) document.Collective {
+	for n, s := range b.comm {
+		if s.kernel == kernel {
+			return b.a.Collectives[n]
+		}
+	}
+	return document.Collective{}
+}
+
+// copyFacts sums copies by phase and direction.
+func (b *builder) copyFacts() []diagnose.CopyFacts {
+	type key struct{ phase, kind string }
+	at := map[key]*diagnose.CopyFacts{}
+	var order []key
+	for i, r := range b.ranks {
+		for _, c := range r.Cells {
+			kernel := b.a.Kernels[b.kernelAt[i][c.Kernel]]
+			if kernel.Group != "memory" {
+				continue
+			}
+			k := key{c.Phase.String(), kernel.Subgroup}
+			if at[k] == nil {
+				at[k] = &diagnose.CopyFacts{Phase: k.phase, Kind: k.kind}
+				order = append(order, k)
+			}
+			at[k].Count += c.Launches
+			at[k].ExposedNS += int64(c.Exposed)
+			if strings.Contains(kernel.Name, "Pageable") {
+				at[k].Pageable += c.Launches
+			}
+		}
+	}
+	var out []diagnose.CopyFacts
+	for _, k := range order {
+		for _, c := range b.a.Copies {
+			if c.Kind == k.kind {
+				at[k].MedianBytes = c.MedianB
+			}
+		}
+		out = append(out, *at[k])
+	}
+	return out
+}
