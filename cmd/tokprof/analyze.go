@@ -222,7 +222,7 @@ func (o *analyzeOptions) draw(ctx context.Context, set *document.Set) error {
 	return report.WriteText(o.std.out, set, report.TextOptions{Width: terminalWidth(o.std.out), Color: colourful(o.shared)})
 }
 
-// warnOfGraphs says why drawings of kernels came out without any, where graphs
+// warnOfGraphs says why outputs of kernels came out without any, where graphs
 // recorded as a whole are all that is known.
 func (o *analyzeOptions) warnOfGraphs(set *document.Set) {
 	var runs int64
@@ -235,7 +235,7 @@ func (o *analyzeOptions) warnOfGraphs(set *document.Set) {
 		}
 	}
 	if runs > 0 && cmp.Or(o.csv, o.pprof, o.folded, o.perfetto) != "" {
-		fmt.Fprintf(o.std.err, "tokprof: CUDA graphs were recorded as a whole: no kernel can be written, and %d replays are missing; record again with nsys profile --cuda-graph-trace=node\n", runs)
+		fmt.Fprintf(o.std.err, "tokprof: CUDA graphs were recorded as a whole: the kernels of %d replays are missing; record again with nsys profile --cuda-graph-trace=node\n", runs)
 	}
 }
 
