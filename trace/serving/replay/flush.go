@@ -42,6 +42,9 @@ func (s *Server) flush(n *session, f Faults) {
 		s.trickle(files)
 		return
 	}
+	if s.ctx.Err() != nil {
+		return // closed before the end: whoever waits must not take it for one
+	}
 	close(n.flushed)
 }
 
