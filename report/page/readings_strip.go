@@ -16,6 +16,7 @@ import (
 // strip is the readings as grids of the steps' chart.
 type strip struct {
 	tracks []track
+	still  bool // rates that stood at 0 have no track
 	bands  []stripBand
 	lanes  []string // of the bands: GPU and reason
 	cut    int      // bands not drawn
@@ -108,7 +109,10 @@ func (s *strip) note() string {
 		note += "; " + countOf(int64(s.cut), "band") + " of clock reasons not drawn"
 	}
 	if s.ports.drawn > 0 {
-		note += ". nsys numbers GPUs in its own way; metrics that stood at 0 are in the table alone"
+		note += ". nsys numbers GPUs in its own way"
+	}
+	if s.ports.drawn > 0 || s.still {
+		note += "; what stood at 0 is in the tables alone"
 	}
 	return note + "."
 }

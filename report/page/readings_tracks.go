@@ -61,7 +61,11 @@ func newStrip(a *document.Analysis, points int) *strip {
 		for i, key := range kind.keys {
 			t.lines = append(t.lines, sampledLines(a, ports, key, i > 0)...)
 		}
-		if len(t.lines) > 0 {
+		switch {
+		case len(t.lines) == 0:
+		case t.still():
+			s.still = true
+		default:
 			s.tracks = append(s.tracks, t)
 		}
 	}
@@ -113,6 +117,13 @@ func (s *strip) pick(a *document.Analysis, points int) ([]document.DeviceReading
 	}
 	s.gpus.drawn, s.ports.drawn = g, p
 	return gpus[:g], ports[:p]
+}
+
+// still says whether rates stood at 0 throughout: an empty grid says nothing.
+func (t *track) still() bool {
+	return t.bytes && !slices.ContainsFunc(t.lines, func(l stripLine) bool {
+		return slices.ContainsFunc(l.points, func(p [2]float64) bool { return p[1] != 0 })
+	})
 }
 
 // drawn says whether a sampled series has a line: all zeros are an empty grid.
