@@ -75,6 +75,16 @@ func TestStrip(t *testing.T) {
 	if got := fmt.Sprint(last.Top, "+", last.Height); got != fmt.Sprint(100+s.height()-trackGap-s.bandsHeight(), "+", s.bandsHeight()) {
 		t.Errorf("the last grid is at %s of %d", got, s.height())
 	}
+	for i := range a.Readings.Devices {
+		for j, x := range a.Readings.Devices[i].Series {
+			if strings.HasSuffix(x.Name, "_per_s") {
+				a.Readings.Devices[i].Series[j].Values = make([]float64, len(x.Values))
+			}
+		}
+	}
+	if s := newStrip(a, 4000); s.grids() != 5 || !strings.Contains(s.note(), "what stood at 0 is in the tables alone") {
+		t.Errorf("links that moved nothing: %d grids, %q", s.grids(), s.note())
+	}
 	a.Steps = nil
 	if newStrip(a, 4000) != nil {
 		t.Error("a strip without steps has no axis")
