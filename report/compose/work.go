@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"fmt"
 	"strings"
 
 	"tokprof/kernels/roofline"
@@ -199,7 +200,11 @@ func (b *builder) checkModel(tp int, known bool) {
 	}
 	list := b.o.Model.Check(f)
 	if len(list) == 0 {
-		b.doubt("model", document.Info, nil, "the trace fits the model's config: %d layers, %d weight shapes", f.Layers, len(f.Shapes))
+		shapes := ""
+		if len(f.Shapes) > 0 {
+			shapes = fmt.Sprintf(", %d weight shapes", len(f.Shapes))
+		}
+		b.doubt("model", document.Info, nil, "the trace fits the model's config: %d layers%s", f.Layers, shapes)
 		return
 	}
 	texts := make([]string, 0, 3)
