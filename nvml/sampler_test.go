@@ -205,8 +205,10 @@ func TestNoGPU(t *testing.T) {
 
 // BenchmarkSampler reads 8 GPUs at 50 Hz with a driver that costs nothing and
 // writes the recording. What is left is our own cost as a share of one core,
-// beside that of a loop that only waits for 50 ticks a second.
+// beside that of a loop that only waits for 50 ticks a second. One thread, as
+// tokprof gpus --record has it.
 func BenchmarkSampler(b *testing.B) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	h := *fakeHost(b, newFake(), "")
 	h.driver = idleDriver{}
 	w := NewRecordWriter(io.Discard)
