@@ -17,6 +17,8 @@ var sharedDir = flag.String("shared", "", "folder with captures/, kernels/ and t
 // TestSharedTruth is TestTruth over whole captures.
 func TestSharedTruth(t *testing.T) { checkTruth(t, filepath.Join(*sharedDir, "captures")) }
 
+func TestSharedNsysTwins(t *testing.T) { checkTwins(t, filepath.Join(*sharedDir, "captures")) }
+
 // TestSharedNames holds the rules against the labelled kernel names: 99 % by
 // group, 95 % by subgroup, and nothing called a collective that is none.
 func TestSharedNames(t *testing.T) {
