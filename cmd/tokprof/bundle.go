@@ -10,6 +10,7 @@ import (
 	"tokprof/kernels/breakdown"
 	"tokprof/report/compose"
 	"tokprof/report/document"
+	"tokprof/report/engines"
 	"tokprof/trace/capture"
 	"tokprof/trace/serving"
 )
@@ -18,7 +19,7 @@ import (
 const bundleCommand = "tokprof analyze BUNDLE"
 
 // runWindows is what a bundle knows about the windows of its traces.
-func runWindows(b *capture.Bundle) ([]compose.RunWindow, error) {
+func runWindows(b *capture.Bundle) ([]engines.RunWindow, error) {
 	rows, err := b.Requests()
 	if err != nil {
 		return nil, err
@@ -27,12 +28,12 @@ func runWindows(b *capture.Bundle) ([]compose.RunWindow, error) {
 	for _, s := range b.Servers {
 		servers = append(servers, document.ServerFacts{Engine: s.Engine, Version: s.Version, Model: s.Model, WorldSize: s.WorldSize, Flags: s.Flags})
 	}
-	var out []compose.RunWindow
+	var out []engines.RunWindow
 	for _, w := range b.Windows {
 		if !w.Profiled {
 			continue
 		}
-		r := compose.RunWindow{Name: w.Name, FromUnixNS: w.StartCallUnixNS, ToUnixNS: w.StopReturnUnixNS, PlainName: w.Twin, Servers: servers}
+		r := engines.RunWindow{Name: w.Name, FromUnixNS: w.StartCallUnixNS, ToUnixNS: w.StopReturnUnixNS, PlainName: w.Twin, Servers: servers}
 		for _, f := range w.Files {
 			r.Files = append(r.Files, filepath.Base(f))
 		}

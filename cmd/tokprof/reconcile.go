@@ -15,6 +15,7 @@ import (
 	"tokprof/report/compare"
 	"tokprof/report/compose"
 	"tokprof/report/document"
+	"tokprof/report/engines"
 )
 
 type reconcileOptions struct {
@@ -103,7 +104,7 @@ func (o *reconcileOptions) read(ctx context.Context, args []string) (sets [2]*do
 
 // lendPlain gives windows the rows that a window of equal name has of the load
 // without a profiler.
-func lendPlain(from, to []compose.RunWindow) {
+func lendPlain(from, to []engines.RunWindow) {
 	for i := range to {
 		for _, w := range from {
 			if to[i].Name == w.Name && len(to[i].Plain) == 0 {

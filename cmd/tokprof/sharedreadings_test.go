@@ -16,6 +16,7 @@ import (
 	"tokprof/nvml"
 	"tokprof/report/compose"
 	"tokprof/report/document"
+	"tokprof/report/engines"
 	"tokprof/trace"
 	"tokprof/trace/capture"
 )
@@ -53,9 +54,9 @@ func readCapture(t *testing.T, name string) (map[string]*document.Analysis, []*b
 		}
 		ranks = append(ranks, breakdown.Reduce(tr, c, breakdown.Options{ExcerptTo: -1}))
 	}
-	var run []compose.RunWindow
+	var run []engines.RunWindow
 	for _, w := range b.Windows {
-		run = append(run, compose.RunWindow{Name: w.Name, FromUnixNS: w.StartCallUnixNS, ToUnixNS: w.StopReturnUnixNS, Files: w.Files})
+		run = append(run, engines.RunWindow{Name: w.Name, FromUnixNS: w.StartCallUnixNS, ToUnixNS: w.StopReturnUnixNS, Files: w.Files})
 	}
 	out := map[string]*document.Analysis{}
 	for _, a := range compose.Build(ranks, compose.Options{Run: run, Readings: rec, Topology: topo}).Analyses {

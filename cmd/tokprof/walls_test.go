@@ -14,11 +14,12 @@ import (
 // walls: who may import whom of ours. A package without an entry does not
 // belong to the house; a new one needs a sentence, an entry and a reason.
 var walls = map[string][]string{
-	"cmd/tokprof":                     {"trace", "trace/capture", "trace/serving", "trace/serving/load", "trace/serving/replay", "nvml", "kernels", "kernels/attribution", "kernels/breakdown", "kernels/role", "kernels/roofline", "report", "report/compare", "report/compose", "report/document", "report/page"},
+	"cmd/tokprof":                     {"trace", "trace/capture", "trace/serving", "trace/serving/load", "trace/serving/replay", "nvml", "kernels", "kernels/attribution", "kernels/breakdown", "kernels/role", "kernels/roofline", "report", "report/compare", "report/compose", "report/document", "report/engines", "report/page"},
 	"report":                          {"report/compare", "report/document", "report/figures", "kernels"},
 	"report/compare":                  {"report/document", "report/figures", "kernels", "kernels/breakdown"},
 	"report/page":                     {"report/document", "report/figures"},
-	"report/compose":                  {"nvml", "trace", "trace/serving", "kernels", "kernels/attribution", "kernels/breakdown", "kernels/collective", "kernels/role", "kernels/roofline", "report/diagnose", "report/document", "report/figures", "report/latency"},
+	"report/compose":                  {"nvml", "trace", "kernels", "kernels/attribution", "kernels/breakdown", "kernels/collective", "kernels/role", "kernels/roofline", "report/diagnose", "report/document", "report/engines", "report/figures"},
+	"report/engines":                  {"trace", "trace/serving", "kernels/attribution", "kernels/breakdown", "kernels/collective", "report/document", "report/figures", "report/latency"},
 	"report/document":                 {"kernels/attribution", "kernels/breakdown", "report/figures", "report/latency"},
 	"report/latency":                  {"trace", "trace/serving", "trace/serving/match", "report/figures"},
 	"report/figures":                  {},
@@ -55,7 +56,8 @@ var testWalls = map[string][]string{
 	"report":                {"fixtures/golden"},
 	"report/page":           {"fixtures/golden"},
 	"report/compare":        {"trace"},
-	"report/compose":        {"fixtures/golden", "kernels/collective/reducing"},
+	"report/compose":        {"fixtures/golden", "kernels/collective/reducing", "report/latency", "trace/serving"},
+	"report/engines":        {"kernels/collective/reducing"},
 	"report/diagnose":       {"fixtures/golden"},
 	"kernels":               {"fixtures/golden"},
 	"kernels/breakdown":     {"fixtures/golden", "kernels/attribution/tracescript", "trace/synth"},

@@ -12,6 +12,7 @@ import (
 	"tokprof/kernels/roofline"
 	"tokprof/nvml"
 	"tokprof/report/document"
+	"tokprof/report/engines"
 	"tokprof/report/figures"
 	"tokprof/trace"
 )
@@ -21,8 +22,8 @@ type Options struct {
 	Version string // of tokprof
 	Command string // how to make the document again, without paths
 	Unread  []Unread
-	Model   *roofline.Model // of the served model; nil when not given
-	Run     []RunWindow     // windows of the captured run that the traces are of
+	Model   *roofline.Model     // of the served model; nil when not given
+	Run     []engines.RunWindow // windows of the captured run that the traces are of
 	// ServerOf says which server of the run left a trace, by the trace's path, as
 	// the rows' Server counts them. Those of a run of one server are not in it.
 	ServerOf map[string]int
@@ -69,22 +70,11 @@ func Build(ranks []*breakdown.Rank, o Options) *document.Set {
 		}
 	}
 	gpu, repeats := withoutRepeats(gpu)
-	gpu, engines := o.tellEngines(gpu)
-	spans := make([]trace.Span, len(gpu))
-	for i, r := range gpu {
-		spans[i] = engines[i].span(r)
-	}
-	windows := gathered(trace.Windows(spans), o.Run, gpu, engines)
-	run := runWindows(o.Run, gpu, windows)
-	names := windowNames(run)
+	windows := engines.Windows(gpu, o.Run, o.ServerOf)
 	s := &document.Set{Schema: document.SchemaAnalysisSet, Analyses: []*document.Analysis{}}
-	for n, files := range windows {
-		b := &builder{o: o, a: newAnalysis(o), run: run[n]}
-		b.a.Window.Name = names[n]
-		for _, i := range files {
-			b.ranks, b.engines = append(b.ranks, gpu[i]), append(b.engines, engines[i])
-		}
-		b.beside = nearest(beside, gpu, windows, n)
+	for n, w := range windows {
+		b := newBuilder(o, w)
+		b.beside = nearest(beside, windows, n)
 		b.repeats = repeats
 		b.build()
 		s.Analyses = append(s.Analyses, b.a)
@@ -121,15 +111,15 @@ func withoutRepeats(ranks []*breakdown.Rank) (kept []*breakdown.Rank, repeats []
 
 // nearest picks the side files that belong to window n: the window with the
 // nearest time stamp in its file names, or every window when a file has none.
-func nearest(beside, gpu []*breakdown.Rank, windows [][]int, n int) []*breakdown.Rank {
+func nearest(beside []*breakdown.Rank, windows []engines.Window, n int) []*breakdown.Rank {
 	stamp := func(r *breakdown.Rank) int64 { return trace.ParseFileName(r.Info.Name).StampNS }
 	var out []*breakdown.Rank
 	for _, r := range beside {
 		best, least := n, int64(1<<62)
-		for w, files := range windows {
-			for _, i := range files {
-				d := stamp(r) - stamp(gpu[i])
-				if stamp(r) == 0 || stamp(gpu[i]) == 0 {
+		for w := range windows {
+			for _, of := range windows[w].Ranks {
+				d := stamp(r) - stamp(of)
+				if stamp(r) == 0 || stamp(of) == 0 {
 					continue
 				}
 				if d = max(d, -d); d < least {
@@ -151,11 +141,9 @@ type builder struct {
 	ranks   []*breakdown.Rank
 	beside  []*breakdown.Rank
 	repeats []string
-	run     *RunWindow // nil when the window is of no captured run
+	served  engines.Window // what the run knows of ranks, and whose they are
 
 	number   []int     // document rank of each of ranks
-	engines  []engine  // of each of ranks
-	world    []int     // of each of ranks: those of one world can run collectives together
 	kernelAt [][]int32 // by rank and its kernel index: index into a.Kernels
 	sum      int64
 	split    collective.Matching // of time inside collectives
@@ -165,10 +153,15 @@ type builder struct {
 	sampled  []*sampled       // series of the ranks' files
 }
 
+func newBuilder(o Options, w engines.Window) *builder {
+	b := &builder{o: o, a: newAnalysis(o), served: w, ranks: w.Ranks, number: w.Number}
+	b.a.Window.Name = w.Name
+	return b
+}
+
 func (b *builder) build() {
-	b.numberRanks()
 	b.sources()
-	b.servers()
+	b.a.Servers = b.served.Servers()
 	b.window()
 	b.mergeKernels()
 	b.devices()
@@ -193,6 +186,14 @@ func (b *builder) build() {
 	if b.copiesAlone() {
 		b.a.Verdict = "No kernel was recorded: " + figures.Count(b.events()) + " copies and memsets, " + figures.Dur(b.sum) + " in all, are the GPU's only events."
 	}
+}
+
+// requests writes what the clients of the window saw, and what the profiler cost
+// them.
+func (b *builder) requests() {
+	q, tax, doubts := b.served.Requests(b.a.Steps, partWords)
+	b.a.Requests, b.a.Tax = q, tax
+	b.a.Trust = append(b.a.Trust, doubts...)
 }
 
 func (b *builder) sources() {

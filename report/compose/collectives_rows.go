@@ -14,7 +14,7 @@ import (
 
 // collectives writes one row per kind and kernel.
 func (b *builder) collectives() {
-	b.split = b.splitWorlds()
+	b.split = b.served.Match()
 	b.sent = collective.Messages(b.ranks, b.o.Model)
 	alone := b.aloneRanks()
 	rows := map[int32]*collectiveSum{} // by index into a.Kernels

@@ -9,6 +9,7 @@ import (
 	"tokprof/kernels/attribution"
 	"tokprof/kernels/breakdown"
 	"tokprof/report/document"
+	"tokprof/report/engines"
 	"tokprof/trace"
 	"tokprof/trace/serving"
 )
@@ -41,7 +42,7 @@ func later(r *breakdown.Rank, by trace.Time, name string) *breakdown.Rank {
 
 // laterRows are rows so much later, of another server.
 func laterRows(rows []serving.Request, by int64, server int) []serving.Request {
-	w := RunWindow{Requests: slices.Clone(rows)}
+	w := engines.RunWindow{Requests: slices.Clone(rows)}
 	for i := range w.Requests {
 		r := &w.Requests[i]
 		r.TokenUnixNS, r.Server = slices.Clone(r.TokenUnixNS), server
@@ -53,11 +54,11 @@ func laterRows(rows []serving.Request, by int64, server int) []serving.Request {
 
 // pairOf are both ranks of the decode window, as one engine has them and, so much
 // later, as another does; in one run with the rows of both.
-func pairOf(t *testing.T, by int64, server int) ([]*breakdown.Rank, RunWindow) {
+func pairOf(t *testing.T, by int64, server int) ([]*breakdown.Rank, engines.RunWindow) {
 	t.Helper()
 	two := bothWindows(t)[2:]
 	ranks := []*breakdown.Rank{later(two[0], 0, "a0"), later(two[1], 0, "a1"), later(two[0], trace.Time(by), "b0"), later(two[1], trace.Time(by), "b1")}
-	w := RunWindow{Name: decodeWindow, Files: []string{"a0", "a1", "b0", "b1"}, Requests: recordedRows(t)[decodeWindow]}
+	w := engines.RunWindow{Name: decodeWindow, Files: []string{"a0", "a1", "b0", "b1"}, Requests: recordedRows(t)[decodeWindow]}
 	w.Requests = slices.Concat(w.Requests, laterRows(w.Requests, by, server))
 	return ranks, w
 }
@@ -66,8 +67,8 @@ func pairOf(t *testing.T, by int64, server int) ([]*breakdown.Rank, RunWindow) {
 func alone(t *testing.T) *document.Requests {
 	t.Helper()
 	two := bothWindows(t)[2:]
-	w := RunWindow{Name: decodeWindow, Files: []string{two[0].Info.Name}, Requests: recordedRows(t)[decodeWindow]}
-	return Build(two, Options{Run: []RunWindow{w}}).Analyses[0].Requests
+	w := engines.RunWindow{Name: decodeWindow, Files: []string{two[0].Info.Name}, Requests: recordedRows(t)[decodeWindow]}
+	return Build(two, Options{Run: []engines.RunWindow{w}}).Analyses[0].Requests
 }
 
 // checkPair wants two engines with equal work to be told as twice that work, each
@@ -120,7 +121,7 @@ func TestTwoReplicas(t *testing.T) {
 		for i, r := range ranks {
 			r.Info.Replica = i / 2
 		}
-		s := Build(ranks, Options{Run: []RunWindow{w}})
+		s := Build(ranks, Options{Run: []engines.RunWindow{w}})
 		if len(s.Analyses) != 1 {
 			t.Fatalf("%d windows", len(s.Analyses))
 		}
@@ -146,7 +147,7 @@ func TestTwoServers(t *testing.T) {
 	for _, by := range []int64{0, 1_000_000, 10_000_000_000} {
 		ranks, w := pairOf(t, by, 1)
 		w.Servers = []document.ServerFacts{{Engine: "vLLM"}, {Engine: "vLLM"}}
-		s := Build(ranks, Options{Run: []RunWindow{w}, ServerOf: serverOf(ranks)})
+		s := Build(ranks, Options{Run: []engines.RunWindow{w}, ServerOf: serverOf(ranks)})
 		if len(s.Analyses) != 1 {
 			t.Fatalf("%d windows", len(s.Analyses))
 		}
@@ -180,7 +181,7 @@ func TestTwoServers(t *testing.T) {
 func TestRouter(t *testing.T) {
 	ranks, w := pairOf(t, 9_000_000, 0)
 	w.Servers = []document.ServerFacts{{}, {}}
-	a := Build(ranks, Options{Run: []RunWindow{w}, ServerOf: serverOf(ranks)}).Analyses[0]
+	a := Build(ranks, Options{Run: []engines.RunWindow{w}, ServerOf: serverOf(ranks)}).Analyses[0]
 	checkPair(t, a.Requests, [2]int{0, 2})
 }
 
@@ -191,7 +192,7 @@ func TestServersOfSizes(t *testing.T) {
 	for _, r := range ranks[:2] {
 		r.Info.WorldSize = 4
 	}
-	a := Build(ranks[1:], Options{Run: []RunWindow{w}, ServerOf: serverOf(ranks)}).Analyses[0]
+	a := Build(ranks[1:], Options{Run: []engines.RunWindow{w}, ServerOf: serverOf(ranks)}).Analyses[0]
 	var got []int
 	for _, s := range a.Sources {
 		got = append(got, s.Rank)
@@ -224,16 +225,16 @@ func TestIdleReplica(t *testing.T) {
 		}
 	}
 	w.Requests = w.Requests[:len(w.Requests)/2]
-	a := Build(ranks, Options{Run: []RunWindow{w}}).Analyses[0]
+	a := Build(ranks, Options{Run: []engines.RunWindow{w}}).Analyses[0]
 	checkRequests(t, a)
 	if q, one := a.Requests, alone(t); !reflect.DeepEqual(q.Join, one.Join) || !reflect.DeepEqual(q.FirstToken, one.FirstToken) {
 		t.Errorf("join %+v, without the idle replica %+v", q.Join, one.Join)
 	}
 }
 
-// TestDummiesStandOnTheLine: dummy batches between the steps of a rank that
-// serves emit nothing, and take their time.
-func TestDummiesStandOnTheLine(t *testing.T) {
+// TestDummiesTakeNoTokens: dummy batches between the steps of a rank that serves
+// emit nothing.
+func TestDummiesTakeNoTokens(t *testing.T) {
 	ranks, w := pairOf(t, 0, 0)
 	w.Requests = w.Requests[:len(w.Requests)/2]
 	for m, r := range ranks[:2] {
@@ -244,19 +245,24 @@ func TestDummiesStandOnTheLine(t *testing.T) {
 			r.Steps = append(r.Steps, attribution.Step{Label: trace.StepLabel{Phase: trace.Dummy}, First: at, Last: at + 300_000, Busy: 300_000, Launches: 5})
 		}
 	}
-	b := &builder{a: newAnalysis(Options{}), ranks: ranks[:2], engines: make([]engine, 2)}
-	b.build()
-	engines, reason := b.engineSteps()
-	if reason != "" || len(engines) != 1 {
-		t.Fatalf("%d engines: %s", len(engines), reason)
-	}
-	steps := engines[0].Steps
-	if d := steps[len(steps)-1]; d.Label.Phase != trace.Dummy || d.End-d.Start != 300_000 {
-		t.Errorf("the dummy batch is %+v", d)
-	}
 	w.Files = []string{"a0"}
-	q := Build(ranks[:2], Options{Run: []RunWindow{w}}).Analyses[0].Requests
+	q := Build(ranks[:2], Options{Run: []engines.RunWindow{w}}).Analyses[0].Requests
 	if one := alone(t); !reflect.DeepEqual(q.Join, one.Join) {
 		t.Errorf("join %+v; without the dummy batch %+v", q.Join, one.Join)
+	}
+}
+
+// TestServers: what the run knows of its servers stands in each of its windows,
+// without directories, and tells the findings the version.
+func TestServers(t *testing.T) {
+	run := recordedRun(t)
+	run[1].Servers = []document.ServerFacts{{Engine: "vLLM", Version: "0.20.2", Model: "/home/somebody/llama-16l"}}
+	s := Build(bothWindows(t), Options{Run: run})
+	if n := len(s.Analyses[0].Servers); n != 0 {
+		t.Errorf("a run that knows no server has %d", n)
+	}
+	a := s.Analyses[1]
+	if len(a.Servers) != 1 || a.ModelWords() != "llama-16l" || a.EngineWords() != "vLLM 0.20.2" {
+		t.Errorf("servers %+v", a.Servers)
 	}
 }

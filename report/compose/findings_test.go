@@ -11,13 +11,13 @@ import (
 	"tokprof/kernels/collective/reducing"
 	"tokprof/report/diagnose"
 	"tokprof/report/document"
+	"tokprof/report/engines"
 )
 
-// factsOf builds a document and gives what the rules get to see.
+// factsOf builds the document of the first window and gives what the rules get to
+// see.
 func factsOf(ranks []*breakdown.Rank, o Options) (diagnose.Facts, *document.Analysis) {
-	ranks, engines := o.tellEngines(ranks)
-	b := &builder{o: o, a: newAnalysis(o), ranks: ranks, engines: engines}
-	b.a.Window.Name = "w1"
+	b := newBuilder(o, engines.Windows(ranks, o.Run, o.ServerOf)[0])
 	b.build()
 	return b.facts(), b.a
 }

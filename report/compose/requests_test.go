@@ -16,6 +16,7 @@ import (
 	"tokprof/fixtures/golden"
 	"tokprof/kernels/breakdown"
 	"tokprof/report/document"
+	"tokprof/report/engines"
 	"tokprof/report/latency"
 	"tokprof/trace/serving"
 )
@@ -47,10 +48,10 @@ func recordedRows(t testing.TB) map[string][]serving.Request {
 }
 
 // recordedRun is the run that both windows of the fixture are of.
-func recordedRun(t testing.TB) []RunWindow {
+func recordedRun(t testing.TB) []engines.RunWindow {
 	rows := recordedRows(t)
 	both := slices.Concat(rows[prefillWindow], rows[decodeWindow])
-	return []RunWindow{
+	return []engines.RunWindow{
 		{Name: prefillWindow, Files: []string{"rank0.1795400709985551932.pt.trace.json.gz"}, Requests: both},
 		{Name: decodeWindow, FromUnixNS: 1795400711590000000, ToUnixNS: 1795400711730000000, Requests: both, Plain: rows[plainWindow], PlainName: plainWindow},
 	}
@@ -232,38 +233,38 @@ func TestDecodeRequests(t *testing.T) {
 // requestCases are runs with something wrong in their rows.
 var requestCases = []struct {
 	name string
-	edit func(w *RunWindow)
+	edit func(w *engines.RunWindow)
 }{
-	{"as recorded", func(*RunWindow) {}},
-	{"two failed, one of them before any token", func(w *RunWindow) {
+	{"as recorded", func(*engines.RunWindow) {}},
+	{"two failed, one of them before any token", func(w *engines.RunWindow) {
 		w.Requests[3].Status, w.Requests[3].Error = 503, "engine is dead"
 		w.Requests[4].Error = `Post "http://10.1.2.3:8000/v1/completions": read tcp 10.1.2.4:53112->10.1.2.3:8000: connection reset by peer`
 		w.Requests[4].TokenUnixNS = nil
 	}},
-	{"damaged rows", func(w *RunWindow) {
+	{"damaged rows", func(w *engines.RunWindow) {
 		w.Requests[3].DueUnixNS = -5
 		w.Requests[4].TokenUnixNS[0] = w.Requests[4].DueUnixNS - 1
 		w.Requests[5].TokenUnixNS[7] = math.MaxInt64
 		w.Requests[6].PromptTokens = math.MaxInt64
 		w.Requests[7].TokenUnixNS[3] = w.Requests[7].TokenUnixNS[2] - 1
 	}},
-	{"a plain run of another load", func(w *RunWindow) { w.Plain = w.Plain[:5] }},
-	{"a plain run with longer answers", func(w *RunWindow) {
+	{"a plain run of another load", func(w *engines.RunWindow) { w.Plain = w.Plain[:5] }},
+	{"a plain run with longer answers", func(w *engines.RunWindow) {
 		for i := range w.Plain {
 			at := w.Plain[i].TokenUnixNS
 			w.Plain[i].TokenUnixNS = append(slices.Clone(at), at[len(at)-1]+90e6, at[len(at)-1]+180e6)
 		}
 	}},
-	{"a client's clock that is behind by 10 s", func(w *RunWindow) { shiftRows(w, -10_000_000_000) }},
-	{"rows of half of the load", func(w *RunWindow) { w.Requests = w.Requests[:7] }},
-	{"a request too many", func(w *RunWindow) {
+	{"a client's clock that is behind by 10 s", func(w *engines.RunWindow) { shiftRows(w, -10_000_000_000) }},
+	{"rows of half of the load", func(w *engines.RunWindow) { w.Requests = w.Requests[:7] }},
+	{"a request too many", func(w *engines.RunWindow) {
 		extra := w.Requests[10]
 		extra.ID, extra.TokenUnixNS = 99, slices.Clone(extra.TokenUnixNS)
 		w.Requests = append(w.Requests, extra)
 	}},
 }
 
-func shiftRows(w *RunWindow, by int64) {
+func shiftRows(w *engines.RunWindow, by int64) {
 	for i := range w.Requests {
 		r := &w.Requests[i]
 		r.DueUnixNS += by
@@ -305,12 +306,12 @@ func TestRequestTrust(t *testing.T) {
 	timeless := *bothWindows(t)[2]
 	timeless.Info.Epoch = false
 	tell("a clock that starts anywhere", Build([]*breakdown.Rank{&timeless}, Options{Run: recordedRun(t)}).Analyses[0])
-	for _, file := range []string{"requests_trust.go", "requests.go"} {
-		source, err := os.ReadFile(file)
+	for _, file := range []string{"trust.go", "requests.go"} {
+		source, err := os.ReadFile(filepath.Join("..", "engines", file))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range regexp.MustCompile(`doubt\("(\w+)"`).FindAllStringSubmatch(string(source), -1) {
+		for _, m := range regexp.MustCompile(`[dD]oubt\("(\w+)"`).FindAllStringSubmatch(string(source), -1) {
 			if !seen[m[1]] {
 				t.Errorf("no run produces %s", m[1])
 			}
@@ -345,32 +346,6 @@ func TestUnjoinable(t *testing.T) {
 		checkRequests(t, a)
 		if a.Requests == nil || a.Requests.Join.Reason != want || a.Requests.Join.Unmatched != a.Requests.OutputTokens || a.Requests.TTFTNS.Median != 48_711_026 {
 			t.Errorf("want %q, got %+v", want, a.Requests)
-		}
-	}
-}
-
-// TestWindowNames: windows take the run's names by file, then by time, and stay
-// apart.
-func TestWindowNames(t *testing.T) {
-	ranks := []*breakdown.Rank{crafted("a", 0, -1, 1, 100, 190, 0), crafted("b", 0, -1, 1, 1000, 1090, 0), crafted("c", 0, -1, 1, 2000, 2090, 0)}
-	for _, test := range []struct {
-		name string
-		run  []RunWindow
-		want string
-	}{
-		{"by file", []RunWindow{{Name: "late", Files: []string{"c"}}, {Name: "early", Files: []string{"x", "a"}}}, "early w2 late"},
-		{"by time", []RunWindow{{Name: "middle", FromUnixNS: 900, ToUnixNS: 1050}, {Name: "last", FromUnixNS: 1060, ToUnixNS: 2500}}, "w1 middle last"},
-		{"a file beats time", []RunWindow{{Name: "x", FromUnixNS: 1, ToUnixNS: 5000}, {Name: "y", FromUnixNS: 1, ToUnixNS: 5000, Files: []string{"b"}}}, "x y w3"},
-		{"a name that a number would take", []RunWindow{{Name: "w1", Files: []string{"b"}}, {Name: "w1", Files: []string{"c"}}}, "w1-3 w1 w1-2"},
-		{"no times, no files", []RunWindow{{Name: "x"}}, "w1 w2 w3"},
-		{"no run", nil, "w1 w2 w3"},
-	} {
-		var got []string
-		for _, a := range Build(ranks, Options{Run: test.run}).Analyses {
-			got = append(got, a.Window.Name)
-		}
-		if s := strings.Join(got, " "); s != test.want {
-			t.Errorf("%s: %s, want %s", test.name, s, test.want)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"tokprof/kernels/breakdown"
 	"tokprof/kernels/role"
 	"tokprof/report/document"
+	"tokprof/report/engines"
 	"tokprof/report/figures"
 	"tokprof/trace"
 )
@@ -20,9 +21,9 @@ import (
 func BuildSummaries(list []*trace.Summary, c *kernels.Classifier, o Options) *document.Set {
 	s := &document.Set{Schema: document.SchemaAnalysisSet, Analyses: []*document.Analysis{}}
 	runs := trace.SummedRuns(list)
-	for n, name := range windowNames(make([]*RunWindow, len(runs))) {
+	for n := range runs {
 		b := &builder{o: o, a: newAnalysis(o)}
-		b.a.Window.Name = name
+		b.a.Window.Name = engines.NumberedName(n)
 		b.summary(&runs[n], c)
 		s.Analyses = append(s.Analyses, b.a)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"tokprof/kernels/breakdown"
 	"tokprof/report/document"
+	"tokprof/report/engines"
 	"tokprof/report/figures"
 	"tokprof/trace"
 )
@@ -46,7 +47,7 @@ func (b *builder) trust() {
 	b.stepTrust()
 	b.splitTrust()
 	b.clock()
-	b.requestTrust()
+	b.a.Trust = append(b.a.Trust, engines.Trust(b.a.Requests, b.a.Tax)...)
 	b.readingsTrust()
 	b.samplesTrust()
 	for _, r := range b.beside {
@@ -85,10 +86,7 @@ func (b *builder) unread() {
 }
 
 func (b *builder) doubt(code string, s document.Severity, touches []string, format string, args ...any) {
-	if touches == nil {
-		touches = []string{}
-	}
-	b.a.Trust = append(b.a.Trust, document.Trust{Code: code, Severity: s, Message: fmt.Sprintf(format, args...), Touches: touches})
+	b.a.Trust = append(b.a.Trust, document.Doubt(code, s, touches, format, args...))
 }
 
 func (b *builder) label(i int) string {

@@ -4,6 +4,8 @@
 package document
 
 import (
+	"fmt"
+
 	"tokprof/kernels/attribution"
 	"tokprof/report/figures"
 )
@@ -105,6 +107,14 @@ type Trust struct {
 	Message  string   `json:"message"`
 	// Touches names the numbers that the doubt is about.
 	Touches []string `json:"touches"`
+}
+
+// Doubt is a line of trust, worded as fmt.Sprintf does; touches may be nil.
+func Doubt(code string, s Severity, touches []string, format string, args ...any) Trust {
+	if touches == nil {
+		touches = []string{}
+	}
+	return Trust{Code: code, Severity: s, Message: fmt.Sprintf(format, args...), Touches: touches}
 }
 
 // Window is the span all numbers are about: first GPU event to last, over all ranks.

@@ -1,4 +1,4 @@
-package compose
+package engines
 
 import (
 	"fmt"
@@ -70,6 +70,9 @@ func runWindows(run []RunWindow, gpu []*breakdown.Rank, windows [][]int) []*RunW
 	return out
 }
 
+// NumberedName names the window n, from 0, of no run.
+func NumberedName(n int) string { return fmt.Sprintf("w%d", n+1) }
+
 // windowNames names windows as the run does, others by their number. No two
 // have one name.
 func windowNames(run []*RunWindow) []string {
@@ -89,7 +92,7 @@ func windowNames(run []*RunWindow) []string {
 	}
 	for n := range run {
 		if out[n] == "" {
-			name(n, fmt.Sprintf("w%d", n+1))
+			name(n, NumberedName(n))
 		}
 	}
 	return out

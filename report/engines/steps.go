@@ -1,4 +1,4 @@
-package compose
+package engines
 
 import (
 	"slices"
@@ -12,11 +12,12 @@ import (
 )
 
 // engineSteps merges the steps of each engine's ranks, or says why that cannot be
-// done. An engine that served nobody is left out.
-func (b *builder) engineSteps() (engines []latency.Engine, reason string) {
+// done. An engine that served nobody is left out. told are the document's steps, rank
+// by rank.
+func (w *Window) engineSteps(told []document.Step) (engines []latency.Engine, reason string) {
 	of := map[int][]int{}
 	var order []int
-	for i, r := range b.ranks {
+	for i, r := range w.Ranks {
 		if !r.Info.Epoch {
 			return nil, "a trace does not say where its clock starts"
 		}
@@ -28,17 +29,17 @@ func (b *builder) engineSteps() (engines []latency.Engine, reason string) {
 	reason = "no step says how many requests it served"
 	for _, replica := range order {
 		ranks := of[replica]
-		if !b.counted(ranks) {
+		if !w.counted(ranks) {
 			continue
 		}
-		steps, why := b.mergeSteps(ranks)
+		steps, why := w.mergeSteps(ranks, told)
 		switch {
 		case why != "":
 			return nil, why
 		case len(steps) == 0:
 			reason = "no step has GPU events"
 		default:
-			engines = append(engines, latency.Engine{Rank: b.number[ranks[0]], Server: b.engines[ranks[0]].server, Steps: steps})
+			engines = append(engines, latency.Engine{Rank: w.Number[ranks[0]], Server: w.engines[ranks[0]].server, Steps: steps})
 		}
 	}
 	if len(engines) > 0 {
@@ -48,22 +49,22 @@ func (b *builder) engineSteps() (engines []latency.Engine, reason string) {
 }
 
 // counted says whether a step of some ranks says how many requests it served.
-func (b *builder) counted(ranks []int) bool {
+func (w *Window) counted(ranks []int) bool {
 	return slices.ContainsFunc(ranks, func(i int) bool {
-		return slices.ContainsFunc(b.ranks[i].Steps, func(s attribution.Step) bool { return s.Label.Requests > 0 })
+		return slices.ContainsFunc(w.Ranks[i].Steps, func(s attribution.Step) bool { return s.Label.Requests > 0 })
 	})
 }
 
 // mergeSteps merges the steps of the ranks of one engine.
-func (b *builder) mergeSteps(of []int) (steps []latency.Step, reason string) {
-	lead := b.ranks[of[0]].Steps
+func (w *Window) mergeSteps(of []int, told []document.Step) (steps []latency.Step, reason string) {
+	lead := w.Ranks[of[0]].Steps
 	var ranks []*breakdown.Rank
 	for _, i := range of {
-		ranks = append(ranks, b.ranks[i])
+		ranks = append(ranks, w.Ranks[i])
 	}
 	sums := make([][]latency.RankStep, len(lead))
 	for m, shift := range collective.AlignSteps(ranks) {
-		cells := b.rankCells(of[m])
+		cells := w.rankCells(of[m], told)
 		for n := range ranks[m].Steps {
 			s := &ranks[m].Steps[n]
 			k := n + int(shift)
@@ -109,9 +110,9 @@ func sameDummy(steps []attribution.Step, s *attribution.Step) int {
 
 // rankCells is the time of each step of a rank by part and role. Where streams
 // overlap it is more than the step's.
-func (b *builder) rankCells(i int) [][]latency.Cell {
-	r, at := b.ranks[i], 0 // where the rank's steps begin in the document
-	for _, before := range b.ranks[:i] {
+func (w *Window) rankCells(i int, told []document.Step) [][]latency.Cell {
+	r, at := w.Ranks[i], 0 // where the rank's steps begin in told
+	for _, before := range w.Ranks[:i] {
 		at += len(before.Steps)
 	}
 	out := make([][]latency.Cell, len(r.Steps))
@@ -121,7 +122,7 @@ func (b *builder) rankCells(i int) [][]latency.Cell {
 		}
 	}
 	for n := range out {
-		for _, p := range b.a.Steps[at+n].Parts {
+		for _, p := range told[at+n].Parts {
 			if p.Name == "comm" || p.Name == "transfer" || p.Name == "waiting" || p.Name == document.WholePart {
 				out[n] = append(out[n], latency.Cell{Part: p.Name, TimeNS: p.TimeNS})
 			}
