@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"tokprof/report/document"
+	"tokprof/report/figures"
 )
 
 // batches are the sizes of decode steps that both sides have, by the steps of
@@ -71,7 +72,7 @@ func shares(a [sides]*document.Analysis, x, y *document.Batch) []Share {
 	}
 	out := make([]Share, 0, len(names))
 	for _, n := range names {
-		s := Share{Role: n, Torch: share(times[n][torch], sum[torch]), Nsys: share(times[n][nsys], sum[nsys])}
+		s := Share{Role: n, Torch: figures.Share(times[n][torch], sum[torch]), Nsys: figures.Share(times[n][nsys], sum[nsys])}
 		s.Difference = s.Nsys - s.Torch
 		out = append(out, s)
 	}
@@ -79,11 +80,4 @@ func shares(a [sides]*document.Analysis, x, y *document.Batch) []Share {
 		return cmp.Or(cmp.Compare(y.Torch+y.Nsys, x.Torch+x.Nsys), cmp.Compare(x.Role, y.Role))
 	})
 	return out
-}
-
-func share(part, whole int64) float64 {
-	if whole <= 0 {
-		return 0
-	}
-	return float64(part) / float64(whole)
 }

@@ -13,7 +13,7 @@ import (
 	"tokprof/nvml"
 	"tokprof/report/document"
 	"tokprof/report/engines"
-	"tokprof/report/figures"
+	"tokprof/report/verdict"
 	"tokprof/trace"
 )
 
@@ -182,16 +182,16 @@ func (b *builder) build() {
 	b.requests()
 	b.trust()
 	b.findings()
-	b.a.Verdict = verdict(b.a)
+	b.a.Verdict = verdict.Of(b.a)
 	if b.copiesAlone() {
-		b.a.Verdict = "No kernel was recorded: " + figures.Count(b.events()) + " copies and memsets, " + figures.Dur(b.sum) + " in all, are the GPU's only events."
+		b.a.Verdict = verdict.OfCopies(b.events(), b.sum)
 	}
 }
 
 // requests writes what the clients of the window saw, and what the profiler cost
 // them.
 func (b *builder) requests() {
-	q, tax, doubts := b.served.Requests(b.a.Steps, partWords)
+	q, tax, doubts := b.served.Requests(b.a.Steps, verdict.PartWords)
 	b.a.Requests, b.a.Tax = q, tax
 	b.a.Trust = append(b.a.Trust, doubts...)
 }

@@ -13,6 +13,7 @@ import (
 	"tokprof/report/document"
 	"tokprof/report/engines"
 	"tokprof/report/figures"
+	"tokprof/report/verdict"
 	"tokprof/trace"
 )
 
@@ -49,8 +50,7 @@ func (b *builder) summary(s *trace.SummedRun, c *kernels.Classifier) {
 	})
 	b.summaryRows()
 	b.summaryTrust(s)
-	share, what := largest(b.a, "all")
-	b.a.Verdict = figures.Percent(share) + " of " + figures.Dur(b.sum) + " GPU time is in " + what + ". Steps, phases and idle time are n/a: the file sums kernels up by name."
+	b.a.Verdict = verdict.OfSums(b.a, b.sum)
 }
 
 func (b *builder) summedKernel(k trace.SummedKernel, m kernels.Match) document.Kernel {

@@ -26,6 +26,14 @@ func SpreadOf(v []int64) Spread {
 	return Spread{Quantile(v, 0.5), Quantile(v, 0.99)}
 }
 
+// Share is a part of a whole, 0 of none.
+func Share(part, whole int64) float64 {
+	if whole <= 0 {
+		return 0
+	}
+	return float64(part) / float64(whole)
+}
+
 // Quantile is the nearest-rank quantile of sorted values: the smallest value
 // that at least q of them do not exceed. 0 without values.
 func Quantile[T ~int64](sorted []T, q float64) T {

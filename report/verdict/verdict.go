@@ -1,4 +1,6 @@
-package compose
+// Package verdict says what a document says in one or two sentences: those on top
+// of every drawing of it.
+package verdict
 
 import (
 	"fmt"
@@ -8,10 +10,9 @@ import (
 	"tokprof/report/figures"
 )
 
-// verdict is one or two sentences: the phase with the most GPU time and its
-// largest part, then the finding that promises most, or, without one, the
-// device that stands idle most.
-func verdict(a *document.Analysis) string {
+// Of is the phase with the most GPU time and its largest part, then the finding
+// that promises most, or, without one, the device that stands idle most.
+func Of(a *document.Analysis) string {
 	if len(a.Devices) == 0 {
 		return "No GPU work was recorded."
 	}
@@ -34,22 +35,66 @@ func verdict(a *document.Analysis) string {
 	if len(a.Findings) > 0 && (a.Findings[0].Severity == document.Warning || a.Findings[0].Severity == document.Error) {
 		s.WriteString(" " + a.Findings[0].Title + ".")
 	} else if d := idlest(a); d != nil {
-		fmt.Fprintf(&s, " %s is idle %s of the window%s.", deviceWords(a, d), figures.Percent(share(d.IdleNS, a.Window.DurNS)), causeWords(a, d))
+		fmt.Fprintf(&s, " %s is idle %s of the window%s.", deviceWords(a, d), figures.Percent(figures.Share(d.IdleNS, a.Window.DurNS)), causeWords(a, d))
 	}
 	return s.String()
+}
+
+// OfSums is the verdict on a document of kernels that were summed up by name, with
+// so much GPU time (ns) in all.
+func OfSums(a *document.Analysis, sum int64) string {
+	share, what := largest(a, "all")
+	return figures.Percent(share) + " of " + figures.Dur(sum) + " GPU time is in " + what + ". Steps, phases and idle time are n/a: the file sums kernels up by name."
+}
+
+// OfCopies is the verdict on so many copies and memsets, ns long in all, beside
+// which no kernel was recorded.
+func OfCopies(events, sum int64) string {
+	return "No kernel was recorded: " + figures.Count(events) + " copies and memsets, " + figures.Dur(sum) + " in all, are the GPU's only events."
+}
+
+// graphShare is the share of the GPUs' work that ran in whole graphs.
+func graphShare(a *document.Analysis) float64 {
+	var graph, work int64
+	for _, d := range a.Devices {
+		graph += d.GraphNS
+		work += d.GraphNS + d.BusyNS
+	}
+	return figures.Share(graph, work)
+}
+
+// hiddenVerdict is the verdict on a window whose work ran mostly in whole
+// graphs: what can be said of the rest is about the smaller part, so it says
+// that first, and names no one who would be to blame.
+func hiddenVerdict(a *document.Analysis) string {
+	var s strings.Builder
+	fmt.Fprintf(&s, "CUDA graphs recorded as a whole hide %s of the GPU's work: record again with nsys profile --cuda-graph-trace=node.", figures.Percent(graphShare(a)))
+	p := document.PhaseNamed(a, document.MainPhase(a))
+	if p == nil {
+		return s.String()
+	}
+	fmt.Fprintf(&s, " %s %s a step", phaseWords[p.Phase], figures.Dur(p.StepNS.Median))
+	if p.Tokens > 0 {
+		fmt.Fprintf(&s, " (%s)", tokenWords(p))
+	}
+	if p.GraphNS.Median > 0 {
+		fmt.Fprintf(&s, ", %s of it in such graphs", figures.Dur(p.GraphNS.Median))
+	}
+	return s.String() + "."
 }
 
 // largest is the largest part of a phase in words, or its largest group where
 // no part is known to be larger than what has no role.
 func largest(a *document.Analysis, phase string) (float64, string) {
 	if part := topRow(a.Parts, phase); part.Phase != "" && part.Name != "unattributed" && part.Name != "other" {
-		return part.Share, partWords[part.Name]
+		return part.Share, PartWords[part.Name]
 	}
 	group := topRow(a.Groups, phase)
 	return group.Share, groupWords(group.Name)
 }
 
-var partWords = map[string]string{
+// PartWords name the parts of a step inside a sentence; other parts have no word.
+var PartWords = map[string]string{
 	"attention": "attention", "ffn": "the FFN", "comm": "collectives", "transfer": "transfer inside collectives",
 	"waiting": "waiting inside collectives", document.WholePart: "CUDA graphs recorded as a whole", "head": "the head (logits, sampling)",
 }
@@ -122,7 +167,7 @@ func idlest(a *document.Analysis) *document.Device {
 			best = d
 		}
 	}
-	if best == nil || share(best.IdleNS, a.Window.DurNS) < 0.1 {
+	if best == nil || figures.Share(best.IdleNS, a.Window.DurNS) < 0.1 {
 		return nil
 	}
 	return best
@@ -162,5 +207,5 @@ func causeWords(a *document.Analysis, d *document.Device) string {
 	if 2*c.TimeNS > d.IdleNS {
 		return ", mostly " + idleWords[c.Cause]
 	}
-	return fmt.Sprintf(" (%s %s)", figures.Percent(share(c.TimeNS, a.Window.DurNS)), idleWords[c.Cause])
+	return fmt.Sprintf(" (%s %s)", figures.Percent(figures.Share(c.TimeNS, a.Window.DurNS)), idleWords[c.Cause])
 }

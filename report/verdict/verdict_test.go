@@ -1,4 +1,4 @@
-package compose
+package verdict
 
 import (
 	"testing"
@@ -77,7 +77,7 @@ var verdictCases = []struct {
 func TestVerdict(t *testing.T) {
 	for _, test := range verdictCases {
 		test.a.Window.DurNS = 100 * ms
-		got := verdict(&test.a)
+		got := Of(&test.a)
 		if got != test.want {
 			t.Errorf("got  %s\nwant %s", got, test.want)
 		}
@@ -89,6 +89,19 @@ func TestVerdict(t *testing.T) {
 		a := document.Analysis{Window: document.Window{DurNS: 100}, Devices: []document.Device{{IdleNS: 50, IdleCauses: []document.IdleCause{{Cause: c, TimeNS: 30, Share: 0.3, Gaps: 1}}}}}
 		if got := causeWords(&a, &a.Devices[0]); got != ", mostly "+idleWords[c] {
 			t.Errorf("%s: %s", c, got)
+		}
+	}
+}
+
+// TestVerdictWithoutSteps: sums by name and copies alone tell no step, and say so.
+func TestVerdictWithoutSteps(t *testing.T) {
+	a := &document.Analysis{Groups: []document.Row{{Phase: "all", Name: "gemm", TimeNS: 60, Share: 0.6}}}
+	for got, want := range map[string]string{
+		OfSums(a, 100*ms):     "60 % of 100 ms GPU time is in matrix products. Steps, phases and idle time are n/a: the file sums kernels up by name.",
+		OfCopies(1200, 35*ms): "No kernel was recorded: 1200 copies and memsets, 35.0 ms in all, are the GPU's only events.",
+	} {
+		if got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
 		}
 	}
 }
