@@ -63,7 +63,7 @@ func (b *builder) ran(ranks []int) string {
 	if len(ranks) == 1 {
 		return fmt.Sprintf("rank %d ran", ranks[0])
 	}
-	return "ranks " + ranges(ranks) + " ran"
+	return "ranks " + figures.Ranges(ranks) + " ran"
 }
 
 // crewTrust says which GPUs ranks ran on, and how that is known.
@@ -80,7 +80,7 @@ func (b *builder) crewTrust(c crew) {
 	default:
 		on = fmt.Sprintf("%s on %d of GPUs ", b.ran(ranks), len(c.places))
 	}
-	on += ranges(c.gpus)
+	on += figures.Ranges(c.gpus)
 	switch c.how {
 	case howAll, howActive:
 		why := "these are all the GPUs that were read"

@@ -226,7 +226,7 @@ func (b *builder) rankTrust() {
 	}
 	if missing, world := b.missing(known); len(missing) > 0 {
 		b.doubt("missing_ranks", document.Info, []string{"collectives", "devices"}, "no file of rank %s (%d of %d ranks): waiting for it can only be estimated",
-			ranges(missing), world-len(missing), world)
+			figures.Ranges(missing), world-len(missing), world)
 	}
 	if unknown > 0 && len(b.ranks) > 1 {
 		b.doubt("unknown_ranks", document.Warning, []string{"devices"}, "%d of %d files do not say which rank they are and are numbered in the order given", unknown, len(b.ranks))
@@ -251,27 +251,6 @@ func (b *builder) missing(known map[int]bool) (ranks []int, all int) {
 	}
 	slices.Sort(ranks)
 	return ranks, all
-}
-
-// ranges writes rising numbers as "0, 2–5".
-func ranges(n []int) string {
-	var out []string
-	for i := 0; i < len(n); {
-		j := i
-		for j+1 < len(n) && n[j+1] == n[j]+1 {
-			j++
-		}
-		switch {
-		case j == i:
-			out = append(out, fmt.Sprint(n[i]))
-		case j == i+1:
-			out = append(out, fmt.Sprint(n[i]), fmt.Sprint(n[j]))
-		default:
-			out = append(out, fmt.Sprintf("%d–%d", n[i], n[j]))
-		}
-		i = j + 1
-	}
-	return strings.Join(out, ", ")
 }
 
 // shares are the parts of GPU time that the names could not explain.

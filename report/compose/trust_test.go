@@ -286,13 +286,3 @@ func TestTrust(t *testing.T) {
 	}
 	golden.Check(t, "trust.golden", []byte(b.String()))
 }
-
-func TestRanges(t *testing.T) {
-	for want, n := range map[string][]int{
-		"": nil, "3": {3}, "0, 1": {0, 1}, "1–3": {1, 2, 3}, "0, 2–7, 9, 10": {0, 2, 3, 4, 5, 6, 7, 9, 10},
-	} {
-		if got := ranges(n); got != want {
-			t.Errorf("%v is %q, want %q", n, got, want)
-		}
-	}
-}

@@ -43,3 +43,13 @@ func TestNamedTime(t *testing.T) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }
+
+func TestRanges(t *testing.T) {
+	for want, n := range map[string][]int{
+		"": nil, "3": {3}, "0, 1": {0, 1}, "1–3": {1, 2, 3}, "0, 2–7, 9, 10": {0, 2, 3, 4, 5, 6, 7, 9, 10},
+	} {
+		if got := Ranges(n); got != want {
+			t.Errorf("%v is %q, want %q", n, got, want)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package figures
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -104,4 +105,25 @@ func scaled(v, step float64, units []string) string {
 		digits = 1
 	}
 	return strconv.FormatFloat(v, 'f', digits, 64) + " " + units[i]
+}
+
+// Ranges writes rising numbers as "0, 2–5".
+func Ranges(n []int) string {
+	var out []string
+	for i := 0; i < len(n); {
+		j := i
+		for j+1 < len(n) && n[j+1] == n[j]+1 {
+			j++
+		}
+		switch {
+		case j == i:
+			out = append(out, fmt.Sprint(n[i]))
+		case j == i+1:
+			out = append(out, fmt.Sprint(n[i]), fmt.Sprint(n[j]))
+		default:
+			out = append(out, fmt.Sprintf("%d–%d", n[i], n[j]))
+		}
+		i = j + 1
+	}
+	return strings.Join(out, ", ")
 }
