@@ -13,6 +13,7 @@ import (
 	"tokprof/nvml"
 	"tokprof/report/document"
 	"tokprof/report/engines"
+	"tokprof/report/gpus"
 	"tokprof/report/verdict"
 	"tokprof/trace"
 )
@@ -32,17 +33,10 @@ type Options struct {
 	Topology *nvml.Topology  // of the host that the GPUs are in; nil when unknown
 	// GPUs says which GPU a rank's device is, where something outside the
 	// trace tells.
-	GPUs []GPUIdentity
+	GPUs []gpus.Identity
 	// VisibleDevices is the CUDA_VISIBLE_DEVICES that the ranks' processes run
 	// under; "" when unknown.
 	VisibleDevices string
-}
-
-// GPUIdentity is the GPU behind one device of a rank: by its UUID or PCI
-// address, as the driver writes them.
-type GPUIdentity struct {
-	Rank, Device int
-	UUID, PCI    string
 }
 
 // Unread is an input that could not be read.
@@ -149,8 +143,7 @@ type builder struct {
 	split    collective.Matching // of time inside collectives
 	sent     [][]collective.Message
 	comm     []*collectiveSum // of each row of a.Collectives
-	gpus     placing          // of ranks on the GPUs that were read
-	sampled  []*sampled       // series of the ranks' files
+	gpus     *gpus.Joined     // the ranks on the GPUs that were read
 }
 
 func newBuilder(o Options, w engines.Window) *builder {
@@ -172,8 +165,7 @@ func (b *builder) build() {
 	b.batches()
 	b.phases()
 	b.layers()
-	b.readings()
-	b.samples()
+	b.joinGPUs()
 	b.speeds()
 	b.graphs()
 	b.stacks()

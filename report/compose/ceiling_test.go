@@ -10,6 +10,7 @@ import (
 	"tokprof/kernels/collective/reducing"
 	"tokprof/nvml"
 	"tokprof/report/document"
+	"tokprof/report/gpus"
 )
 
 // hostOf is a host of n GPUs with one path between each two of them, but for
@@ -107,7 +108,7 @@ func TestCeilings(t *testing.T) {
 func TestCeilingOfPlacedRanks(t *testing.T) {
 	topo := hostOf(4, nvml.PathSys, map[[2]int]nvml.Path{{0, 1}: "NV12", {2, 3}: "NV12"})
 	pcie := &nvml.PCIe{Generation: 5, Width: 16, PeakBytesPerSecond: 63e9}
-	for gpus, want := range map[[2]int]float64{{2, 3}: 12 * 20.6e9, {0, 1}: 12 * 20.6e9, {1, 2}: 48e9} {
+	for on, want := range map[[2]int]float64{{2, 3}: 12 * 20.6e9, {0, 1}: 12 * 20.6e9, {1, 2}: 48e9} {
 		pair := []*breakdown.Rank{reducing.Rank(0, 1, 0, reducing.Run(0, 100, 50, 0)), reducing.Rank(1, 1, 0, reducing.Run(0, 140, 10, 0))}
 		for _, r := range pair {
 			r.Info.WorldSize = 2
@@ -117,9 +118,28 @@ func TestCeilingOfPlacedRanks(t *testing.T) {
 			rec.Devices[i].UUID = fmt.Sprint("GPU-", i)
 			rec.Readings = append(rec.Readings, nvml.Reading{UnixNS: 500, GPU: i})
 		}
-		a := Build(pair, Options{Topology: topo, Readings: rec, GPUs: []GPUIdentity{{Rank: 0, UUID: fmt.Sprint("GPU-", gpus[0])}, {Rank: 1, UUID: fmt.Sprint("GPU-", gpus[1])}}}).Analyses[0]
+		a := Build(pair, Options{Topology: topo, Readings: rec, GPUs: []gpus.Identity{{Rank: 0, UUID: fmt.Sprint("GPU-", on[0])}, {Rank: 1, UUID: fmt.Sprint("GPU-", on[1])}}}).Analyses[0]
 		if got := a.Collectives[0].Ceiling; got != want {
-			t.Errorf("GPUs %v: %v B/s, want %v (%s)", gpus, got, want, a.Collectives[0].CeilingHow)
+			t.Errorf("GPUs %v: %v B/s, want %v (%s)", on, got, want, a.Collectives[0].CeilingHow)
 		}
+	}
+}
+
+// TestCeilingOfLoneFile takes the path between all GPUs, which are alike, though
+// it is known on which the one rank ran: the other is on another.
+func TestCeilingOfLoneFile(t *testing.T) {
+	lone := reducing.Rank(0, 1, 0, reducing.Run(0, 100, 50, 0))
+	lone.Info.WorldSize = 2
+	rec := devicesOf(2, "NVIDIA H200", nil)
+	for i := range rec.Devices {
+		rec.Devices[i].UUID = fmt.Sprint("GPU-", i)
+		rec.Readings = append(rec.Readings, nvml.Reading{UnixNS: 120, GPU: i})
+	}
+	a := Build([]*breakdown.Rank{lone}, Options{Topology: hostOf(2, "NV18", nil), Readings: rec, GPUs: []gpus.Identity{{UUID: "GPU-0"}}}).Analyses[0]
+	if got := placed(a); got != "0=[0] uuid, 1=[] " {
+		t.Fatalf("placed %q", got)
+	}
+	if got := a.Collectives[0]; got.Ceiling != 18*20.6e9 {
+		t.Errorf("%v B/s (%s)", got.Ceiling, got.CeilingHow)
 	}
 }

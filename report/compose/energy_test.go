@@ -2,7 +2,6 @@ package compose
 
 import (
 	"math"
-	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -98,26 +97,6 @@ func alternating(n int, each int64) []busy {
 		}
 	}
 	return out
-}
-
-// TestEnergyAddsUp wants adjoining intervals to have the energy of their whole.
-func TestEnergyAddsUp(t *testing.T) {
-	r := rand.New(rand.NewPCG(3, 4))
-	for range 30 {
-		watts := 100 + r.Float64()*500
-		wave := gpu{"", func(at int64) float64 { return watts * (1 + math.Sin(float64(at)/3e8)/2) }, func(int64) uint64 { return 0 }, 0}
-		line := energyLine(watch(5, wave).Series(0))
-		cut := 12*second/10 + r.Int64N(25*second/10)
-		whole, _, ok := line.during([]interval{{epoch, epoch + 5*second}})
-		one, _, ok1 := line.during([]interval{{epoch, epoch + cut}})
-		two, _, ok2 := line.during([]interval{{epoch + cut, epoch + 5*second}})
-		if !ok || !ok1 || !ok2 || !near(one+two, whole, 1e-9) {
-			t.Errorf("%v + %v is not %v (%v %v %v)", one, two, whole, ok, ok1, ok2)
-		}
-		if integral, _ := watch(5, wave).Series(0).Between(epoch, epoch+5*second).PowerIntegral(); !near(whole, integral/1000, 0.02) {
-			t.Errorf("%v J by the counter, %v J under the power", whole, integral/1000)
-		}
-	}
 }
 
 // TestClocks wants each step's clock, what lower ones can have cost, and none

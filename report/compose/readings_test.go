@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +17,7 @@ import (
 	"tokprof/kernels/role"
 	"tokprof/nvml"
 	"tokprof/report/document"
+	"tokprof/report/gpus"
 	"tokprof/trace"
 )
 
@@ -87,6 +87,9 @@ func TestReadingsGolden(t *testing.T) {
 	}
 }
 
+// drawnPoints is how many points of a series a document holds at most.
+const drawnPoints = 600
+
 // checkReadings wants everything that is drawn to lie in the window, energies
 // to add up and sizes to be all the collectives that have one.
 func checkReadings(t *testing.T, a *document.Analysis) {
@@ -101,7 +104,7 @@ func checkReadings(t *testing.T, a *document.Analysis) {
 				}
 			}
 			for _, s := range d.Series {
-				if len(s.Values) != len(s.UnixNS) || len(s.Values) > seriesPoints || !slices.IsSorted(s.UnixNS) || !inside(s.UnixNS[0]) || !inside(s.UnixNS[len(s.UnixNS)-1]) {
+				if len(s.Values) != len(s.UnixNS) || len(s.Values) > drawnPoints || !slices.IsSorted(s.UnixNS) || !inside(s.UnixNS[0]) || !inside(s.UnixNS[len(s.UnixNS)-1]) {
 					t.Errorf("%s: GPU %d: series %s of %d points, %d times", a.Window.Name, d.GPU, s.Name, len(s.Values), len(s.UnixNS))
 				}
 			}
@@ -309,9 +312,9 @@ func TestPlacing(t *testing.T) {
 		{"one file of two ranks", pair()[:1], Options{Readings: two}, "0=[0] all_gpus, 1=[0] all_gpus"},
 		{"more ranks than GPUs", pair(), Options{Readings: watch(2, h200(300, 90))}, "0=[] "},
 		{"another kind of GPU", pair(), Options{Readings: watch(2, l40, l40)}, "0=[] , 1=[] "},
-		{"by UUID and PCI address", pair(), Options{Readings: two, GPUs: []GPUIdentity{{Rank: 0, Device: 0, UUID: "GPU-2000-1"}, {Rank: 1, Device: 1, PCI: "0000:1b:00.0"}}},
+		{"by UUID and PCI address", pair(), Options{Readings: two, GPUs: []gpus.Identity{{Rank: 0, Device: 0, UUID: "GPU-2000-1"}, {Rank: 1, Device: 1, PCI: "0000:1b:00.0"}}},
 			"0=[1] pci, 1=[0] uuid"},
-		{"an identity leaves one GPU for the other rank", pair(), Options{Readings: two, GPUs: []GPUIdentity{{Rank: 1, Device: 1, UUID: "GPU-1000-0"}}}, "0=[1] uuid, 1=[0] only_gpu"},
+		{"an identity leaves one GPU for the other rank", pair(), Options{Readings: two, GPUs: []gpus.Identity{{Rank: 1, Device: 1, UUID: "GPU-1000-0"}}}, "0=[1] uuid, 1=[0] only_gpu"},
 		{"an export names its GPUs", seeing(pair(), [][]trace.GPU{{{Device: 0, UUID: "2000-1", Profiler: 1}}, {{Device: 0, Profiler: 7}, {Device: 1, PCI: "0000:1b:00.0"}}}), Options{Readings: two}, "0=[1] pci, 1=[0] uuid"},
 		{"an export names a GPU that was not read", seeing(pair(), [][]trace.GPU{{{Device: 0, UUID: "2000-9", PCI: "0000:1b:00.0"}}}), Options{Readings: two}, "0=[] , 1=[] "},
 		{"an export names one GPU for both ranks", seeing(pair(), [][]trace.GPU{{{Device: 0, UUID: "2000-1"}}, {{Device: 1, UUID: "2000-1"}}}), Options{Readings: two}, "0=[] , 1=[] "},
@@ -364,27 +367,6 @@ func TestReadingsApart(t *testing.T) {
 	rec.Torn = true
 	if a := Build([]*breakdown.Rank{rank}, Options{Readings: rec}).Analyses[0]; a.Readings == nil || !slices.ContainsFunc(a.Trust, func(x document.Trust) bool { return x.Code == "damaged_readings" && x.Severity == document.Warning }) {
 		t.Errorf("torn readings: trust %v", a.Trust)
-	}
-}
-
-// TestSeriesThinned wants few points, in order, that keep lows and highs.
-func TestSeriesThinned(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
-	for range 50 {
-		var x document.ReadingSeries
-		n := 1 + r.IntN(5000)
-		for i := range n {
-			x.Add(int64(i), float64(r.IntN(100)))
-		}
-		low, high := r.IntN(n), r.IntN(n)
-		x.Values[low], x.Values[high] = -5, 500
-		got := x.Thinned(seriesPoints)
-		if len(got.Values) > seriesPoints || !slices.IsSorted(got.UnixNS) || got.UnixNS[0] != 0 || got.UnixNS[len(got.UnixNS)-1] != int64(n-1) {
-			t.Fatalf("%d points of %d, from %d", len(got.Values), n, got.UnixNS[0])
-		}
-		if slices.Max(got.Values) != 500 || low != high && slices.Min(got.Values) != -5 {
-			t.Errorf("of %d points the lows or highs are gone", n)
-		}
 	}
 }
 

@@ -1,30 +1,26 @@
-package compose
+package gpus
 
-import (
-	"tokprof/kernels/breakdown"
-	"tokprof/report/document"
-	"tokprof/trace"
-)
+import "tokprof/report/document"
 
 // minRefreshes is how many refreshes of the energy counter an interval needs:
 // the counter moves about every 100 ms, so that fewer measure its edges.
 const minRefreshes = 10
 
 // energy gives each phase the energy of its GPUs.
-func (b *builder) energy() {
-	replicas, ok := b.replicaGPUs()
+func (j *Joined) energy() {
+	replicas, ok := j.replicaGPUs()
 	if !ok {
 		return
 	}
-	spans := b.stepSpans()
+	spans := j.stepSpans()
 	lines := map[int]counterLine{}
 	for _, x := range replicas {
 		for _, g := range x.gpus {
-			lines[g] = energyLine(b.o.Readings.Series(g))
+			lines[g] = energyLine(j.host.Readings.Series(g))
 		}
 	}
-	for i := range b.a.Phases {
-		p := &b.a.Phases[i]
+	for i := range j.a.Phases {
+		p := &j.a.Phases[i]
 		var total float64
 		var gpuNS int64
 		known := true
@@ -41,7 +37,7 @@ func (b *builder) energy() {
 		if p.Tokens > 0 {
 			p.JPerToken = total / float64(p.Tokens)
 		}
-		p.RoleEnergy = b.roleEnergy(p.Phase, total)
+		p.RoleEnergy = j.roleEnergy(p.Phase, total)
 	}
 }
 
@@ -54,17 +50,17 @@ type replicaGPUs struct {
 
 // replicaGPUs finds the GPUs of each replica. ok is false where some are not
 // known: tokens are all replicas', so their energy must be.
-func (b *builder) replicaGPUs() ([]replicaGPUs, bool) {
-	if b.gpus.why != "" || len(b.gpus.crews) == 0 {
+func (j *Joined) replicaGPUs() ([]replicaGPUs, bool) {
+	if j.placed.why != "" || len(j.placed.crews) == 0 {
 		return nil, false
 	}
 	at := map[int]int{}
 	var out []replicaGPUs
 	gpus := 0
-	for _, c := range b.gpus.crews {
-		replica := b.ranks[c.places[0].rank].Info.Replica
+	for _, c := range j.placed.crews {
+		replica := j.ranks[c.places[0].rank].Info.Replica
 		for _, p := range c.places {
-			if b.ranks[p.rank].Info.Replica != replica {
+			if j.ranks[p.rank].Info.Replica != replica {
 				return nil, false
 			}
 		}
@@ -72,27 +68,27 @@ func (b *builder) replicaGPUs() ([]replicaGPUs, bool) {
 		if !seen {
 			n = len(out)
 			at[replica] = n
-			out = append(out, replicaGPUs{rank: b.countedRank(replica)})
+			out = append(out, replicaGPUs{rank: j.countedRank(replica)})
 		}
 		out[n].gpus = append(out[n].gpus, c.gpus...)
 		gpus += len(c.gpus)
 	}
-	return out, gpus == b.places()+b.unseen()
+	return out, gpus == j.places()+j.window.Unseen
 }
 
 // places counts the devices of all ranks.
-func (b *builder) places() (n int) {
-	for _, r := range b.ranks {
+func (j *Joined) places() (n int) {
+	for _, r := range j.ranks {
 		n += len(r.Devices)
 	}
 	return n
 }
 
 // countedRank is the rank whose steps count for its replica.
-func (b *builder) countedRank(replica int) int {
+func (j *Joined) countedRank(replica int) int {
 	best := -1
-	for i, r := range b.ranks {
-		if r.Info.Replica == replica && (best < 0 || len(b.ranks[best].Steps) == 0 && len(r.Steps) > 0) {
+	for i, r := range j.ranks {
+		if r.Info.Replica == replica && (best < 0 || len(j.ranks[best].Steps) == 0 && len(r.Steps) > 0) {
 			best = i
 		}
 	}
@@ -131,34 +127,16 @@ func (l counterLine) during(list []interval) (joule float64, ns int64, ok bool) 
 
 // roleEnergy shares a phase's energy out by busy time: over roles, and over
 // parts for what has none.
-func (b *builder) roleEnergy(phase string, joule float64) []document.NameEnergy {
-	rows := map[rowKey]*document.Row{}
-	for i, r := range b.ranks {
-		for _, c := range r.Cells {
-			if c.Phase.String() != phase {
-				continue
-			}
-			name := c.Role.String()
-			if name == "" {
-				name = c.Part.String()
-			}
-			addRow(rows, phase, name, c)
-		}
-		b.splitRank(i, rows, phase)
-	}
-	for _, s := range b.a.Steps {
-		if g := s.GraphNS(); g > 0 && s.Phase == phase {
-			addRow(rows, phase, document.WholePart, breakdown.Cell{Time: trace.Time(g)})
-		}
-	}
+func (j *Joined) roleEnergy(phase string, joule float64) []document.NameEnergy {
+	times := j.window.Busy(phase)
 	var busy int64
-	for _, r := range rows {
-		busy += r.TimeNS
+	for _, x := range times {
+		busy += x.TimeNS
 	}
 	var out []document.NameEnergy
-	for _, r := range sortRows(rows, nil) {
-		if r.TimeNS > 0 {
-			out = append(out, document.NameEnergy{Name: r.Name, EnergyJ: joule * float64(r.TimeNS) / float64(busy)})
+	for _, x := range times {
+		if x.TimeNS > 0 {
+			out = append(out, document.NameEnergy{Name: x.Name, EnergyJ: joule * float64(x.TimeNS) / float64(busy)})
 		}
 	}
 	return out

@@ -1,4 +1,4 @@
-package compose
+package gpus
 
 import (
 	"cmp"
@@ -10,7 +10,7 @@ import (
 	"tokprof/report/figures"
 )
 
-// place is one device of one rank, by the rank's index in the builder.
+// place is one device of one rank, by the rank's index in Joined.ranks.
 type place struct{ rank, device int }
 
 // crew is ranks that ran on just these GPUs, one each. Of a crew of one it is
@@ -62,7 +62,7 @@ func (p placing) on(gpu int) *crew {
 // matcher finds the GPU of each place. A CUDA ordinal counts the GPUs that a
 // process sees, a driver's index all of the host: equal numbers prove nothing.
 type matcher struct {
-	b     *builder
+	j     *Joined
 	rec   *nvml.Recording // of the window
 	after *nvml.Recording // of the window and utilLag behind it; nil when the readings end before
 	free  []int           // GPUs that no place has
@@ -75,13 +75,13 @@ type matcher struct {
 const utilLag = int64(1e9)
 
 // place matches all places of the document.
-func (b *builder) place(rec *nvml.Recording) placing {
-	m := &matcher{b: b, rec: rec, free: rec.GPUs()}
-	from, to := b.span()
-	if all := b.o.Readings.Readings; all[len(all)-1].UnixNS >= to+utilLag {
-		m.after = b.o.Readings.Between(from, to+utilLag)
+func (j *Joined) place(rec *nvml.Recording) placing {
+	m := &matcher{j: j, rec: rec, free: rec.GPUs()}
+	from, to := j.span()
+	if all := j.host.Readings.Readings; all[len(all)-1].UnixNS >= to+utilLag {
+		m.after = j.host.Readings.Between(from, to+utilLag)
 	}
-	for i, r := range b.ranks {
+	for i, r := range j.ranks {
 		for _, d := range r.Devices {
 			m.left = append(m.left, place{i, d.Device})
 		}
@@ -114,15 +114,15 @@ func (m *matcher) assign(p place, gpu int, how string) bool {
 // elsewhere than on a GPU of its own among those read is left to no guess: why
 // says so.
 func (m *matcher) identified() (why string) {
-	ids := map[place][]GPUIdentity{}
-	for _, id := range m.b.o.GPUs {
-		p := place{slices.Index(m.b.number, id.Rank), id.Device}
+	ids := map[place][]Identity{}
+	for _, id := range m.j.host.GPUs {
+		p := place{slices.Index(m.j.number, id.Rank), id.Device}
 		ids[p] = append(ids[p], id)
 	}
-	for i, r := range m.b.ranks {
+	for i, r := range m.j.ranks {
 		for _, g := range r.Info.GPUs {
 			p := place{i, g.Device}
-			ids[p] = append(ids[p], GPUIdentity{Device: g.Device, UUID: g.UUID, PCI: g.PCI})
+			ids[p] = append(ids[p], Identity{Device: g.Device, UUID: g.UUID, PCI: g.PCI})
 		}
 	}
 	on, hows := map[int][]place{}, map[int]string{}
@@ -160,7 +160,7 @@ func (m *matcher) drop(places ...place) {
 
 // hardware finds the GPU that an identity names; how is "" when it is none of
 // those read. It is not known where the two sides have no identity in common.
-func (m *matcher) hardware(id GPUIdentity) (gpu int, how string, known bool) {
+func (m *matcher) hardware(id Identity) (gpu int, how string, known bool) {
 	for _, kind := range []struct {
 		how, want string
 		of        func(nvml.Device) string
@@ -209,15 +209,15 @@ func pciKey(address string) string {
 // visible resolves ordinals by CUDA_VISIBLE_DEVICES, if all of them lead to
 // GPUs of their own: otherwise it is not what these processes ran under.
 func (m *matcher) visible() {
-	list := strings.Split(m.b.o.VisibleDevices, ",")
-	if m.b.o.VisibleDevices == "" {
+	list := strings.Split(m.j.host.VisibleDevices, ",")
+	if m.j.host.VisibleDevices == "" {
 		return
 	}
 	found := map[place]int{}
 	taken := map[int]bool{}
 	for _, p := range m.left {
 		// An export names only the GPUs that a process used, but lists all.
-		info := m.b.ranks[p.rank].Info
+		info := m.j.ranks[p.rank].Info
 		seen := max(len(info.GPUNames), len(info.GPUs))
 		if p.device >= len(list) || seen > 0 && seen != len(list) {
 			return
@@ -275,7 +275,7 @@ func (m *matcher) rest() (why string) {
 		d, _ := m.rec.Device(g)
 		return kind != "" && d.Name != "" && d.Name != kind
 	})
-	n := len(places) + m.b.unseen()
+	n := len(places) + m.j.window.Unseen
 	how := howAll
 	if len(gpus) > n {
 		gpus, how = slices.DeleteFunc(gpus, m.idle), howActive
@@ -309,17 +309,7 @@ func counted(n int, what string) string {
 }
 
 // kind is the model of a place's GPU, "" when the trace does not say.
-func (m *matcher) kind(p place) string { return m.b.ranks[p.rank].Info.GPUNames[p.device] }
-
-// unseen counts ranks without a file: their GPUs are among those read.
-func (b *builder) unseen() int {
-	known := map[int]bool{}
-	for i := range b.ranks {
-		known[b.number[i]] = true
-	}
-	missing, _ := b.missing(known)
-	return len(missing)
-}
+func (m *matcher) kind(p place) string { return m.j.ranks[p.rank].Info.GPUNames[p.device] }
 
 // idle says that a GPU did nothing in the window nor right behind it.
 func (m *matcher) idle(gpu int) bool {

@@ -1,4 +1,4 @@
-package compose
+package gpus
 
 import (
 	"cmp"
@@ -14,28 +14,28 @@ const sameClock = 0.01
 
 // clocks gives each step the SM clock of its GPU, and each phase what lower
 // clocks can have cost it.
-func (b *builder) clocks() {
+func (j *Joined) clocks() {
 	lines := map[int]levelLine{}
-	for _, c := range b.gpus.crews {
+	for _, c := range j.placed.crews {
 		for _, g := range c.gpus {
 			// Not cut to the window: a reading stands for the time after it.
-			lines[g] = newLevelLine(b.o.Readings.Series(g), nvml.SMClock)
+			lines[g] = newLevelLine(j.host.Readings.Series(g), nvml.SMClock)
 		}
 	}
 	rankAt := map[int]int{}
-	for i := range b.ranks {
-		rankAt[b.number[i]] = i
+	for i := range j.ranks {
+		rankAt[j.number[i]] = i
 	}
-	for i := range b.a.Steps {
-		s := &b.a.Steps[i]
-		if c := b.gpus.of(rankAt[s.Rank]); c != nil && s.DurNS > 0 {
+	for i := range j.a.Steps {
+		s := &j.a.Steps[i]
+		if c := j.placed.of(rankAt[s.Rank]); c != nil && s.DurNS > 0 {
 			s.SMMHz = clockOf(c, lines, interval{s.StartUnixNS, s.StartUnixNS + s.DurNS})
 		}
 	}
-	for i := range b.a.Phases {
-		p := &b.a.Phases[i]
-		p.SMMHzMean = b.phaseClock(p.Phase, lines)
-		p.Clock = clockEffect(p.Phase, b.a.Steps)
+	for i := range j.a.Phases {
+		p := &j.a.Phases[i]
+		p.SMMHzMean = j.phaseClock(p.Phase, lines)
+		p.Clock = clockEffect(p.Phase, j.a.Steps)
 	}
 }
 
@@ -61,11 +61,11 @@ func clockOf(c *crew, lines map[int]levelLine, in interval) float64 {
 
 // phaseClock is the mean clock over a phase's steps and the GPUs of their ranks;
 // 0 when a GPU's is unknown.
-func (b *builder) phaseClock(phase string, lines map[int]levelLine) float64 {
-	spans := b.stepSpans()
+func (j *Joined) phaseClock(phase string, lines map[int]levelLine) float64 {
+	spans := j.stepSpans()
 	var sum float64
 	var covered, all int64
-	for _, c := range b.gpus.crews {
+	for _, c := range j.placed.crews {
 		// Which rank of the crew ran where does not matter to the mean.
 		for i, g := range c.gpus {
 			list := spans[c.places[i%len(c.places)].rank][phase]
@@ -76,7 +76,7 @@ func (b *builder) phaseClock(phase string, lines map[int]levelLine) float64 {
 			}
 		}
 	}
-	if covered == 0 || float64(covered) < mostOf*float64(all) || b.gpus.why != "" {
+	if covered == 0 || float64(covered) < mostOf*float64(all) || j.placed.why != "" {
 		return 0
 	}
 	return sum / float64(covered)
@@ -84,13 +84,13 @@ func (b *builder) phaseClock(phase string, lines map[int]levelLine) float64 {
 
 // stepSpans are the times of each rank's steps by phase: to the next step's
 // start, since the idle time between is the step's too, but without pauses.
-func (b *builder) stepSpans() []map[string][]interval {
-	limits := document.PauseLimits(b.a.Steps)
-	out := make([]map[string][]interval, len(b.ranks))
-	for i := range b.ranks {
+func (j *Joined) stepSpans() []map[string][]interval {
+	limits := document.PauseLimits(j.a.Steps)
+	out := make([]map[string][]interval, len(j.ranks))
+	for i := range j.ranks {
 		out[i] = map[string][]interval{}
-		for _, s := range b.a.Steps {
-			if s.Rank != b.number[i] || s.DurNS == 0 {
+		for _, s := range j.a.Steps {
+			if s.Rank != j.number[i] || s.DurNS == 0 {
 				continue
 			}
 			span := s.DurNS

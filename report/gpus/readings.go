@@ -1,4 +1,4 @@
-package compose
+package gpus
 
 import (
 	"slices"
@@ -7,42 +7,37 @@ import (
 	"tokprof/report/document"
 )
 
-// span is the window in Unix ns.
-func (b *builder) span() (from, to int64) {
-	return b.a.Window.StartUnixNS, b.a.Window.StartUnixNS + b.a.Window.DurNS
-}
-
 // readings joins the GPUs' readings with the window: the readings carry Unix
 // time, and so must the traces.
-func (b *builder) readings() {
-	all := b.o.Readings
+func (j *Joined) readings() {
+	all := j.host.Readings
 	if all == nil || len(all.Readings) == 0 {
 		return
 	}
-	from, to := b.span()
+	from, to := j.span()
 	rec := all.Between(from, to)
-	if !b.onOneClock() || len(rec.Readings) == 0 {
+	if !j.onOneClock() || len(rec.Readings) == 0 {
 		return
 	}
-	b.gpus = b.place(rec)
+	j.placed = j.place(rec)
 	r := &document.Readings{Devices: []document.DeviceReadings{}, LinkScope: rec.LinkScope}
 	for _, gpu := range rec.GPUs() {
 		s := rec.Series(gpu)
 		d, _ := rec.Device(gpu)
-		r.Devices = append(r.Devices, b.deviceReadings(d, s))
+		r.Devices = append(r.Devices, j.deviceReadings(d, s))
 		if period, _, ok := all.Series(gpu).Period(); ok {
 			r.PeriodNS = max(r.PeriodNS, int64(period))
 		}
 	}
-	b.a.Readings = r
-	b.clocks()
-	b.energy()
-	b.linkCheck()
+	j.a.Readings = r
+	j.clocks()
+	j.energy()
+	j.linkCheck()
 }
 
 // onOneClock says whether all traces carry Unix time.
-func (b *builder) onOneClock() bool {
-	for _, r := range b.ranks {
+func (j *Joined) onOneClock() bool {
+	for _, r := range j.ranks {
 		if !r.Info.Epoch {
 			return false
 		}
@@ -51,19 +46,19 @@ func (b *builder) onOneClock() bool {
 }
 
 // deviceReadings sums one GPU's readings in the window up.
-func (b *builder) deviceReadings(d nvml.Device, s nvml.Series) document.DeviceReadings {
+func (j *Joined) deviceReadings(d nvml.Device, s nvml.Series) document.DeviceReadings {
 	out := document.DeviceReadings{
 		GPU: d.Index, Name: d.Name, Ranks: []int{}, Readings: len(s),
 		PowerLimitW: float64(d.PowerLimitMW) / 1000, MaxSMMHz: float64(d.MaxSMClockMHz),
 		SMMHz: levelOf(s, nvml.SMClock, 1), MemMHz: levelOf(s, nvml.MemClock, 1),
 		PowerW: levelOf(s, nvml.Power, 1000), TempC: levelOf(s, nvml.Temp, 1),
 		NVLinkTxBytes: movedBytes(s, nvml.NVLinkTx), NVLinkRxBytes: movedBytes(s, nvml.NVLinkRx),
-		Reasons: []document.ReasonTime{}, Bands: b.bands(s), Series: seriesOf(s),
+		Reasons: []document.ReasonTime{}, Bands: j.bands(s), Series: seriesOf(s),
 	}
-	if c := b.gpus.on(d.Index); c != nil {
+	if c := j.placed.on(d.Index); c != nil {
 		out.How = c.how
 		for _, p := range c.places {
-			out.Ranks = append(out.Ranks, b.number[p.rank])
+			out.Ranks = append(out.Ranks, j.number[p.rank])
 		}
 		slices.Sort(out.Ranks)
 	}

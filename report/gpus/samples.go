@@ -1,4 +1,4 @@
-package compose
+package gpus
 
 import (
 	"cmp"
@@ -24,16 +24,16 @@ const (
 type sampled struct {
 	trace.Series
 	at     int   // among the series of its file
-	ranks  []int // of the file, as in builder.ranks
+	ranks  []int // of the file, as in Joined.ranks
 	lo, hi int   // the samples that speak for the window
 	out    document.SampledSeries
 }
 
 // samples joins the profiler's series with the window. They and the steps of
 // their file share a clock, whether it is known to be Unix time or not.
-func (b *builder) samples() {
-	list, all := b.sampledSeries()
-	b.sampled = all
+func (j *Joined) samples() {
+	list, all := j.sampledSeries()
+	j.sampled = all
 	if len(list) == 0 {
 		return
 	}
@@ -47,7 +47,7 @@ func (b *builder) samples() {
 		list = list[:maxSampled]
 	}
 	points := max(leastPoints, min(seriesPoints, sampledPoints/len(list)))
-	spans := b.stepSpans()
+	spans := j.stepSpans()
 	type source struct {
 		file int
 		name string
@@ -56,24 +56,24 @@ func (b *builder) samples() {
 	for _, x := range list {
 		k := source{x.out.File, x.out.Source}
 		if times[k] == nil {
-			times[k] = phaseTimes(spans, b.workers(x))
+			times[k] = phaseTimes(spans, j.workers(x))
 		}
-		x.sum(b, times[k], points)
+		x.sum(j, times[k], points)
 		s.Series = append(s.Series, x.out)
 	}
-	b.a.Samples = s
+	j.a.Samples = s
 }
 
 // sampledSeries lists the series of each file once, though all its ranks carry
 // them: those that say something of the window, and all.
-func (b *builder) sampledSeries() (list, all []*sampled) {
-	from, to := b.span()
+func (j *Joined) sampledSeries() (list, all []*sampled) {
+	from, to := j.span()
 	type file struct {
 		path   string
 		series int
 	}
 	first := map[file]int{} // of a file's series in all
-	for i, r := range b.ranks {
+	for i, r := range j.ranks {
 		f := file{r.Info.Path, len(r.Series)}
 		at, again := first[f]
 		if !again {
@@ -89,12 +89,12 @@ func (b *builder) sampledSeries() (list, all []*sampled) {
 			s := all[at+k]
 			s.ranks = append(s.ranks, i)
 			if x.Device >= 0 {
-				s.out.Owners = append(s.out.Owners, document.SampledOwner{Rank: b.number[i], Device: x.Device})
+				s.out.Owners = append(s.out.Owners, document.SampledOwner{Rank: j.number[i], Device: x.Device})
 			}
 		}
 	}
 	for _, s := range all {
-		s.out.How = b.howOwned(s)
+		s.out.How = j.howOwned(s)
 		if s.cut(from, to) {
 			list = append(list, s)
 		}
@@ -104,10 +104,10 @@ func (b *builder) sampledSeries() (list, all []*sampled) {
 
 // howOwned is the least that is known of a rank that owns the series, or of all
 // ranks when none does.
-func (b *builder) howOwned(s *sampled) string {
+func (j *Joined) howOwned(s *sampled) string {
 	how := trace.ByDeviceTable
 	for _, i := range s.ranks {
-		switch x := b.ranks[i].Series[s.at]; {
+		switch x := j.ranks[i].Series[s.at]; {
 		case len(s.out.Owners) > 0 && x.Device < 0:
 		case x.DeviceHow != trace.ByDeviceTable:
 			how = x.DeviceHow
@@ -124,13 +124,13 @@ func newSampled(x trace.Series, at int) *sampled {
 }
 
 // workers are the ranks whose steps a series is held against, by their index.
-func (b *builder) workers(x *sampled) []int {
+func (j *Joined) workers(x *sampled) []int {
 	if x.GPU < 0 {
 		return x.ranks
 	}
 	var out []int
 	for _, i := range x.ranks {
-		if slices.ContainsFunc(x.out.Owners, func(o document.SampledOwner) bool { return o.Rank == b.number[i] }) {
+		if slices.ContainsFunc(x.out.Owners, func(o document.SampledOwner) bool { return o.Rank == j.number[i] }) {
 			out = append(out, i)
 		}
 	}
@@ -242,8 +242,8 @@ func (s *sampled) over(list []interval) (sum float64, covered, whole int64) {
 }
 
 // sum fills what the document says of the series.
-func (s *sampled) sum(b *builder, phases map[string][]interval, points int) {
-	from, to := b.span()
+func (s *sampled) sum(j *Joined, phases map[string][]interval, points int) {
+	from, to := j.span()
 	scale := 1.0
 	values := s.Values[s.lo:s.hi]
 	low, high := slices.Min(values), slices.Max(values)

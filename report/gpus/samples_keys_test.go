@@ -1,8 +1,6 @@
-package compose
+package gpus
 
 import (
-	"math"
-	"slices"
 	"testing"
 
 	"tokprof/report/document"
@@ -44,19 +42,6 @@ func TestMetricKeys(t *testing.T) {
 	for name, want := range map[string]string{"x [Avg Warps per Cycle]": "Avg Warps per Cycle", "x": "", "x [a] y": "", "]": "", "x []": "", "[%]": "%"} {
 		if got := metricUnit(name); got != want {
 			t.Errorf("unit of %q is %q, want %q", name, got, want)
-		}
-	}
-}
-
-// TestSampledClock has Hz under the name of MHz, as Nsight Systems writes them,
-// and MHz, should it write those.
-func TestSampledClock(t *testing.T) {
-	a := sampledRun(decodes(10, second/100),
-		sampledAt("GPU 0", 0, "GPC Clock Frequency [MHz]", 0, second/1000, zigzag(100, 1_980_047_500, 345_000_000)...),
-		sampledAt("GPU 1", 1, "GPC Clock Frequency [MHz]", 0, second/1000, zigzag(100, 1980, 345)...))
-	for i, s := range a.Samples.Series {
-		if math.Abs(s.Level.Max-1980) > 0.1 || math.Abs(s.Level.Min-345) > 0.1 || slices.Max(s.Values) != s.Level.Max {
-			t.Errorf("clock %d: %+v", i, s.Level)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package compose
+package gpus
 
 import (
 	"math"
@@ -59,12 +59,12 @@ func seriesOf(s nvml.Series) []document.ReadingSeries {
 
 // bands lists when clock-event reasons stood; gaps too short to be drawn are
 // closed when there are many.
-func (b *builder) bands(s nvml.Series) []document.ReadingBand {
+func (j *Joined) bands(s nvml.Series) []document.ReadingBand {
 	out := []document.ReadingBand{}
 	all := s.ReasonBands()
 	gap := int64(0)
 	if len(all) > seriesPoints {
-		gap = b.a.Window.DurNS / (seriesPoints / 8)
+		gap = j.a.Window.DurNS / (seriesPoints / 8)
 	}
 	last := map[nvml.Reasons]int{}
 	for _, x := range all {

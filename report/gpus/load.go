@@ -1,4 +1,4 @@
-package compose
+package gpus
 
 import (
 	"math"
@@ -26,7 +26,7 @@ func (m *matcher) byLoad(places []place, gpus []int) (gpuOf []int, ok bool) {
 	for i, p := range places {
 		like[i] = make([]float64, len(gpus))
 		for j, g := range gpus {
-			c, ok := likeness(m.b.ranks[p.rank], energyLine(m.rec.Series(g)))
+			c, ok := likeness(m.j.ranks[p.rank], energyLine(m.rec.Series(g)))
 			if !ok {
 				return nil, false
 			}
