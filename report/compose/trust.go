@@ -48,7 +48,7 @@ func (b *builder) trust() {
 	b.splitTrust()
 	b.clock()
 	b.a.Trust = append(b.a.Trust, engines.Trust(b.a.Requests, b.a.Tax)...)
-	b.gpus.Trust()
+	b.a.Trust = append(b.a.Trust, b.gpus.Trust()...)
 	for _, r := range b.beside {
 		b.side(r)
 	}

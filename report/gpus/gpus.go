@@ -60,6 +60,7 @@ type Joined struct {
 	number  []int
 	placed  placing    // of ranks on the GPUs that were read
 	sampled []*sampled // series of the ranks' files
+	trust   []document.Trust
 }
 
 // Join writes what the GPUs read, and what the profiler sampled of them, into a
@@ -72,14 +73,16 @@ func Join(h Host, w Window) *Joined {
 	return j
 }
 
-// Trust adds the doubts about the joined numbers to the document's.
-func (j *Joined) Trust() {
+// Trust states every doubt about the joined numbers.
+func (j *Joined) Trust() []document.Trust {
+	j.trust = nil
 	j.readingsTrust()
 	j.samplesTrust()
+	return j.trust
 }
 
 func (j *Joined) doubt(code string, s document.Severity, touches []string, format string, args ...any) {
-	j.a.Trust = append(j.a.Trust, document.Trust{Code: code, Severity: s, Message: fmt.Sprintf(format, args...), Touches: touches})
+	j.trust = append(j.trust, document.Trust{Code: code, Severity: s, Message: fmt.Sprintf(format, args...), Touches: touches})
 }
 
 // span is the window in Unix ns.

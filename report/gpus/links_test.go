@@ -61,9 +61,8 @@ func TestLinkBytes(t *testing.T) {
 		a.Readings = &document.Readings{Links: &document.LinkCheck{
 			TracedBytes: 1000, TracedMostBytes: c.most, CountedBytes: c.counted, Ratio: float64(c.counted) / 1000, SizedShare: c.sized, Quiet: c.quiet,
 		}}
-		j.Trust()
 		var got []string
-		for _, x := range a.Trust {
+		for _, x := range j.Trust() {
 			if x.Code == "link_bytes" {
 				got = append(got, x.Message)
 			}
