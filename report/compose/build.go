@@ -13,6 +13,7 @@ import (
 	"tokprof/nvml"
 	"tokprof/report/document"
 	"tokprof/report/engines"
+	"tokprof/report/figures"
 	"tokprof/report/gpus"
 	"tokprof/report/verdict"
 	"tokprof/trace"
@@ -256,7 +257,7 @@ func (b *builder) mergeKernels() {
 	place := make([]int32, len(all))
 	for n, i := range order {
 		place[i] = int32(n)
-		all[i].k.Share = share(all[i].k.TotalNS, b.sum)
+		all[i].k.Share = figures.Share(all[i].k.TotalNS, b.sum)
 		b.a.Kernels = append(b.a.Kernels, all[i].k)
 	}
 	for _, list := range b.kernelAt {
@@ -308,10 +309,3 @@ func fillKernel(k *document.Kernel, durs breakdown.Durations, cells []cellOf) {
 }
 
 var phaseOrder = []trace.Phase{trace.Prefill, trace.Decode, trace.Mixed, trace.Dummy, trace.NoPhase}
-
-func share(part, whole int64) float64 {
-	if whole <= 0 {
-		return 0
-	}
-	return float64(part) / float64(whole)
-}

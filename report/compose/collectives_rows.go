@@ -112,7 +112,7 @@ func (s *collectiveSum) finish() document.Collective {
 	s.row.LongestNS = figures.SpreadOf(s.longest)
 	for rank, ns := range s.late {
 		if ns > 0 {
-			s.row.Late = append(s.row.Late, document.LateRank{Rank: rank, WaitNS: ns, Share: share(ns, s.row.WaitSumNS)})
+			s.row.Late = append(s.row.Late, document.LateRank{Rank: rank, WaitNS: ns, Share: figures.Share(ns, s.row.WaitSumNS)})
 		}
 	}
 	slices.SortFunc(s.row.Late, func(x, y document.LateRank) int {

@@ -233,7 +233,7 @@ func (b *builder) collectiveFacts() []diagnose.CollectiveFacts {
 			f.PCIe = row.Path
 		}
 		for rank, n := range late[k] {
-			if s := share(n, f.Count); s > f.LateShare || s == f.LateShare && rank < f.LateRank {
+			if s := figures.Share(n, f.Count); s > f.LateShare || s == f.LateShare && rank < f.LateRank {
 				f.LateRank, f.LateShare = rank, s
 			}
 		}

@@ -56,7 +56,7 @@ func (b *builder) summary(s *trace.SummedRun, c *kernels.Classifier) {
 func (b *builder) summedKernel(k trace.SummedKernel, m kernels.Match) document.Kernel {
 	out := document.Kernel{
 		Name: k.Name, ShortName: m.Short, Group: m.Group, Subgroup: m.Subgroup, Rule: m.Rule, Tags: append([]string{}, m.Tags...),
-		Launches: k.Launches, TotalNS: int64(k.Total), Share: share(int64(k.Total), b.sum),
+		Launches: k.Launches, TotalNS: int64(k.Total), Share: figures.Share(int64(k.Total), b.sum),
 		MinNS: max(0, int64(k.Min)), MedianNS: max(0, int64(k.Median)), MaxNS: max(0, int64(k.Max)),
 		Roles: []document.KernelRole{}, Phases: []document.PhaseTime{},
 	}
@@ -102,7 +102,7 @@ func (b *builder) summaryRows() {
 	slices.SortFunc(b.a.Copies, func(x, y document.Copy) int { return cmp.Compare(x.Kind, y.Kind) })
 	for p, t := range map[attribution.Provenance]int64{attribution.ByName: named, attribution.ByNothing: unnamed} {
 		if t > 0 {
-			b.a.Provenance = append(b.a.Provenance, document.Provenance{Provenance: p.String(), TimeNS: t, Share: share(t, named+unnamed)})
+			b.a.Provenance = append(b.a.Provenance, document.Provenance{Provenance: p.String(), TimeNS: t, Share: figures.Share(t, named+unnamed)})
 		}
 	}
 	slices.SortFunc(b.a.Provenance, func(x, y document.Provenance) int { return cmp.Compare(x.Provenance, y.Provenance) })

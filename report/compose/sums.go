@@ -52,7 +52,7 @@ func (b *builder) device(i int, d breakdown.Device) document.Device {
 		cause := breakdown.Cause(c)
 		t, gaps := int64(idle.Time), idle.Gaps
 		if t > 0 {
-			out.IdleCauses = append(out.IdleCauses, document.IdleCause{Cause: cause.String(), TimeNS: t, Share: share(t, window), Gaps: gaps})
+			out.IdleCauses = append(out.IdleCauses, document.IdleCause{Cause: cause.String(), TimeNS: t, Share: figures.Share(t, window), Gaps: gaps})
 		}
 	}
 	slices.SortStableFunc(out.IdleCauses, func(x, y document.IdleCause) int { return cmp.Compare(y.TimeNS, x.TimeNS) })
@@ -131,7 +131,7 @@ func sortRows(rows map[rowKey]*document.Row, totals map[string]int64) []document
 	}
 	out := make([]document.Row, 0, len(rows))
 	for _, r := range rows {
-		r.Share = share(r.TimeNS, totals[r.Phase])
+		r.Share = figures.Share(r.TimeNS, totals[r.Phase])
 		out = append(out, *r)
 	}
 	slices.SortFunc(out, func(x, y document.Row) int {
@@ -156,7 +156,7 @@ func (b *builder) provenance() {
 	}
 	for p := attribution.ByName; ; p-- {
 		if times[p] > 0 {
-			b.a.Provenance = append(b.a.Provenance, document.Provenance{Provenance: p.String(), TimeNS: times[p], Share: share(times[p], total)})
+			b.a.Provenance = append(b.a.Provenance, document.Provenance{Provenance: p.String(), TimeNS: times[p], Share: figures.Share(times[p], total)})
 		}
 		if p == attribution.ByNothing {
 			return

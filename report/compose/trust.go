@@ -149,7 +149,7 @@ func lost(r *breakdown.Rank) string {
 		out += fmt.Sprintf("; %d of %d steps have no GPU event", empty, steps)
 	}
 	if r.Unanswered > 0 {
-		out += fmt.Sprintf("; %s of the launches lost it", figures.Percent(share(r.Unanswered, calls+r.Unanswered)))
+		out += fmt.Sprintf("; %s of the launches lost it", figures.Percent(figures.Share(r.Unanswered, calls+r.Unanswered)))
 	}
 	return out
 }
@@ -170,7 +170,7 @@ func (b *builder) WholePart(who string, r *breakdown.Rank) {
 	if runs > 0 {
 		b.doubt("graph_mode", document.Error, []string{"kernels", "groups", "parts", "roles", "steps", "layers"},
 			"%s holds CUDA graphs as a whole: record again with nsys profile --cuda-graph-trace=node; %s replays, %s of the GPU's work, are in no kernel row",
-			who, figures.Count(runs), figures.Percent(share(int64(graph), int64(all))))
+			who, figures.Count(runs), figures.Percent(figures.Share(int64(graph), int64(all))))
 	}
 }
 
@@ -184,12 +184,12 @@ func (b *builder) recording(who string, r *breakdown.Rank) {
 	}
 	if orphans > 0 {
 		sev := document.Info
-		if share(orphans, events) > lostLaunchWarn {
+		if figures.Share(orphans, events) > lostLaunchWarn {
 			sev = document.Warning
 		}
 		b.doubt("no_launch", sev, []string{"steps", "idle_causes", "launches"},
 			"%s lacks the launch of %s of its %s GPU events (%s): they count for the step of the event before them on the stream",
-			who, figures.Count(orphans), figures.Count(events), figures.Percent(share(orphans, events)))
+			who, figures.Count(orphans), figures.Count(events), figures.Percent(figures.Share(orphans, events)))
 	}
 	if late := r.LastLaunch - r.End; late > stoppedEarly && r.Unanswered > 0 {
 		b.doubt("recording_stopped", document.Error, []string{"busy_ns", "sum_ns", "kernels"},

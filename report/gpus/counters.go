@@ -5,6 +5,7 @@ import (
 
 	"tokprof/nvml"
 	"tokprof/report/document"
+	"tokprof/report/figures"
 )
 
 // linkMargin is by how many periods of the readings the counters are read
@@ -26,7 +27,7 @@ func (j *Joined) linkCheck() {
 	if !ok {
 		return
 	}
-	c := &document.LinkCheck{TracedBytes: sent.Bytes[0], SizedShare: share(sent.Sized, sent.All), CountedBytes: counted, Quiet: quiet, TracedMostBytes: sent.Bytes[0] + sent.Small}
+	c := &document.LinkCheck{TracedBytes: sent.Bytes[0], SizedShare: figures.Share(sent.Sized, sent.All), CountedBytes: counted, Quiet: quiet, TracedMostBytes: sent.Bytes[0] + sent.Small}
 	c.Ratio = float64(counted) / float64(sent.Bytes[0])
 	j.a.Readings.Links = c
 }

@@ -89,10 +89,3 @@ func (j *Joined) doubt(code string, s document.Severity, touches []string, forma
 func (j *Joined) span() (from, to int64) {
 	return j.a.Window.StartUnixNS, j.a.Window.StartUnixNS + j.a.Window.DurNS
 }
-
-func share(part, whole int64) float64 {
-	if whole <= 0 {
-		return 0
-	}
-	return float64(part) / float64(whole)
-}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tokprof/report/document"
+	"tokprof/report/figures"
 	"tokprof/trace"
 )
 
@@ -254,7 +255,7 @@ func (s *sampled) sum(j *Joined, phases map[string][]interval, points int) {
 	mean := func(sum float64, ns int64) float64 { return min(max(sum/float64(ns), low), high) * scale }
 	s.out.Level = document.Level{Min: low * scale, Max: high * scale}
 	if sum, covered, _ := s.over([]interval{{from, to}}); covered > 0 {
-		s.out.Level.Mean, s.out.CoveredShare = mean(sum, covered), share(covered, to-from)
+		s.out.Level.Mean, s.out.CoveredShare = mean(sum, covered), figures.Share(covered, to-from)
 	} else {
 		s.out.Level.Mean = mean(sumOf(values), int64(len(values)))
 	}
@@ -264,11 +265,11 @@ func (s *sampled) sum(j *Joined, phases map[string][]interval, points int) {
 			all += in.to - in.from
 		}
 		sum, covered, whole := s.over(phases[phase])
-		p := document.PhaseSample{Phase: phase, CoveredShare: share(covered, all)}
+		p := document.PhaseSample{Phase: phase, CoveredShare: figures.Share(covered, all)}
 		switch {
 		case p.CoveredShare < mostOf:
 			p.Why = whyNotCovered
-		case share(whole, covered) < mostWhole:
+		case figures.Share(whole, covered) < mostWhole:
 			p.Why = whyShortSteps
 		default:
 			m := mean(sum, covered)
