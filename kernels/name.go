@@ -57,6 +57,7 @@ func Split(raw string) Name {
 		return n
 	}
 	n.Normal = trimQualifiers(respell(text))
+	n.Normal = n.Normal[:min(len(n.Normal), maxName)] // some spellings are longer
 	n.take(n.Normal)
 	if n.Base == "" {
 		n.Base, n.Path, n.Template, n.Params = n.Normal, nil, "", ""

@@ -183,18 +183,47 @@ func FuzzSplit(f *testing.F) {
 	})
 }
 
-// TestSplitIsLinear: the nastiest shapes at full length stay cheap.
-func TestSplitIsLinear(t *testing.T) {
+// nastyNames are shapes that cost the most, as long as a name is looked at or a
+// part of that.
+func nastyNames(length int) (out []string) {
 	for _, piece := range []string{"a<", "(", "a(", "a<)", "a::", "void ", "<unnamed>", "{", "a b ", "(int)1", "> ", "_ZN", "S_", " [clone x]", "ab_", "aB"} {
 		for _, head := range []string{"", "_ZN", "_Z1fI", "kernel<"} {
-			s := head + strings.Repeat(piece, maxName/len(piece)+10)
-			start := time.Now()
-			for range 4 {
-				Split(s)
-			}
-			if took := time.Since(start); took > time.Second {
-				t.Errorf("four times %q… takes %v", s[:20], took)
-			}
+			out = append(out, head+strings.Repeat(piece, length/len(piece)+10))
 		}
 	}
+	return out
+}
+
+// TestSplitNasty: no shape of a name holds the reader up.
+func TestSplitNasty(t *testing.T) {
+	for _, s := range nastyNames(maxName) {
+		start := time.Now()
+		n := Split(s)
+		if took := time.Since(start); took > 20*time.Second {
+			t.Errorf("%q… takes %v", s[:20], took)
+		}
+		if n.Raw != s || len(n.Normal) > maxName {
+			t.Errorf("%q… became %d bytes", s[:20], len(n.Normal))
+		}
+	}
+}
+
+// BenchmarkSplitNasty prints by how much a byte of the nastiest names costs more
+// at full length than at an eighth of it: 1 where splitting is linear.
+func BenchmarkSplitNasty(b *testing.B) {
+	short, long := nastyNames(maxName/8), nastyNames(maxName)
+	worst := 0.0
+	for b.Loop() {
+		for i := range long {
+			cost := func(s string) float64 {
+				start := time.Now()
+				for range 4 {
+					Split(s)
+				}
+				return float64(time.Since(start)) / float64(len(s))
+			}
+			worst = max(worst, cost(long[i])/cost(short[i]))
+		}
+	}
+	b.ReportMetric(worst, "worst-byte-cost")
 }

