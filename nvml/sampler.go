@@ -118,7 +118,11 @@ func (l *lane) run(ctx context.Context, period time.Duration, out *handover) {
 	clock := time.NewTicker(period)
 	defer clock.Stop()
 	for l.round() {
-		for r := l.begin(); r != nil && ctx.Err() == nil; r = l.begin() {
+		for ctx.Err() == nil {
+			r := l.begin()
+			if r == nil {
+				break
+			}
 			v, err := r.read(l.since)
 			l.end(err != nil)
 			if err != nil {
