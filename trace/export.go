@@ -91,7 +91,7 @@ func (r *rows) traces(path string, x *nsys.Export) []*Trace {
 	for i, p := range list {
 		p.finish(x)
 		t := buildExport(path, x, p)
-		t.Series = ownSeries(samples, x, p, t)
+		t.Series = t.ownSeries(samples)
 		if len(list) > 1 {
 			t.Info.Rank, t.Info.WorldSize = i, len(list)
 			t.Info.Events = int64(p.n) + int64(len(p.runs))

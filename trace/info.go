@@ -48,7 +48,7 @@ type GPU struct {
 	Name     string
 	UUID     string // without a prefix: "554a6988-03dd-6206-3dd1-f43fb60a3ed0"
 	PCI      string // bus address: "0000:01:00.0"
-	Profiler int    // the profiler's number, which its samples of GPU metrics carry
+	Profiler int    // the machine's number by the profiler, which its samples of GPU metrics carry; -1 where the export does not say
 }
 
 // Damage is one place where the file is not what it should be.

@@ -61,8 +61,9 @@ func (s byTime) Swap(i, j int) {
 	s.Values[i], s.Values[j] = s.Values[j], s.Values[i]
 }
 
-// ownSeries says which of the sampled GPUs a process used, under which ordinal.
-func ownSeries(all []Series, x *nsys.Export, p *process, t *Trace) []Series {
+// ownSeries says which of the sampled GPUs the trace's process used, under which
+// ordinal.
+func (t *Trace) ownSeries(all []Series) []Series {
 	if len(all) == 0 {
 		return nil
 	}
@@ -70,7 +71,7 @@ func ownSeries(all []Series, x *nsys.Export, p *process, t *Trace) []Series {
 	how := map[int]string{}
 	listed := ByDeviceTable // how it is known that the other GPUs are not the process's
 	for _, device := range t.devices() {
-		gpu, by := p.sampledGPU(x, device)
+		gpu, by := t.sampledGPU(device)
 		if by != "" {
 			used[gpu], how[gpu] = device, by
 		}
@@ -105,18 +106,19 @@ func (t *Trace) devices() []int {
 	return slices.Compact(out)
 }
 
-// sampledGPU is the profiler's number of the GPU that a process calls device,
-// and how that is known; "" when it is not: the export then lists the process's
-// GPUs, and this one is not among them.
-func (p *process) sampledGPU(x *nsys.Export, device int) (gpu int, how string) {
-	pid := p.id >> 24 & 0xffffff
-	if g, ok := x.Devices[nsys.DeviceID{Pid: pid, Cuda: int64(device)}]; ok {
-		return int(g), ByDeviceTable
-	}
-	for d := range x.Devices {
-		if d.Pid == pid {
-			return 0, ""
+// sampledGPU is the profiler's number of the GPU that the trace's process calls
+// device, and how that is known; "" when it is not: the export then lists the
+// process's GPUs, and this one is not among them.
+func (t *Trace) sampledGPU(device int) (gpu int, how string) {
+	gpu, how = device, ByEqualNumber
+	for _, g := range t.Info.GPUs {
+		if g.Profiler < 0 {
+			continue
 		}
+		if g.Device == device {
+			return g.Profiler, ByDeviceTable
+		}
+		gpu, how = 0, ""
 	}
-	return device, ByEqualNumber
+	return gpu, how
 }

@@ -9,12 +9,14 @@ import (
 )
 
 // twoRanks is an export of two processes whose ordinals count the GPUs the other
-// way round, with samples of three GPUs and of a network port.
+// way round, of one whose GPUs have no number, and samples of three GPUs and of
+// a network port.
 func twoRanks() *nsys.Export {
 	at := []int64{10, 20, 30}
 	return &nsys.Export{
 		Epoch:   1000,
 		Devices: map[nsys.DeviceID]int64{{Pid: 11, Cuda: 0}: 1, {Pid: 11, Cuda: 1}: 0, {Pid: 12, Cuda: 0}: 1, {Pid: 12, Cuda: 1}: 0},
+		UUIDs:   map[nsys.DeviceID]string{{Pid: 11, Cuda: 0}: "b", {Pid: 11, Cuda: 1}: "a", {Pid: 12, Cuda: 0}: "b", {Pid: 12, Cuda: 1}: "a", {Pid: 14, Cuda: 0}: "a"},
 		Series: []nsys.Series{
 			{Source: "NIC mlx5_0 port 1", GPU: -1, Name: "Bytes sent [B]", Times: []int64{30, 10, 20}, Values: []float64{3, 1, 2}},
 			{Source: "GPU 1", GPU: 1, Name: "SMs Active [Throughput %]", Times: at, Values: []float64{1, 2, 3}},
@@ -68,13 +70,14 @@ func TestOwnSeries(t *testing.T) {
 		{"both", 12, []int{0, 1}, map[int]int{0: 1, 1: 0}, ByDeviceTable, ByDeviceTable},
 		{"an ordinal that the table lacks", 11, []int{2}, map[int]int{}, "", ""},
 		{"no table of the process", 13, []int{1}, map[int]int{1: 1}, ByEqualNumber, ""},
+		{"a table without the profiler's numbers", 14, []int{0}, map[int]int{0: 0}, ByEqualNumber, ""},
 	} {
-		tr := &Trace{}
+		tr := &Trace{Info: Info{GPUs: gpusOf(x, &process{id: c.pid << 24})}}
 		for _, d := range c.devices {
 			tr.tracks = append(tr.tracks, Track{GPU: true, Device: d})
 		}
 		tr.tracks = append(tr.tracks, Track{Device: 9})
-		got := ownSeries(all, x, &process{id: c.pid << 24}, tr)
+		got := tr.ownSeries(all)
 		for i, s := range got {
 			d, how := -1, c.others
 			if of, used := c.gpu[s.GPU]; used {
@@ -91,7 +94,7 @@ func TestOwnSeries(t *testing.T) {
 			}
 		}
 	}
-	if ownSeries(nil, x, &process{}, &Trace{}) != nil {
+	if (&Trace{}).ownSeries(nil) != nil {
 		t.Error("series from nowhere")
 	}
 }
