@@ -335,7 +335,7 @@ func (t *tables) array() error {
 		t.copier.Open()
 		defer t.copier.Close()
 	}
-	o := &object{columns: map[string]field{}}
+	o := &object{columns: map[string]column{}}
 	for {
 		c, err := t.in.ReadByte()
 		var n int64
@@ -373,10 +373,15 @@ func (t *tables) array() error {
 
 // object is one row of a table in JSON: cells by field.
 type object struct {
-	columns map[string]field // by key as written
-	factors [fieldCount]float64
+	columns map[string]column // by key as written
 	cells   [fieldCount]string
 	h       header
+}
+
+// column is what a key says, and what to multiply its numbers by.
+type column struct {
+	field  field
+	factor float64
 }
 
 // read takes one row; the header it returns says which cells it has.
@@ -387,14 +392,13 @@ func (o *object) read(b []byte) (h *header, ok bool) {
 		o.h.at[f] = -1
 	}
 	_, ok = jsontext.Fields(b, 0, func(_, key, v []byte) {
-		f, known := o.columns[string(key)]
+		c, known := o.columns[string(key)]
 		if !known && len(o.columns) < maxColumns {
-			var factor float64
-			f, factor = columnOf(jsontext.Unescaped(key))
-			o.columns[string(key)], o.factors[f] = f, factor
+			c.field, c.factor = columnOf(jsontext.Unescaped(key))
+			o.columns[string(key)] = c
 		}
-		if f != noField && o.h.at[f] < 0 {
-			o.h.at[f], o.h.factor[f] = int(f), o.factors[f]
+		if f := c.field; f != noField && o.h.at[f] < 0 {
+			o.h.at[f], o.h.factor[f] = int(f), c.factor
 			o.cells[f] = jsontext.Unescaped(v)
 		}
 	})

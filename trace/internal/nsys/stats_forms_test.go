@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// told is all that a text of tables tells, a line each.
+// formOf is all that a text of tables tells, a line each.
 func formOf(t *testing.T, text string) string {
 	t.Helper()
 	x, got, err := readText(t, text)

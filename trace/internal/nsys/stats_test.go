@@ -44,6 +44,8 @@ sum "Memcpy DtoD" 1 5 2500 400/500/600 /1
 		{"sums of the GUI", guiSum, `sum "void k<(int)4, char *>(int, T2)" 0 2706 29496000 3808/4576/556321 /1000` + "\n"},
 		{"sums as JSON", `[{"Time (%)": 13.0, "Total Time (ns)": 29496202, "Instances": 2706, "Med (ns)": 4576.5, "Min (ns)": 3808, "Max (ns)": 556321, "Name": "k"}]`,
 			`sum "k" 0 2706 29496202 3808/4577/556321 /1` + "\n"},
+		{"two keys of one meaning in JSON: the first counts, in its own unit", `[{"Start (ns)": 1, "Duration (ns)": 5, "Duration (ms)": 7, "CorrId": 1, "Name": "k"}, {"Start (ns)": 9, "Duration (ns)": 5, "Duration (ms)": 7, "CorrId": 2, "Name": "k"}]`,
+			`0 1+5 p16777216 d0 s0 c1 "k" -1B` + "\n" + `0 9+5 p16777216 d0 s0 c2 "k" -1B` + "\n"},
 		{"byte order mark", "\ufeff" + sumHead + sumRow, `sum "void k<(int)4, char *>(int, T2)" 0 2706 29496202 3808/4576/556321 /1` + "\n"},
 	} {
 		x, got, err := readText(t, c.text)
