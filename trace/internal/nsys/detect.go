@@ -97,7 +97,7 @@ func HasSums(head []byte) bool {
 	if err != nil {
 		return false
 	}
-	h, ok := (&object{columns: map[string]field{}}).read(first)
+	h, ok := (&object{columns: map[string]column{}}).read(first)
 	return ok && h.known()
 }
 
