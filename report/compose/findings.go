@@ -6,11 +6,8 @@ import (
 	"strings"
 
 	"tokprof/kernels/breakdown"
-	"tokprof/kernels/collective"
-	"tokprof/nvml"
 	"tokprof/report/diagnose"
 	"tokprof/report/document"
-	"tokprof/report/figures"
 	"tokprof/trace"
 )
 
@@ -170,86 +167,6 @@ func phaseNumber(name string) trace.Phase {
 		}
 	}
 	return trace.NoPhase
-}
-
-// collectiveFacts sums the collectives of each phase as one rank saw them.
-func (b *builder) collectiveFacts() []diagnose.CollectiveFacts {
-	type key struct {
-		phase  string
-		kernel int32
-	}
-	at := map[key]*diagnose.CollectiveFacts{}
-	durs := map[key][]int64{}
-	late := map[key]map[int]int64{}
-	sizes := map[key][]sizedRun{}
-	alone := b.aloneRanks()
-	size := func(k key, m collective.Message, ranks int, transfer trace.Time) {
-		if bytes := m.Whole(at[k].Kind, ranks); bytes > 0 {
-			sizes[k] = append(sizes[k], sizedRun{bytes: bytes, transfer: int64(transfer), ranks: ranks})
-		}
-	}
-	var order []key
-	for j, c := range b.ranks[0].Collectives {
-		s := b.split.Of[0][j]
-		if c.Step < 0 || !s.Known {
-			continue
-		}
-		k := key{b.ranks[0].Steps[c.Step].Label.Phase.String(), b.kernelAt[0][c.Kernel]}
-		if at[k] == nil {
-			kernel := b.a.Kernels[k.kernel]
-			at[k] = &diagnose.CollectiveFacts{Phase: k.phase, Kind: kernel.Subgroup, Kernel: kernel.ShortName, Ranks: 1, Estimated: b.split.Estimated}
-			late[k] = map[int]int64{}
-			order = append(order, k)
-		}
-		at[k].Count++
-		at[k].TransferNS += int64(s.Transfer)
-		durs[k] = append(durs[k], int64(s.Transfer))
-		if b.split.Estimated {
-			size(k, b.sent[0][j], cmp.Or(c.Ranks, alone), s.Transfer)
-		}
-	}
-	for _, g := range b.split.Groups {
-		m := g.Members[0]
-		if m.Run.Step < 0 {
-			continue
-		}
-		k := key{b.ranks[m.Rank].Steps[m.Run.Step].Label.Phase.String(), b.kernelAt[m.Rank][m.Run.Kernel]}
-		if late[k] != nil {
-			at[k].Ranks = max(at[k].Ranks, len(g.Members))
-			late[k][b.number[g.Members[g.Late].Rank]]++
-			size(k, b.groupMessage(g), b.groupRanks(g), b.split.Of[m.Rank][m.Index].Transfer)
-		}
-	}
-	var out []diagnose.CollectiveFacts
-	for _, k := range order {
-		f := at[k]
-		slices.Sort(durs[k])
-		f.TransferMedianNS = figures.Quantile(durs[k], 0.5)
-		row := b.commRow(k.kernel)
-		row.Bytes, row.BusBW = 0, 0
-		total(&row, sizes[k])
-		f.Bytes, f.BusBW, f.Ceiling = row.Bytes, row.BusBW, row.Ceiling
-		if nvml.Path(row.Path).NVLinks() == 0 {
-			f.PCIe = row.Path
-		}
-		for rank, n := range late[k] {
-			if s := figures.Share(n, f.Count); s > f.LateShare || s == f.LateShare && rank < f.LateRank {
-				f.LateRank, f.LateShare = rank, s
-			}
-		}
-		out = append(out, *f)
-	}
-	return out
-}
-
-// commRow is a copy of the row of a kernel's collectives.
-func (b *builder) commRow(kernel int32) document.Collective {
-	for n, s := range b.comm {
-		if s.kernel == kernel {
-			return b.a.Collectives[n]
-		}
-	}
-	return document.Collective{}
 }
 
 // copyFacts sums copies by phase and direction.
