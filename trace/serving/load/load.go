@@ -142,19 +142,8 @@ func (l *load) send(ctx context.Context, window string, planned []Planned, slots
 	var requests sync.WaitGroup
 	sent := 0
 	full := false
-	for ; sent < len(planned); sent++ {
-		if !l.wait(sending, planned[sent].Due) {
-			break
-		}
-		select {
-		case slot <- struct{}{}:
-		default:
-			full = true
-			select {
-			case slot <- struct{}{}:
-			case <-sending.Done():
-			}
-		}
+	for ; sent < len(planned) && l.wait(sending, planned[sent].Due); sent++ {
+		full = take(sending, slot) || full
 		if sending.Err() != nil {
 			break
 		}
@@ -193,6 +182,21 @@ func (l *load) send(ctx context.Context, window string, planned []Planned, slots
 	res.Rows, res.NotDue = rows[:sent], len(planned)-sent
 	res.Notes = l.notes(full && o.Concurrency == 0)
 	return res, context.Cause(ctx)
+}
+
+// take takes a slot, or gives up when the context ends. full says that none was
+// free at once.
+func take(ctx context.Context, slot chan<- struct{}) (full bool) {
+	select {
+	case slot <- struct{}{}:
+		return false
+	default:
+	}
+	select {
+	case slot <- struct{}{}:
+	case <-ctx.Done():
+	}
+	return true
 }
 
 // notes say what was not as planned; full is whether MaxRunning held requests back.
