@@ -126,7 +126,7 @@ var phaseSymbols = map[string]string{"prefill": "triangle", "decode": "circle", 
 func stepsChart(id string, points []stepPoint, bars []requestBar, lanes int, strip *strip, lex *lexicon) map[string]any {
 	c := charts.NewScatter()
 	shift := 0
-	hasTokens := slices.ContainsFunc(points, func(p stepPoint) bool { return p.tokens > 0 })
+	withTokens := slices.ContainsFunc(points, hasTokens)
 	grid := []opts.Grid{}
 	if lanes > 0 {
 		shift = lanesHeight(lanes) + 18
@@ -135,7 +135,7 @@ func stepsChart(id string, points []stepPoint, bars []requestBar, lanes int, str
 	down := func(px int) string { return strconv.Itoa(px + shift) }
 	grid = slices.Insert(grid, 0, opts.Grid{Left: "72", Right: "16", Top: down(36), Height: "170"})
 	stripGrid, stripTop := len(grid), 236+shift+trackGap/2
-	if hasTokens {
+	if withTokens {
 		stripTop += 70
 	}
 	grid = append(grid, strip.layout(stripTop)...)
@@ -161,6 +161,14 @@ func stepsChart(id string, points []stepPoint, bars []requestBar, lanes int, str
 	last := len(grids) - 1
 	c.ExtendXAxis(opts.XAxis{Type: "value", GridIndex: last, Min: 0})
 	c.ExtendYAxis(opts.YAxis{Type: "value", GridIndex: last, Name: "tokens", NameLocation: "middle", NameGap: 56, Min: 0})
+	addSteps(c, points, last, lex)
+	c.Validate()
+	return map[string]any{"id": id, "tokens": withTokens, "above": shift, "option": c.JSON(), "strip": strip.forScript(stripGrid)}
+}
+
+// addSteps draws each step's time and, in a grid of their own, its tokens: a
+// series for every stretch of points of one phase.
+func addSteps(c *charts.Scatter, points []stepPoint, tokenGrid int, lex *lexicon) {
 	tokens := charts.NewBar()
 	for i := 0; i < len(points); {
 		j := i
@@ -169,7 +177,7 @@ func stepsChart(id string, points []stepPoint, bars []requestBar, lanes int, str
 		for ; j < len(points) && points[j].phase == points[i].phase; j++ {
 			p := points[j]
 			dur = append(dur, opts.ScatterData{Value: []int64{p.start, p.dur, int64(p.index), int64(p.rank), p.busy, p.tokens, p.reqs, int64(p.count), p.worst, p.graph}})
-			if p.tokens > 0 {
+			if hasTokens(p) {
 				tok = append(tok, opts.BarData{Value: []int64{p.start, p.tokens}})
 			}
 		}
@@ -179,15 +187,15 @@ func stepsChart(id string, points []stepPoint, bars []requestBar, lanes int, str
 			symbol = "circle"
 		}
 		c.AddSeries(name, dur, charts.WithScatterChartOpts(opts.ScatterChart{Symbol: symbol, SymbolSize: 8}))
-		tokens.AddSeries(name, tok, charts.WithBarChartOpts(opts.BarChart{XAxisIndex: last, YAxisIndex: last, BarWidth: "2", BarGap: "-100%"}))
+		tokens.AddSeries(name, tok, charts.WithBarChartOpts(opts.BarChart{XAxisIndex: tokenGrid, YAxisIndex: tokenGrid, BarWidth: "2", BarGap: "-100%"}))
 		i = j
 	}
-	if hasTokens {
+	if slices.ContainsFunc(points, hasTokens) {
 		c.Overlap(tokens)
 	}
-	c.Validate()
-	return map[string]any{"id": id, "tokens": hasTokens, "above": shift, "option": c.JSON(), "strip": strip.forScript(stripGrid)}
 }
+
+func hasTokens(p stepPoint) bool { return p.tokens > 0 }
 
 func phaseTable(ps []document.Phase, lex *lexicon) *table {
 	t := &table{Caption: "Steps by phase", Cols: cols("Phase", "#Steps", "#Step, median", "#p99", "#Busy, median", "#p99", "#Tokens", "#Requests", "#Time a token")}
