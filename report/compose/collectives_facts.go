@@ -58,14 +58,15 @@ func (b *builder) phaseCollectives() (order []*phaseCollective) {
 		}
 	}
 	for _, g := range b.split.Groups {
-		m := g.Members[0]
-		if m.Run.Step < 0 {
+		first := slices.IndexFunc(g.Members, func(m collective.Member) bool { return m.Rank == 0 })
+		if first < 0 || g.Members[first].Run.Step < 0 {
 			continue
 		}
-		if p := at[key{b.ranks[m.Rank].Steps[m.Run.Step].Label.Phase.String(), b.kernelAt[m.Rank][m.Run.Kernel]}]; p != nil {
+		m := g.Members[first]
+		if p := at[key{b.ranks[0].Steps[m.Run.Step].Label.Phase.String(), b.kernelAt[0][m.Run.Kernel]}]; p != nil {
 			p.Ranks = max(p.Ranks, len(g.Members))
 			p.late[b.number[g.Members[g.Late].Rank]]++
-			p.size(b.groupMessage(g), b.groupRanks(g), b.split.Of[m.Rank][m.Index].Transfer)
+			p.size(b.groupMessage(g), b.groupRanks(g), b.split.Of[0][m.Index].Transfer)
 		}
 	}
 	return order

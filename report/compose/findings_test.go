@@ -84,13 +84,14 @@ func TestFactsAgree(t *testing.T) {
 }
 
 // TestFactsOfGroups: a collective's ranks are those that ran it together, not
-// all of the window.
+// all of the window, and the last is one of them, however often others' last
+// ones came last.
 func TestFactsOfGroups(t *testing.T) {
 	f, _ := factsOf([]*breakdown.Rank{
 		reducing.Rank(0, 1, 0, reducing.Run(0, 100, 50, 0)), reducing.Rank(1, 1, 0, reducing.Run(0, 140, 10, 0)),
-		reducing.Rank(2, 1, 0, reducing.Run(0, 600, 70, 0)), reducing.Rank(3, 1, 0, reducing.Run(0, 650, 20, 0)),
+		reducing.Rank(2, 1, 0, reducing.Run(0, 600, 70, 0), reducing.Run(0, 700, 70, 0)), reducing.Rank(3, 1, 0, reducing.Run(0, 650, 20, 0), reducing.Run(0, 750, 20, 0)),
 	}, Options{})
-	if len(f.Collectives) != 1 || f.Collectives[0].Ranks != 2 {
+	if len(f.Collectives) != 1 || f.Collectives[0].Ranks != 2 || f.Collectives[0].LateRank != 1 || f.Collectives[0].LateShare != 1 {
 		t.Errorf("%+v", f.Collectives)
 	}
 }
