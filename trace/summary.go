@@ -1,10 +1,6 @@
 package trace
 
-import (
-	"context"
-
-	"tokprof/trace/internal/nsys"
-)
+import "tokprof/trace/internal/nsys"
 
 // Summary is a table of kernels and copies with sums alone, as nsys stats
 // writes it (cuda_gpu_kern_sum, cuda_gpu_sum): no moment, no stream and no
@@ -37,27 +33,6 @@ type SummedKernel struct {
 type SummaryOnly struct{ Summary *Summary }
 
 func (e *SummaryOnly) Error() string { return "holds sums by kernel name alone" }
-
-// OpenSummary reads a summary; "-" is standard input. The error is an *Error,
-// or the context's.
-func OpenSummary(ctx context.Context, path string, o Options) (*Summary, error) {
-	src, closeFile, err := source(ctx, path)
-	if err != nil {
-		return nil, err
-	}
-	defer closeFile()
-	if formOf(&src) == nsys.NoExport {
-		return nil, &Error{Path: path, Offset: -1, What: "is no summary of nsys stats", Hint: "write one with nsys stats --report cuda_gpu_kern_sum --format csv"}
-	}
-	x, err := readExport(ctx, path, src, o, func(*nsys.Row) {})
-	if err != nil {
-		return nil, err
-	}
-	if len(x.Summary) == 0 {
-		return nil, &Error{Path: path, Offset: -1, What: "holds single events, no summary", Hint: "open it as a trace"}
-	}
-	return newSummary(path, x), nil
-}
 
 func newSummary(path string, x *nsys.Export) *Summary {
 	s := &Summary{Info: fileInfo(path, x)}

@@ -3,6 +3,7 @@ package compose
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -22,10 +23,12 @@ func TestSummaries(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"qwen3-12l-graphmode/report1.cuda_gpu_kern_sum.csv.gz", "qwen3-12l-graphmode/report1.cuda_gpu_kern_sum.json.gz", "qwen3-12l-graphmode/report1.cuda_gpu_sum.csv.gz", "llama-4l-gpumetrics/report1.cuda_gpu_kern_sum.csv.gz"} {
-		s, err := trace.OpenSummary(t.Context(), filepath.Join(traces, "..", "nsys", name), trace.Options{Hash: true})
-		if err != nil {
+		_, err := trace.OpenAll(t.Context(), filepath.Join(traces, "..", "nsys", name), trace.Options{Hash: true})
+		var only *trace.SummaryOnly
+		if !errors.As(err, &only) {
 			t.Fatal(err)
 		}
+		s := only.Summary
 		other := &trace.Summary{Kernels: []trace.SummedKernel{{Name: "other", Launches: 1, Total: 1, Digit: 1}}}
 		set := BuildSummaries([]*trace.Summary{s, other, s}, c, Options{Version: "test"})
 		if len(set.Analyses) != 2 || set.Analyses[1].Window.Name != "w2" || len(set.Analyses[0].Sources) != 1 {
