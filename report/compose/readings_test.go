@@ -2,7 +2,6 @@ package compose
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -66,22 +65,7 @@ func TestReadingsGolden(t *testing.T) {
 			for _, x := range a.Trust {
 				trust = append(trust, fmt.Sprintf("%s %s: %s", x.Severity, x.Code, x.Message))
 			}
-			raw, err := json.Marshal(map[string]any{"window": a.Window.Name, "readings": a.Readings, "phases": a.Phases, "clocks": clocks, "collectives": a.Collectives, "trust": trust})
-			if err != nil {
-				t.Fatal(err)
-			}
-			var v any
-			d := json.NewDecoder(bytes.NewReader(raw))
-			d.UseNumber()
-			if err := d.Decode(&v); err != nil {
-				t.Fatal(err)
-			}
-			e := json.NewEncoder(&b)
-			e.SetEscapeHTML(false)
-			e.SetIndent("", " ")
-			if err := e.Encode(round(v)); err != nil {
-				t.Fatal(err)
-			}
+			b.Write(roundedJSON(t, map[string]any{"window": a.Window.Name, "readings": a.Readings, "phases": a.Phases, "clocks": clocks, "collectives": a.Collectives, "trust": trust}))
 		}
 		golden.Check(t, filepath.Join("readings", run+".json"), b.Bytes())
 	}

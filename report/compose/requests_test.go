@@ -2,7 +2,6 @@ package compose
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"math"
 	"os"
@@ -75,22 +74,7 @@ func TestRequestsGolden(t *testing.T) {
 	var b bytes.Buffer
 	for _, a := range Build(bothWindows(t), Options{Run: recordedRun(t)}).Analyses {
 		checkRequests(t, a)
-		raw, err := json.Marshal(map[string]any{"window": a.Window.Name, "requests": a.Requests, "tax": a.Tax})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var v any
-		d := json.NewDecoder(bytes.NewReader(raw))
-		d.UseNumber()
-		if err := d.Decode(&v); err != nil {
-			t.Fatal(err)
-		}
-		e := json.NewEncoder(&b)
-		e.SetEscapeHTML(false)
-		e.SetIndent("", " ")
-		if err := e.Encode(round(v)); err != nil {
-			t.Fatal(err)
-		}
+		b.Write(roundedJSON(t, map[string]any{"window": a.Window.Name, "requests": a.Requests, "tax": a.Tax}))
 	}
 	golden.Check(t, "requests.json", b.Bytes())
 }

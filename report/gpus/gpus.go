@@ -3,8 +3,6 @@
 package gpus
 
 import (
-	"fmt"
-
 	"tokprof/kernels/breakdown"
 	"tokprof/nvml"
 	"tokprof/report/document"
@@ -82,7 +80,7 @@ func (j *Joined) Trust() []document.Trust {
 }
 
 func (j *Joined) doubt(code string, s document.Severity, touches []string, format string, args ...any) {
-	j.trust = append(j.trust, document.Trust{Code: code, Severity: s, Message: fmt.Sprintf(format, args...), Touches: touches})
+	j.trust = append(j.trust, document.Doubt(code, s, touches, format, args...))
 }
 
 // span is the window in Unix ns.
