@@ -167,6 +167,8 @@ func (t *tables) atArray() bool {
 func (t *tables) row(text string, last bool) {
 	t.cells = splitCells(text, t.h.sep, t.cells[:0])
 	switch {
+	case last && strings.Count(text, `"`)%2 != 0: // a part of a name would pass for a kernel
+		t.cut("the text ends inside a line")
 	case len(t.cells) == t.h.n && !isSaying(text):
 		if t.take(t.h, t.cells) && t.copier != nil {
 			t.copier.Row(t.cells)

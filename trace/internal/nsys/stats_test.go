@@ -74,6 +74,7 @@ func TestDamagedTables(t *testing.T) {
 		{"a short row", traceHead + kernelRow + "1,2,3,4,5\n" + kernelRow, "", 2, 1},
 		{"no number", traceHead + kernelRow + strings.Replace(kernelRow, "33347014", "soon", 1) + kernelRow, "", 2, 1},
 		{"cut in a row", traceHead + kernelRow + kernelRow[:30], "the text ends inside a line", 1, 0},
+		{"cut in a name", traceHead + kernelRow + kernelRow[:strings.LastIndex(kernelRow, `"`)], "the text ends inside a line", 1, 0},
 		{"two reports' events", traceHead + kernelRow + "\n" + traceHead + kernelRow, "", 1, 1},
 		{"cut JSON", `[{"Start (ns)": 1, "Duration (ns)": 2, "CorrId": 3, "Name": "k"}, {"Start`, "the text ends inside a table", 1, 0},
 		{"a column of nothing", traceHead + kernelRow + strings.Replace(kernelRow, "768", "-768", 1), "", 1, 1},
