@@ -313,7 +313,7 @@ func TestReport(t *testing.T) {
 		t.Error(err)
 	}
 	t.Setenv("PATH", t.TempDir())
-	const want = "is an Nsight Systems report, which only nsys can read, and nsys is not on PATH: run `nsys export --type sqlite canary-dir.nsys-rep` where it is installed and give the .sqlite"
+	const want = "is an Nsight Systems report, which only nsys can read, and nsys is not on PATH: give its place with --nsys PATH, or run `nsys export --type sqlite canary-dir.nsys-rep` where it is installed and give the .sqlite"
 	if _, err := OpenAll(context.Background(), report, Options{}); !errors.As(err, &e) || e.Reason() != want {
 		t.Error(err)
 	}

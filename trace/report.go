@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -25,12 +26,13 @@ func openReport(ctx context.Context, path string, o Options) ([]*Trace, error) {
 		return nil, &Error{Path: path, Offset: -1, What: "is empty (0 bytes)", Hint: "nsys has not written it yet, or the copy failed"}
 	}
 	command := "nsys export --type sqlite " + BaseName(path)
-	tool := o.NsysPath
-	if tool == "" {
-		var err error
-		if tool, err = exec.LookPath("nsys"); err != nil {
-			return nil, &Error{Path: path, Offset: -1, What: "is an Nsight Systems report, which only nsys can read, and nsys is not on PATH", Hint: "run `" + command + "` where it is installed and give the .sqlite", Err: err}
+	tool, err := exec.LookPath(cmp.Or(o.NsysPath, "nsys"))
+	if err != nil {
+		what, hint := "nsys is not on PATH", "give its place with --nsys PATH, or run `"+command+"` where it is installed and give the .sqlite"
+		if o.NsysPath != "" && o.NsysPath != "nsys" {
+			what, hint = "there is no program "+o.NsysPath, "run `"+command+"` where nsys is installed and give the .sqlite"
 		}
+		return nil, &Error{Path: path, Offset: -1, What: "is an Nsight Systems report, which only nsys can read, and " + what, Hint: hint, Err: err}
 	}
 	dir, err := os.MkdirTemp("", "tokprof-")
 	if err != nil {

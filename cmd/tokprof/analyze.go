@@ -35,14 +35,16 @@ func newAnalyze(s *shared) *cobra.Command {
 		Use:   "analyze FILE|DIR|- ...",
 		Short: "Say where the GPU time of a trace went",
 		Long: `Reads torch-profiler traces, plain, .gz or .zst, and Nsight Systems exports
-(.sqlite, JSON lines, tables of nsys stats), or every one in a directory, and
-says where the GPU time went; of a summary (cuda_gpu_kern_sum) as far as sums
-by kernel name tell. Files recorded together are one window, rank
-by rank; windows are never added together. Without an output flag it prints a
-table; with one it also writes files, all from one reading. "-" as an input is
-standard input, as an output standard output (which then carries that alone).`,
+(.sqlite, JSON lines, tables of nsys stats, .nsys-rep where nsys is at hand),
+or every one in a directory, and says where the GPU time went; of a summary
+(cuda_gpu_kern_sum) as far as sums by kernel name tell. Files recorded together
+are one window, rank by rank; windows are never added together. Without an
+output flag it prints a table; with one it also writes files, all from one
+reading. "-" as an input is standard input, as an output standard output (which
+then carries that alone).`,
 		Example: `  tokprof analyze rank0.pt.trace.json.gz
   tokprof analyze rank0.json.gz rank1.json.gz -o page.html --md ticket.md
+  tokprof analyze report1.sqlite -o page.html
   tokprof analyze traces/ --window 2 --json - | head -40
   zcat trace.json.gz | tokprof analyze - --pprof gpu.pb.gz`,
 		Args: needArgs("a trace file or directory"),
@@ -56,13 +58,14 @@ standard input, as an output standard output (which then carries that alone).`,
 	f.StringVar(&o.csv, "csv", "", "write the kernel table as CSV to `FILE`")
 	f.StringVar(&o.pprof, "pprof", "", "write a profile for go tool pprof to `FILE`")
 	f.StringVar(&o.folded, "folded", "", "write folded stacks (ns) for flame graphs to `FILE`")
-	f.StringVar(&o.perfetto, "perfetto", "", "write a timeline of one step per phase, for\nui.perfetto.dev, to `FILE` (at most 20 MB)")
+	f.StringVar(&o.perfetto, "perfetto", "", "write a timeline of one step per phase, for ui.perfetto.dev, to `FILE` (at most 20 MB)")
 	f.StringVar(&o.steps, "steps", "", "draw steps `A-B` (from 0) in timelines, not one per phase")
 	f.StringVar(&o.window, "window", "", "take one window, by `N|NAME` (1, w1)")
-	f.StringVar(&o.model, "model", "", "config.json `FILE` of the served model: work per role,\nand whether the trace fits it")
-	f.StringVar(&o.readings, "readings", "", "GPU readings `FILE` of tokprof gpus --record, joined with\nthe steps")
-	f.StringVar(&o.topo, "topo", "", "`FILE` of nvidia-smi topo -m or tokprof gpus --links: what\nthe GPUs' links can do")
-	f.StringVar(&o.visible, "visible-devices", "", "CUDA_VISIBLE_DEVICES of the server: which GPU of the\nreadings is which of the trace")
+	f.StringVar(&o.model, "model", "", "config.json `FILE` of the served model: work per role, and whether the trace fits it")
+	f.StringVar(&o.readings, "readings", "", "GPU readings `FILE` of tokprof gpus --record, joined with the steps")
+	f.StringVar(&o.topo, "topo", "", "`FILE` of nvidia-smi topo -m or tokprof gpus --links: what the GPUs' links can do")
+	f.StringVar(&o.visible, "visible-devices", "", "CUDA_VISIBLE_DEVICES of the server: which GPU of the readings is which of the trace")
+	s.nsysFlag(f)
 	f.BoolVar(&o.strict, "strict", false, "exit 1 when a trust line warns")
 	o.evidence.add(f)
 	return cmd

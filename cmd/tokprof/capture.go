@@ -33,7 +33,7 @@ type captureOptions struct {
 	maxTime, patience time.Duration
 	maxBytes          string
 	serverLog         string
-	nsysSession, nsys string
+	nsysSession       string
 	yes, check        bool
 
 	// What the demo sets: recorded readings instead of the GPUs', and the recorded

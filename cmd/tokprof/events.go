@@ -42,6 +42,7 @@ product means that nothing says what it is for.`,
 	cmd.Flags().StringVarP(&out, "output", "o", "-", "write to `FILE`")
 	cmd.Flags().Bool("csv", true, "write CSV (the only format)")
 	cmd.Flags().IntVar(&rank, "rank", -1, "take rank `N` of a file that holds several")
+	s.nsysFlag(cmd.Flags())
 	e.add(cmd.Flags())
 	return cmd
 }

@@ -43,6 +43,7 @@ trace, or one a line from a file ("-" is standard input).`,
 	f := cmd.Flags()
 	f.StringVar(&o.trace, "trace", "", "explain the kernels of a trace `FILE`")
 	f.IntVar(&o.top, "top", 10, "with --trace: the `N` with the most time")
+	s.nsysFlag(f)
 	f.StringVar(&o.names, "names", "", "read names from `FILE`, one a line")
 	f.BoolVar(&o.csv, "csv", false, "write name,group,subgroup,tags,rule")
 	return cmd

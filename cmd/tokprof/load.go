@@ -22,7 +22,7 @@ import (
 // open reads one trace with a progress line.
 func (s *shared) open(ctx context.Context, path string, hash bool) (*trace.Trace, error) {
 	p := newProgress(s.std.err, path, s.quiet)
-	t, err := trace.Open(ctx, path, trace.Options{Hash: hash, Progress: p.update})
+	t, err := trace.Open(ctx, path, trace.Options{Hash: hash, NsysPath: s.nsys, Progress: p.update})
 	p.done()
 	return t, err
 }
@@ -30,7 +30,7 @@ func (s *shared) open(ctx context.Context, path string, hash bool) (*trace.Trace
 // openAll reads every trace in one file with a progress line.
 func (s *shared) openAll(ctx context.Context, path string, hash bool) ([]*trace.Trace, error) {
 	p := newProgress(s.std.err, path, s.quiet)
-	all, err := trace.OpenAll(ctx, path, trace.Options{Hash: hash, Progress: p.update})
+	all, err := trace.OpenAll(ctx, path, trace.Options{Hash: hash, NsysPath: s.nsys, Progress: p.update})
 	p.done()
 	return all, err
 }
@@ -261,10 +261,10 @@ func (s *shared) enough(files []string, ranks []*breakdown.Rank) error {
 // notGPU says what a trace without GPU events most likely is.
 func notGPU(in trace.Info) string {
 	switch {
-	case in.Events == 0 && in.Skipped == 0:
-		return "it holds no events at all: nothing ran between start and stop of the profiler"
 	case in.Truncated:
 		return fmt.Sprintf("it is cut at byte %d (%s), before the GPU rows, which stand last; copy it again", in.TruncatedAt, in.TruncatedBy)
+	case in.Events == 0 && in.Skipped == 0:
+		return "it holds no events at all: nothing ran between start and stop of the profiler"
 	case in.Skipped > 0:
 		return fmt.Sprintf("%d damaged rows were left out, the first at byte %d (%s)", in.Skipped, in.Damage[0].Offset, in.Damage[0].What)
 	}
@@ -297,9 +297,9 @@ type evidenceFlags struct {
 }
 
 func (e *evidenceFlags) add(f *pflag.FlagSet) {
-	f.StringVar(&e.calibrate, "calibrate", "", "short eager trace `FILE` of the same model,\nwhose modules prove roles slot by slot")
+	f.StringVar(&e.calibrate, "calibrate", "", "short eager trace `FILE` of the same model, whose modules prove roles slot by slot")
 	f.BoolVar(&e.blind, "blind", false, "for tests: forget ops, shapes, frames and captures")
-	f.StringVar(&e.hide, "hide", "", "for tests: hide `WHAT` from role assignment:\nnorm, activation or random:5%")
+	f.StringVar(&e.hide, "hide", "", "for tests: hide `WHAT` from role assignment (norm, activation or random:5%)")
 }
 
 // beside reads the graph-capture traces that lie beside one rank's trace. One

@@ -250,6 +250,53 @@ func TestNsysEvents(t *testing.T) {
 	}
 }
 
+// TestNsysReport has a program in nsys's place read a report.
+func TestNsysReport(t *testing.T) {
+	dir := t.TempDir()
+	export, err := filepath.Abs(nsysFixtures + "llama-4l-gpumetrics/report1.sqlite.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, tool := filepath.Join(dir, "report1.nsys-rep"), filepath.Join(dir, "own-nsys")
+	for path, text := range map[string]string{report: "opaque", tool: "#!/bin/sh\ngzip -dc '" + export + "' > \"$7\"\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, args := range [][]string{{"analyze"}, {"events"}, {"explain", "--trace"}} {
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), append(args, report, "--nsys", tool), streams{nil, &out, &errs}); code != 0 || out.Len() == 0 {
+			t.Errorf("%v: exit %d, %s", args, code, errs.String())
+		}
+		errs.Reset()
+		if code := run(t.Context(), append(args, report, "--nsys", tool+"2"), streams{nil, &out, &errs}); code != 2 || !strings.Contains(errs.String(), "only nsys can read, and there is no program "+tool+"2: run `nsys export --type sqlite report1.nsys-rep`") {
+			t.Errorf("%v: exit %d, %s", args, code, errs.String())
+		}
+	}
+}
+
+// TestNsysCut analyses exports whose end is missing: nothing says that they
+// hold no events.
+func TestNsysCut(t *testing.T) {
+	for form, part := range map[string]float64{"sqlite.gz": 0.03, "json": 0.0056} {
+		b, err := os.ReadFile(nsysFixtures + "llama-16l-tp2/report1." + strings.TrimSuffix(form, ".gz") + ".gz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if form == "json" {
+			b = unpack(b)
+		}
+		path := filepath.Join(t.TempDir(), "cut."+form)
+		if err := os.WriteFile(path, b[:int(part*float64(len(b)))], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), []string{"analyze", path}, streams{nil, &out, &errs}); code != 2 || !strings.Contains(errs.String(), "it is cut at byte ") {
+			t.Errorf("%s: exit %d, %s", form, code, errs.String())
+		}
+	}
+}
+
 // TestNsysTwice gives one export under two names: it counts once.
 func TestNsysTwice(t *testing.T) {
 	dir := t.TempDir()

@@ -52,6 +52,7 @@ both. Of several windows it takes those with equal names, or the only one.`,
 	f.StringVar(&o.csv, "csv", "", "write the kernel table as CSV to `FILE`")
 	f.StringVar(&o.windows[0], "torch-window", "", "take one window of TORCH, by `NAME|N`")
 	f.StringVar(&o.windows[1], "nsys-window", "", "take one window of NSYS, by `NAME|N`")
+	s.nsysFlag(f)
 	return cmd
 }
 

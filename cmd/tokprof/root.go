@@ -48,6 +48,12 @@ type shared struct {
 	std   streams
 	rules string
 	quiet bool
+	nsys  string // the program that reads .nsys-rep, "" for the one on PATH
+}
+
+// nsysFlag is for commands that read traces.
+func (s *shared) nsysFlag(f *pflag.FlagSet) {
+	f.StringVar(&s.nsys, "nsys", "", "`PATH` of the nsys program, which reads .nsys-rep")
 }
 
 func newRoot(std streams) *cobra.Command {
@@ -55,12 +61,14 @@ func newRoot(std streams) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "tokprof",
 		Short: "Says where the GPU time of a language-model server goes",
-		Long: `tokprof reads torch-profiler traces of inference servers (vLLM, SGLang,
-TensorRT-LLM), says what every GPU kernel is, and adds the time up.
+		Long: `tokprof reads torch-profiler traces and Nsight Systems exports of inference
+servers (vLLM, SGLang, TensorRT-LLM), says what every GPU kernel is, and adds
+the time up.
 
 Exit codes: 0 done (also with a partial answer, which says so), 1 the answer is
 no (--strict), 2 could not (bad input), 130 interrupted.`,
 		Example: `  tokprof analyze trace.json.gz
+  tokprof analyze report1.sqlite
   tokprof analyze traces/ -o page.html --pprof gpu.pb.gz
   tokprof pprof trace.json.gz -top
   tokprof explain nvjet_tst_128x64_64x8_2x1_v_bz_TNT`,
