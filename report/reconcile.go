@@ -54,9 +54,11 @@ func reconciledLines(w *compare.Window, o TextOptions) []textLine {
 	lines = append(lines, textLine{})
 	lines = append(lines, stepPairLines(w)...)
 	for _, n := range w.Notes {
-		lines = append(lines, textLine{
-			{padRight(n.Side, 6), severityStyles[n.Severity]}, {cutCells(n.Message, o.Width-6), ""},
-		})
+		side := padRight(n.Side, 6)
+		for _, l := range wrapCells(n.Message, o.Width-6, 3) {
+			lines = append(lines, textLine{{side, severityStyles[n.Severity]}, {l, ""}})
+			side = padRight("", 6)
+		}
 	}
 	return lines
 }

@@ -101,3 +101,15 @@ func TestReconciliationColour(t *testing.T) {
 		}
 	}
 }
+
+// TestReconciliationNotes wraps a doubt: what to do stands at its end.
+func TestReconciliationNotes(t *testing.T) {
+	r := hostilePair("plain")
+	r.Windows = r.Windows[:1]
+	r.Windows[0].Notes[0].Message = "the trace holds CUDA graphs as a whole: record again with nsys profile --cuda-graph-trace=node"
+	var b bytes.Buffer
+	const want = "\nnsys  the trace holds CUDA graphs as a whole: record again with nsys profile\n      --cuda-graph-trace=node\n"
+	if err := WriteReconciliation(&b, r, TextOptions{Width: 80}); err != nil || !strings.HasSuffix(b.String(), want) {
+		t.Errorf("%s, %v", b.String(), err)
+	}
+}
