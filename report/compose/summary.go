@@ -119,7 +119,7 @@ func (b *builder) summaryTrust(s *trace.SummedRun) {
 		}
 	}
 	b.doubt("summary_only", document.Warning, untold,
-		"the file sums kernels up by name: steps, phases, streams, idle time, overlap and most roles are n/a; nsys stats --report cuda_gpu_trace --format csv writes single events")
+		"the file sums kernels up by name: steps, phases, streams, idle time, overlap, most roles and CUDA graphs recorded as a whole are n/a; nsys export --type sqlite writes single events")
 	for _, p := range s.Parts {
 		who := "the summary"
 		if len(s.Parts) > 1 {

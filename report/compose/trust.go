@@ -59,7 +59,44 @@ func (b *builder) trust() {
 	if !slices.ContainsFunc(b.a.Trust, func(t document.Trust) bool { return t.Severity == document.Warning || t.Severity == document.Error }) {
 		b.doubt("ok", document.OK, nil, "all %s GPU events read", figures.Count(b.events()))
 	}
+	b.ofEachRank()
 	sortTrust(b.a.Trust)
+}
+
+// ofEachRank tells once what is said of every rank alike: the ranks of one
+// export share its doubts.
+func (b *builder) ofEachRank() {
+	type doubt struct {
+		code, rest string
+		severity   document.Severity
+	}
+	said := func(t document.Trust) (d doubt, ok bool) {
+		for i := range b.ranks {
+			rest, of := strings.CutPrefix(t.Message, b.label(i))
+			if of && (strings.HasPrefix(rest, " ") || strings.HasPrefix(rest, ":")) {
+				return doubt{t.Code, rest, t.Severity}, true
+			}
+		}
+		return doubt{}, false
+	}
+	count := map[doubt]int{}
+	for _, t := range b.a.Trust {
+		if d, ok := said(t); ok {
+			count[d]++
+		}
+	}
+	told := map[doubt]bool{}
+	b.a.Trust = slices.DeleteFunc(b.a.Trust, func(t document.Trust) bool {
+		d, _ := said(t)
+		again := told[d]
+		told[d] = count[d] > 1 && count[d] == len(b.ranks)
+		return again
+	})
+	for i, t := range b.a.Trust {
+		if d, _ := said(t); told[d] {
+			b.a.Trust[i].Message = "each rank" + d.rest
+		}
+	}
 }
 
 // sortTrust puts the worst first.
@@ -182,7 +219,10 @@ func (b *builder) recording(who string, r *breakdown.Rank) {
 		events += d.Events
 		orphans += d.Launches.WithoutLaunch
 	}
-	if orphans > 0 {
+	if strings.HasPrefix(r.Info.Format, "nsys.stats") && orphans == events {
+		b.doubt("no_launch", document.Warning, []string{"steps", "idle_causes", "idle_ns", "busy_ns", "launches"},
+			"%s is from a table of nsys stats, without launches or whole CUDA graphs, which would count as idle: the report's .sqlite has both", who)
+	} else if orphans > 0 {
 		sev := document.Info
 		if figures.Share(orphans, events) > lostLaunchWarn {
 			sev = document.Warning
@@ -323,7 +363,7 @@ func (b *builder) clock() {
 			b.doubt("unpadded_timestamps", document.Info, nil, "%s is by a profiler of early 2024 that drops leading zeros of nanoseconds; they were put back", b.label(i))
 		}
 		if !r.Info.Epoch {
-			b.doubt("no_epoch", document.Info, []string{"start_unix_ns"}, "%s does not say where its clock starts: times are not Unix time", b.label(i))
+			b.doubt("no_epoch", document.Info, []string{"start_unix_ns"}, "%s counts time from an unknown start, not in Unix time", b.label(i))
 		}
 	}
 }

@@ -44,6 +44,23 @@ func reduce(t testing.TB, path string) *breakdown.Rank {
 	return breakdown.Reduce(tr, c, breakdown.Options{ExcerptTo: -1})
 }
 
+// ranksOf reads every rank of one export.
+func ranksOf(t *testing.T, path string) (ranks []*breakdown.Rank) {
+	t.Helper()
+	all, err := trace.OpenAll(t.Context(), path, trace.Options{Hash: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := kernels.NewClassifier(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tr := range all {
+		ranks = append(ranks, breakdown.Reduce(tr, c, breakdown.Options{ExcerptTo: -1}))
+	}
+	return ranks
+}
+
 // trustCases are files with something wrong, each by a name.
 var trustCases = []struct {
 	name  string
@@ -55,6 +72,12 @@ var trustCases = []struct {
 	}, Options{}},
 	{"an Nsight export of whole graphs", func(t *testing.T) []*breakdown.Rank {
 		return []*breakdown.Rank{reduce(t, filepath.Join(traces, "..", "nsys", "qwen3-12l-graphmode", "report1.sqlite.gz"))}
+	}, Options{}},
+	{"both ranks of an Nsight export in JSON lines", func(t *testing.T) []*breakdown.Rank {
+		return ranksOf(t, filepath.Join(traces, "..", "nsys", "llama-16l-tp2", "report1.json.gz"))
+	}, Options{}},
+	{"both ranks of a table of nsys stats", func(t *testing.T) []*breakdown.Rank {
+		return ranksOf(t, filepath.Join(traces, "..", "nsys", "llama-16l-tp2", "report1.cuda_gpu_trace.csv.gz"))
 	}, Options{}},
 	{"one rank of two, cut in the middle of its gzip stream", func(t *testing.T) []*breakdown.Rank {
 		raw, err := os.ReadFile(fixturePath(tp2Rank0))
