@@ -38,12 +38,12 @@ func hostile() map[string]struct{ text, want string } {
 		"a million brackets that never close": {
 			sound + `, {"ph": "X", "args": ` + deep, "2 GPU events, 3 rows, 1 skipped; byte 542: a value is not JSON; cut at 1000562: the JSON ends before the bracket that closes traceEvents",
 		},
-		"a million brackets as the file":  {deep, "refused: holds no trace event (at byte 1): give a torch-profiler trace, .pt.trace.json or .pt.trace.json.gz"},
+		"a million brackets as the file":  {deep, "refused: holds no trace event (at byte 1): give a torch-profiler trace (.pt.trace.json or .pt.trace.json.gz) or an Nsight Systems export (.sqlite)"},
 		"a million braces":                {strings.Repeat(`{"a":`, 1_000_000), "refused: is cut off before traceEvents (at byte 5000000): it is still being written, or the copy was cut off"},
 		"a million brackets in a key":     {document(`"deep": `+deep+strings.Repeat("]", 1_000_000), kernelRow("k", 0, 7, 1, 1, 1)), "1 GPU events, 1 rows, 0 skipped; byte 22: the top-level value of deep is not JSON"},
 		"2 GB of blanks":                  {gz("{") + spaces + gz(`"traceEvents": []}`), "refused"},
 		"2 GB of one letter in a name":    {gz(sound+`, {"ph": "X", "name": "`) + letters + gz(`"}]}`), "2 GPU events, 3 rows, 1 skipped; byte 542: an event is longer than 16 MiB; cut at N: 256 MiB passed without an event"},
-		"2 GB of one letter, and no JSON": {letters, "refused: is not JSON (starts \"aaaaaaaaaaaa\"): give a torch-profiler trace, .pt.trace.json or .pt.trace.json.gz"},
+		"2 GB of one letter, and no JSON": {letters, "refused: is not JSON (starts \"aaaaaaaaaaaa\"): give a torch-profiler trace (.pt.trace.json or .pt.trace.json.gz) or an Nsight Systems export (.sqlite)"},
 		"70,000 names on as many streams": {document("", manyNames(70_000)...), "70000 GPU events, 70000 rows, 0 skipped"},
 	}
 }

@@ -23,7 +23,7 @@ func zipped(text string) string {
 
 // TestUseless has files without anything to work with: the error's whole text.
 func TestUseless(t *testing.T) {
-	const trace = "give a torch-profiler trace, .pt.trace.json or .pt.trace.json.gz"
+	const trace = "give a torch-profiler trace (.pt.trace.json or .pt.trace.json.gz) or an Nsight Systems export (.sqlite)"
 	const cut = "it is still being written, or the copy was cut off"
 	some := zipped(strings.Repeat(`{"traceEvents": [`, 1000))
 	for _, c := range []struct{ name, data, want string }{

@@ -27,7 +27,7 @@ func (e *FormatError) Error() string {
 }
 
 const (
-	hintTrace = "give a torch-profiler trace, .pt.trace.json or .pt.trace.json.gz"
+	hintTrace = "give a torch-profiler trace (.pt.trace.json or .pt.trace.json.gz) or an Nsight Systems export (.sqlite)"
 	hintOther = "it is not a torch-profiler trace; " + hintTrace
 )
 

@@ -59,8 +59,8 @@ func TestStrays(t *testing.T) {
 		t.Errorf("%s", describe(f))
 	}
 	for _, c := range []struct{ name, head, want string }{
-		{"an array", "[", "has no event in its first 8 MiB: it is not a torch-profiler trace; give a torch-profiler trace, .pt.trace.json or .pt.trace.json.gz"},
-		{"events", `{"traceEvents":[`, "has no event in its first 8 MiB: it is not a torch-profiler trace; give a torch-profiler trace, .pt.trace.json or .pt.trace.json.gz"},
+		{"an array", "[", "has no event in its first 8 MiB: it is not a torch-profiler trace; give a torch-profiler trace (.pt.trace.json or .pt.trace.json.gz) or an Nsight Systems export (.sqlite)"},
+		{"events", `{"traceEvents":[`, "has no event in its first 8 MiB: it is not a torch-profiler trace; give a torch-profiler trace (.pt.trace.json or .pt.trace.json.gz) or an Nsight Systems export (.sqlite)"},
 		{"behind an event", `[` + first + ",", ""},
 	} {
 		for _, workers := range []int{1, 2} {
