@@ -230,7 +230,10 @@ func mdInput(i int, s *document.Source) string {
 }
 
 // otherFileName finds names of trace files in sentences.
-var otherFileName = regexp.MustCompile(`[^\s"'` + "`" + `]+\.(?:json|jsonl|gz|zst|sqlite|nsys-rep)\b`)
+var otherFileName = regexp.MustCompile(`[^\s"'` + "`" + `]+\.(?:json|jsonl|gz|zst|sqlite|nsys-rep|csv)\b`)
+
+// manyTraces finds several of them in a row, without their names.
+var manyTraces = regexp.MustCompile(`\bTRACE(?:, TRACE\b)+`)
 
 // fileAlias stands for the name of input i.
 func fileAlias(i int) string { return fmt.Sprintf("TRACE%d", i) }
@@ -242,11 +245,14 @@ func withoutFileNames(a *document.Analysis, s string) string {
 	for i, src := range a.Sources {
 		names[src.Path] = fileAlias(i)
 	}
-	return otherFileName.ReplaceAllStringFunc(s, func(name string) string {
+	s = otherFileName.ReplaceAllStringFunc(s, func(name string) string {
 		if alias := names[path.Base(name)]; alias != "" {
 			return alias
 		}
 		return "TRACE"
+	})
+	return manyTraces.ReplaceAllStringFunc(s, func(list string) string {
+		return fmt.Sprintf("%d other files", strings.Count(list, "TRACE"))
 	})
 }
 

@@ -157,15 +157,19 @@ func TestMarkdownNamesNoMachine(t *testing.T) {
 	a := fixture()
 	a.Sources[0].Path = "gpu-node-17_4211.1770000000.pt.trace.json.gz"
 	a.Command = "tokprof analyze gpu-node-17_4211.1770000000.pt.trace.json.gz other-host.json.gz"
-	a.Trust = append(a.Trust, document.Trust{Severity: document.Warning, Message: "rank 0 (gpu-node-17_4211.1770000000.pt.trace.json.gz) is truncated"})
+	a.Trust = append(a.Trust, document.Trust{Severity: document.Warning, Message: "rank 0 (gpu-node-17_4211.1770000000.pt.trace.json.gz) is truncated"},
+		document.Trust{Severity: document.Info, Message: "left aside for gpu-node-17_4211.1770000000.pt.trace.json.gz: third-host.csv, third-host.json.gz, third-host.sqlite"})
 	text := Markdown(a)
-	for _, host := range []string{"gpu-node-17", "other-host"} {
+	for _, host := range []string{"gpu-node-17", "other-host", "third-host"} {
 		if strings.Contains(text, host) {
 			t.Errorf("%s in\n%s", host, text)
 		}
 	}
 	if !strings.Contains(text, "`tokprof analyze TRACE0 TRACE`") {
 		t.Errorf("command lost in\n%s", text)
+	}
+	if !strings.Contains(text, "left aside for TRACE0: 3 other files") {
+		t.Errorf("files not counted in\n%s", text)
 	}
 }
 

@@ -35,7 +35,9 @@ func stepLines(cols []column, rows int, o TextOptions) []textLine {
 			title = append(title, textSpan{strings.Repeat(" ", gapCells), ""})
 		}
 		// Titles start where the digits of their times do.
-		title = append(title, textSpan{padRight("  "+cutCells(cols[i].Title, width-2), width), styleBold})
+		// A title that needs the room starts before them.
+		indent := max(0, min(2, width-cellWidth(cols[i].Title)))
+		title = append(title, textSpan{padRight(strings.Repeat(" ", indent)+cutCells(cols[i].Title, width-indent), width), styleBold})
 	}
 	lines := []textLine{title}
 	for _, name := range names {

@@ -237,3 +237,16 @@ func hostile(rng *rand.Rand) func() string {
 		return s
 	}
 }
+
+// TestStepTitles tells the ranks of the longest phase apart.
+func TestStepTitles(t *testing.T) {
+	cols := []column{
+		{Title: "prefill rank 0", Phase: "prefill", Cells: map[string]int64{"ffn": 1000}},
+		{Title: "prefill rank 1", Phase: "prefill", Cells: map[string]int64{"ffn": 1000}},
+	}
+	var b strings.Builder
+	writeLine(&b, stepLines(cols, 6, TextOptions{Width: 80})[0], TextOptions{Width: 80})
+	if title := strings.TrimSuffix(b.String(), "\n"); !strings.Contains(title, "prefill rank 0") || !strings.Contains(title, "prefill rank 1") || cellWidth(title) > 80 {
+		t.Errorf("%q", title)
+	}
+}
