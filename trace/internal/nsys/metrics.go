@@ -132,11 +132,15 @@ func (r *reader) nicMetrics() error {
 	})
 }
 
-// adapters are the names of network adapters by their global ids.
-type adapters map[int64]string
+// adapters tell network adapters by their global ids, which may be those that
+// the hardware carries for life: they are looked at, and told nobody.
+type adapters struct {
+	names   map[int64]string
+	unnamed map[int64]int // numbers of those without a name, as met
+}
 
 func (r *reader) adapters() adapters {
-	names, out := map[int64]string{}, adapters{}
+	names, out := map[int64]string{}, adapters{map[int64]string{}, map[int64]int{}}
 	if t := "TARGET_INFO_NIC_INFO"; r.Has(t, "nicId", "name") {
 		_ = r.Rows(t, []string{"nicId", "name"}, func(s *sqlite.Stmt) error {
 			names[s.ColumnInt64(0)] = short(s, 1)
@@ -145,7 +149,7 @@ func (r *reader) adapters() adapters {
 	}
 	if t := "NIC_ID_MAP"; r.Has(t, "nicId", "globalId") {
 		_ = r.Rows(t, []string{"nicId", "globalId"}, func(s *sqlite.Stmt) error {
-			out[s.ColumnInt64(1)] = names[s.ColumnInt64(0)]
+			out.names[s.ColumnInt64(1)] = names[s.ColumnInt64(0)]
 			return nil
 		})
 	}
@@ -154,8 +158,11 @@ func (r *reader) adapters() adapters {
 
 // name is an adapter's name, or a number for one without.
 func (a adapters) name(global int64) string {
-	if n := a[global]; n != "" {
+	if n := a.names[global]; n != "" {
 		return n
 	}
-	return fmt.Sprint(global & 0xff)
+	if a.unnamed[global] == 0 {
+		a.unnamed[global] = len(a.unnamed) + 1
+	}
+	return fmt.Sprint(a.unnamed[global])
 }

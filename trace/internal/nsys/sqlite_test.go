@@ -149,6 +149,12 @@ var schemas = []struct {
 			return len(x.Series) == 1 && x.Series[0].Source == "NIC mlx5_0 port 1" && x.Series[0].Name == "Bytes sent [B]" &&
 				slices.Equal(x.Series[0].Times, []int64{10, 20}) && slices.Equal(x.Series[0].Values, []float64{4096, 8192})
 		}},
+	{"network samples of adapters without a name: no hardware's own number is told", []string{
+		"CREATE TABLE NET_NIC_METRIC (start INTEGER, end INTEGER, globalGuid INTEGER, portNumber INTEGER, metricsListId INTEGER, metricsIdx INTEGER, value INTEGER)",
+		"INSERT INTO NET_NIC_METRIC VALUES (0, 10, 0x506b4b0300a1b277, 1, 1, 0, 4096), (0, 10, 0x506b4b0300a1c377, 1, 1, 0, 8192)"},
+		func(x *Export, got *taken) bool {
+			return len(x.Series) == 2 && x.Series[0].Source == "NIC 1 port 1" && x.Series[1].Source == "NIC 2 port 1"
+		}},
 	{"ranges", []string{
 		"CREATE TABLE NVTX_EVENTS (start INTEGER NOT NULL, end INTEGER, eventType INTEGER NOT NULL, text TEXT, globalTid INTEGER, textId INTEGER, domainId INTEGER, binaryData TEXT)",
 		"INSERT INTO NVTX_EVENTS VALUES (5, 9, 60, 'by start and end', 83936257, NULL, 0, NULL), (6, 7, 59, NULL, 83936257, 101, 3, 'neAvfF5nqK8A9QEAAAAAAA=='), (8, NULL, 59, 'open', 83936257, NULL, 0, NULL), (8, NULL, 34, 'mark', 83936257, NULL, 0, NULL), (-9, NULL, 75, 'NCCL', 83936257, NULL, 3, NULL)"},

@@ -110,6 +110,10 @@ func TestScrubOdd(t *testing.T) {
 		"rows without numbers":       {"ALTER TABLE CUPTI_ACTIVITY_KIND_RUNTIME RENAME TO r", "CREATE TABLE CUPTI_ACTIVITY_KIND_RUNTIME (start INTEGER, end INTEGER, eventClass INTEGER, globalTid INTEGER, correlationId INTEGER, nameId INTEGER, PRIMARY KEY (start, globalTid, correlationId)) WITHOUT ROWID", "INSERT OR IGNORE INTO CUPTI_ACTIVITY_KIND_RUNTIME SELECT start, \"end\", eventClass, globalTid, correlationId, nameId FROM r"},
 		"a view in a table's place":  {"DROP TABLE NVTX_EVENTS", "CREATE VIEW NVTX_EVENTS AS SELECT 1 AS start, 2 AS \"end\", 59 AS eventType, 'canary' AS text"},
 		"older messages with schema": {"DELETE FROM NVTX_EVENTS WHERE rowid > 1", "UPDATE NVTX_EVENTS SET domainId = 3, text = 'ncclAllReduce', binaryData = '[{\"SchemaId\":4,\"Data\":\"APUBAAAAAAAAAAAAAAAAAA==\"}]'", "CREATE TABLE NVTX_PAYLOAD_SCHEMA_ENTRIES (domainId INTEGER, schemaId INTEGER, name TEXT, offset INTEGER)", "INSERT INTO NVTX_PAYLOAD_SCHEMA_ENTRIES VALUES (3, 4, 'Message size [bytes]', NULL)"},
+		// Their ids are 0x63616e617279….
+		"network adapters": {"CREATE TABLE NET_NIC_METRIC (start INTEGER, end INTEGER, globalId INTEGER, portId INTEGER, metricsListId INTEGER, metricsIdx INTEGER, value INTEGER)",
+			"CREATE TABLE NIC_ID_MAP (nicId INTEGER, globalId INTEGER)", "CREATE TABLE TARGET_INFO_NIC_INFO (nicId INTEGER, name TEXT)", "INSERT INTO TARGET_INFO_NIC_INFO VALUES (2, 'mlx5_0')",
+			"INSERT INTO NIC_ID_MAP VALUES (2, 7161126247307228983)", "INSERT INTO NET_NIC_METRIC VALUES (0, 10, 7161126247307228984, 1, 1, 0, 1), (0, 10, 7161126247307228983, 1, 1, 0, 2), (0, 20, 7161126247307228984, 1, 1, 0, 3), (0, 10, '7161126247307228985', 1, 1, 0, 4)"},
 	} {
 		path := filepath.Join(t.TempDir(), "x.sqlite")
 		if err := os.WriteFile(path, packed, 0o600); err != nil {

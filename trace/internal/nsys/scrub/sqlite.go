@@ -32,6 +32,7 @@ type copier struct {
 	domain   int64          // of the row
 	names    map[int64]bool // strings used as names of kernels, calls and the like
 	texts    map[int64]bool // strings used as what programs wrote
+	adapters map[int64]int  // what stands for a network adapter's id, as met
 
 	engine map[int64]bool // strings that engines name their threads with
 }
@@ -48,7 +49,7 @@ func scrubSQLite(ctx context.Context, path string, o nsys.Options, w io.Writer, 
 		if err != nil {
 			return fmt.Errorf("the copy cannot be made: %s", database.Reason(err))
 		}
-		c := &copier{payloads: nsys.Payloads(d), DB: d, ctx: ctx, x: x, to: to, out: out, names: map[int64]bool{}, texts: map[int64]bool{}}
+		c := &copier{payloads: nsys.Payloads(d), DB: d, ctx: ctx, x: x, to: to, out: out, names: map[int64]bool{}, texts: map[int64]bool{}, adapters: map[int64]int{}}
 		err = c.copy()
 		x.Stored(d)
 		if e := to.Close(); err == nil {
@@ -185,6 +186,8 @@ func (c *copier) copyTable(t safeTable) error {
 func (c *copier) value(s *sqlite.Stmt, from int, into *sqlite.Stmt, to int, h holds) {
 	into.BindNull(to)
 	switch kind := s.ColumnType(from); {
+	case h == adapterID && kind != sqlite.TypeNull:
+		into.BindInt64(to, c.adapter(s.ColumnInt64(from)))
 	case kind == sqlite.TypeInteger:
 		n := s.ColumnInt64(from)
 		switch h {
@@ -216,6 +219,18 @@ func (c *copier) value(s *sqlite.Stmt, from int, into *sqlite.Stmt, to int, h ho
 			into.BindBytes(to, message16(n))
 		}
 	}
+}
+
+// maxAdapters bounds the network adapters that are told apart; no export has so
+// many.
+const maxAdapters = 1 << 16
+
+// adapter is what stands for a network adapter's id.
+func (c *copier) adapter(id int64) int64 {
+	if c.adapters[id] == 0 && len(c.adapters) < maxAdapters {
+		c.adapters[id] = len(c.adapters) + 1
+	}
+	return int64(c.adapters[id])
 }
 
 // labelText is what enumerations and metrics are called.

@@ -17,13 +17,14 @@ import (
 type holds uint8
 
 const (
-	number64 holds = iota // a number
-	nameID                // a number: the string id of a name
-	textID                // a number: the string id of what a program wrote
-	label                 // text of a fixed vocabulary
-	name                  // text that a compiler or a driver made
-	text                  // text that a program wrote
-	message               // the payload of an NCCL range
+	number64  holds = iota // a number
+	nameID                 // a number: the string id of a name
+	textID                 // a number: the string id of what a program wrote
+	adapterID              // a number that a network adapter carries for life, maybe
+	label                  // text of a fixed vocabulary
+	name                   // text that a compiler or a driver made
+	text                   // text that a program wrote
+	message                // the payload of an NCCL range
 )
 
 // sqlType keeps SQLite from turning text into numbers and back.
@@ -76,6 +77,8 @@ var (
 	callName1 = []safeColumn{{"nameId", nameID}}
 	enumTexts = []safeColumn{{"name", label}, {"label", label}}
 	gpuTexts  = []safeColumn{{"name", label}, {"chipName", label}}
+
+	adapterIDs = []safeColumn{{"globalId", adapterID}, {"globalGuid", adapterID}}
 )
 
 // safeTables are the tables of a scrubbed copy, and their columns: the events,
@@ -97,10 +100,10 @@ var safeTables = []safeTable{
 	{name: "CUDA_GRAPH_EVENTS", numbers: onCPU + "graphId originalGraphId graphExecId", other: callName1},
 	{name: "GPU_METRICS", numbers: "rawTimestamp timestamp typeId metricId value"},
 	{name: "TARGET_INFO_GPU_METRICS", numbers: "typeId sourceId metricId", other: []safeColumn{{"metricName", label}}},
-	{name: "NET_NIC_METRIC", numbers: "start end globalId globalGuid portId portNumber metricsListId metricsIdx value"},
+	{name: "NET_NIC_METRIC", numbers: "start end portId portNumber metricsListId metricsIdx value", other: adapterIDs},
 	{name: "TARGET_INFO_NETWORK_METRICS", numbers: "metricsListId metricsIdx", other: []safeColumn{{"name", label}, {"metricName", label}, {"unit", label}}},
 	{name: "TARGET_INFO_NIC_INFO", numbers: "nicId", other: []safeColumn{{"name", text}}},
-	{name: "NIC_ID_MAP", numbers: "nicId globalId"},
+	{name: "NIC_ID_MAP", numbers: "nicId", other: adapterIDs[:1]},
 	{name: "TARGET_INFO_SESSION_START_TIME", numbers: "utcEpochNs"},
 	{name: "ANALYSIS_DETAILS", numbers: "globalVid duration startTime stopTime"},
 	{name: "TARGET_INFO_GPU", numbers: gpu, other: gpuTexts},
