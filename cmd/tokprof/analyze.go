@@ -37,11 +37,13 @@ func newAnalyze(s *shared) *cobra.Command {
 		Long: `Reads torch-profiler traces, plain, .gz or .zst, and Nsight Systems exports
 (.sqlite, JSON lines, tables of nsys stats, .nsys-rep where nsys is at hand),
 or every one in a directory, and says where the GPU time went; of a summary
-(cuda_gpu_kern_sum) as far as sums by kernel name tell. Files recorded together
-are one window, rank by rank; windows are never added together. Without an
-output flag it prints a table; with one it also writes files, all from one
-reading. "-" as an input is standard input, as an output standard output (which
-then carries that alone).`,
+(cuda_gpu_kern_sum) as far as sums by kernel name tell, of CUDA graphs recorded
+as a whole (nsys's default) how long they ran, and of sampled GPU and network
+metrics their means by phase. Of one report in several forms a directory's
+fullest is read. Files recorded together are one window, rank by rank; windows
+are never added together. Without an output flag it prints a table; with one it
+also writes files, all from one reading. "-" as an input is standard input, as
+an output standard output (which then carries that alone).`,
 		Example: `  tokprof analyze rank0.pt.trace.json.gz
   tokprof analyze rank0.json.gz rank1.json.gz -o page.html --md ticket.md
   tokprof analyze report1.sqlite -o page.html
@@ -64,7 +66,7 @@ then carries that alone).`,
 	f.StringVar(&o.model, "model", "", "config.json `FILE` of the served model: work per role, and whether the trace fits it")
 	f.StringVar(&o.readings, "readings", "", "GPU readings `FILE` of tokprof gpus --record, joined with the steps")
 	f.StringVar(&o.topo, "topo", "", "`FILE` of nvidia-smi topo -m or tokprof gpus --links: what the GPUs' links can do")
-	f.StringVar(&o.visible, "visible-devices", "", "CUDA_VISIBLE_DEVICES of the server: which GPU of the readings is which of the trace")
+	f.StringVar(&o.visible, "visible-devices", "", "CUDA_VISIBLE_DEVICES `LIST` of the server: which GPU of the readings is which of the trace")
 	s.nsysFlag(f)
 	f.BoolVar(&o.strict, "strict", false, "exit 1 when a trust line warns")
 	o.evidence.add(f)

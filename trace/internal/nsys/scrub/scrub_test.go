@@ -144,11 +144,10 @@ func TestScrubOdd(t *testing.T) {
 // leaked lists the secrets in a text: as they are, in hexadecimal digits and
 // in two-byte characters.
 func leaked(data []byte, secret string) (found []string) {
-	wide := strings.Join(strings.Split(secret, ""), "\x00")
+	low, wide := bytes.ToLower(data), strings.Join(strings.Split(secret, ""), "\x00")
 	for form, s := range map[string]string{"text": secret, "hex": hex.EncodeToString([]byte(secret)), "wide": wide} {
-		if bytes.Contains(bytes.ToLower(data), []byte(s)) {
-			at := bytes.Index(bytes.ToLower(data), []byte(s))
-			found = append(found, fmt.Sprintf("%s at %d: %.60q", form, at, data[max(at-20, 0):]))
+		if at := bytes.Index(low, []byte(s)); at >= 0 {
+			found = append(found, fmt.Sprintf("%s at %d: %.60q", form, at, low[max(at-20, 0):]))
 		}
 	}
 	return found
