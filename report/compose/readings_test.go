@@ -307,6 +307,7 @@ func TestPlacing(t *testing.T) {
 		{"visible devices that swap", pair(), Options{Readings: two, VisibleDevices: "1, 0"}, "0=[1] visible_devices, 1=[0] visible_devices"},
 		{"visible devices by UUID", pair(), Options{Readings: two, VisibleDevices: "GPU-2,GPU-1000"}, "0=[1] visible_devices, 1=[0] visible_devices"},
 		{"visible devices of other processes", pair(), Options{Readings: two, VisibleDevices: "1"}, "0=[0 1] all_gpus, 1=[0 1] all_gpus"},
+		{"an ordinal that is none", []*breakdown.Rank{working(0, -1, 1, -1, 1, steps...)}, Options{Readings: watch(2, h200(300, 90)), VisibleDevices: "0"}, "0=[0] only_gpu"},
 		{"a number among GPUs of several kinds counts the fastest first", lone(), Options{Readings: watch(2, h200(300, 90), l40, h200(310, 90)), VisibleDevices: "0"}, "0=[] , 1=[] , 2=[] "},
 		{"each GPU's power follows one rank's load", []*breakdown.Rank{working(0, 0, 1, 0, 2, turns(false)...), working(0, 1, 1, 1, 2, turns(true)...)},
 			Options{Readings: watch(3, following(turns(true)), following(turns(false)))}, "0=[1] correlation, 1=[0] correlation"},

@@ -219,7 +219,7 @@ func (m *matcher) visible() {
 		// An export names only the GPUs that a process used, but lists all.
 		info := m.j.ranks[p.rank].Info
 		seen := max(len(info.GPUNames), len(info.GPUs))
-		if p.device >= len(list) || seen > 0 && seen != len(list) {
+		if p.device < 0 || p.device >= len(list) || seen > 0 && seen != len(list) {
 			return
 		}
 		gpu, ok := m.visibleGPU(strings.TrimSpace(list[p.device]))
