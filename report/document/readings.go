@@ -120,6 +120,7 @@ type LinkCheck struct {
 	Quiet bool `json:"quiet"`
 }
 
+// Add puts a point, by its Unix time in ns, behind those before it.
 func (x *ReadingSeries) Add(at int64, v float64) {
 	x.UnixNS, x.Values = append(x.UnixNS, at), append(x.Values, v)
 }
