@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"zombiezen.com/go/sqlite"
 )
@@ -160,7 +159,6 @@ func TestCircles(t *testing.T) {
 			b := slices.Clone(whole)
 			spoil(b)
 			write(t, path, b)
-			start := time.Now()
 			x, got := mustRead(t, path)
 			seen := map[string]int{}
 			for _, r := range got.all {
@@ -174,9 +172,6 @@ func TestCircles(t *testing.T) {
 			}
 			if x.Events >= 5000 || !x.Truncated || x.Skipped == 0 || !strings.Contains(x.TruncatedBy, table+" breaks off after") {
 				t.Errorf("%s, %s: %d events, %d lost, %q", table, what, x.Events, x.Skipped, x.TruncatedBy)
-			}
-			if took := time.Since(start); took > 20*time.Second {
-				t.Errorf("%s, %s: %v", table, what, took)
 			}
 		}
 	}

@@ -74,10 +74,9 @@ func TestEndlessList(t *testing.T) {
 	}
 	defer func(was time.Duration) { openTime = was }(openTime)
 	openTime = time.Second
-	start := time.Now()
 	err = Use(context.Background(), path, Options{}, func(d *DB) error { return nil })
 	var e *Error
-	if took := time.Since(start); !errors.As(err, &e) || e.What != "is a damaged SQLite database: its list of tables has no end" || took > 20*time.Second {
-		t.Errorf("%v after %v", err, took)
+	if !errors.As(err, &e) || e.What != "is a damaged SQLite database: its list of tables has no end" {
+		t.Error(err)
 	}
 }
