@@ -52,3 +52,20 @@ func TestEnergyAddsUp(t *testing.T) {
 		}
 	}
 }
+
+// TestEnergyOfTwoAtOnce has every reading twice, the counter renewed between the
+// two: no time lies between them, and the energy stays what it was.
+func TestEnergyOfTwoAtOnce(t *testing.T) {
+	s := drawing(func(int64) float64 { return 300 })
+	var twice nvml.Series
+	for n, r := range s {
+		r.EnergyMJ += uint64(n)
+		twice = append(twice, r)
+		r.EnergyMJ++
+		twice = append(twice, r)
+	}
+	want, _, _ := energyLine(s).during([]interval{{epoch, epoch + 5*second}})
+	if got, _, ok := energyLine(twice).during([]interval{{epoch, epoch + 5*second}}); !ok || !near(got, want, 0.001) {
+		t.Errorf("%v J, want %v", got, want)
+	}
+}

@@ -118,7 +118,9 @@ func energyLine(s nvml.Series) counterLine {
 			return counterLine{}
 		}
 		// The first value is no refresh: it may have stood for a while.
-		if any && v > last {
+		if n := len(l.at); any && v > last && n > 0 && l.at[n-1] == s[i].UnixNS {
+			l.total[n-1] = float64(v) / 1000 // no time lies between the two
+		} else if any && v > last {
 			l.at = append(l.at, s[i].UnixNS)
 			l.total = append(l.total, float64(v)/1000)
 		}
