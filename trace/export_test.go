@@ -309,7 +309,7 @@ func TestReport(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	var e *Error
-	if _, err := OpenAll(context.Background(), report, Options{NsysPath: bad}); !errors.As(err, &e) || strings.Contains(err.Error(), "canary-secret") || !strings.Contains(e.What, "exit status 3") {
+	if _, err := OpenAll(context.Background(), report, Options{NsysPath: bad}); !errors.As(err, &e) || strings.Contains(err.Error(), "canary-secret") || !strings.Contains(e.What, "by nsys-broken (exit status 3)") {
 		t.Error(err)
 	}
 	t.Setenv("PATH", t.TempDir())

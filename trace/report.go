@@ -52,7 +52,7 @@ func openReport(ctx context.Context, path string, o Options) ([]*Trace, error) {
 	}
 	if err != nil {
 		var exit *exec.ExitError
-		what := "could not be exported by " + tool
+		what := "could not be exported by " + BaseName(tool) // directories stay on the machine
 		if errors.As(err, &exit) {
 			what += " (" + exit.ProcessState.String() + ")"
 		}
