@@ -282,6 +282,15 @@ func TestSampledPhases(t *testing.T) {
 	if away.Samples != nil || len(trustOf(away, "no_samples")) != 1 {
 		t.Errorf("samples outside the window: %+v", away.Samples)
 	}
+	// A metric that holds no usable sample says nothing, but that it was lost.
+	none := trace.Series{Source: "GPU 0", Name: "x", Device: -1, Unusable: 3}
+	for what, list := range map[string][]trace.Series{"alone": {none}, "beside another": {none, sampledAt("GPU 0", 0, "y", 0, ms, 1, 2, 3)}} {
+		a := sampledRun(steps, list...)
+		lines := trustOf(a, "damaged_samples")
+		if len(lines) != 1 || !strings.HasPrefix(lines[0], "3 samples") || len(trustOf(a, "no_samples")) != 0 || (a.Samples == nil) != (what == "alone") {
+			t.Errorf("%s, a metric without a usable sample: %q", what, lines)
+		}
+	}
 }
 
 // withOwner gives a series to the first device of the rank.

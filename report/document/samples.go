@@ -8,7 +8,8 @@ type Samples struct {
 	Series  []SampledSeries `json:"series"`
 	LeftOut int             `json:"left_out"` // series beyond the most that a document holds
 
-	// Unusable are samples without a finite number, in no value here.
+	// Unusable are samples of the files without a usable time or a finite number,
+	// in no value here.
 	Unusable int `json:"unusable"`
 }
 

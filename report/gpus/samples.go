@@ -38,10 +38,7 @@ func (j *Joined) samples() {
 	if len(list) == 0 {
 		return
 	}
-	s := &document.Samples{Series: []document.SampledSeries{}}
-	for _, x := range list {
-		s.Unusable += x.Unusable
-	}
+	s := &document.Samples{Series: []document.SampledSeries{}, Unusable: j.unusable()}
 	if n := len(list); n > maxSampled {
 		s.LeftOut = n - maxSampled
 		slices.SortStableFunc(list, func(x, y *sampled) int { return -cmp.Compare(min(1, len(x.out.Key)), min(1, len(y.out.Key))) })
@@ -63,6 +60,15 @@ func (j *Joined) samples() {
 		s.Series = append(s.Series, x.out)
 	}
 	j.a.Samples = s
+}
+
+// unusable counts the samples without a usable time or number. When they were
+// is not known, so those of series that say nothing of the window count too.
+func (j *Joined) unusable() (n int) {
+	for _, x := range j.sampled {
+		n += x.Unusable
+	}
+	return n
 }
 
 // sampledSeries lists the series of each file once, though all its ranks carry

@@ -169,8 +169,11 @@ func (j *Joined) groupLinks() int {
 func (j *Joined) samplesTrust() {
 	touches := []string{"samples"}
 	s := j.a.Samples
+	if n := j.unusable(); n > 0 {
+		j.doubt("damaged_samples", document.Warning, touches, "%s samples have no usable time or number: they are in no value", figures.Count(int64(n)))
+	}
 	switch {
-	case len(j.sampled) > 0 && s == nil:
+	case s == nil && slices.ContainsFunc(j.sampled, func(x *sampled) bool { return len(x.Times) > 0 }):
 		j.doubt("no_samples", document.Info, touches, "the profiler's GPU and network samples lie outside the window")
 	case s == nil:
 		return
@@ -179,9 +182,6 @@ func (j *Joined) samplesTrust() {
 	}
 	if s == nil {
 		return
-	}
-	if s.Unusable > 0 {
-		j.doubt("damaged_samples", document.Warning, touches, "%s samples have no usable time or number: they are in no value", figures.Count(int64(s.Unusable)))
 	}
 	j.sampledOwners(touches)
 	least := slices.MinFunc(s.Series, func(x, y document.SampledSeries) int { return cmp.Compare(x.CoveredShare, y.CoveredShare) })
