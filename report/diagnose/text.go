@@ -23,15 +23,20 @@ func digits(x float64) string {
 // dur is a time in the unit that people think in: steps are milliseconds,
 // kernels microseconds.
 func dur(ns int64) string {
-	switch x := float64(ns); {
-	case ns >= 1e9:
-		return digits(x/1e9) + " s"
-	case ns >= 1e6:
-		return digits(x/1e6) + " ms"
-	case ns >= 1e3:
-		return digits(x/1e3) + " µs"
+	x, unit := float64(ns), "ns"
+	for _, u := range []string{"µs", "ms", "s"} {
+		if x < 999.5 {
+			break
+		}
+		x, unit = x/1e3, u
 	}
-	return strconv.FormatInt(ns, 10) + " ns"
+	switch {
+	case unit == "ns" || x >= 99.95:
+		return strconv.FormatFloat(x, 'f', 0, 64) + " " + unit
+	case x >= 9.995:
+		return strconv.FormatFloat(x, 'f', 1, 64) + " " + unit
+	}
+	return strconv.FormatFloat(x, 'f', 2, 64) + " " + unit
 }
 
 // percent is a share with two significant digits.
