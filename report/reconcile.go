@@ -38,7 +38,7 @@ func WriteReconciliation(w io.Writer, r *compare.Reconciliation, o TextOptions) 
 // reconciledLines draws one pair of windows.
 func reconciledLines(w *compare.Window, o TextOptions) []textLine {
 	lines := []textLine{{{cutCells(reconciledTitle(w), o.Width), styleBold}}}
-	for _, l := range wrapCells(w.Verdict, o.Width, 8) {
+	for _, l := range wrapCells(w.Verdict, o.Width, max(8, 8*80/o.Width)) {
 		lines = append(lines, plainLine(l))
 	}
 	lines = append(lines, textLine{})
@@ -52,7 +52,7 @@ func reconciledLines(w *compare.Window, o TextOptions) []textLine {
 		}
 	}
 	lines = append(lines, textLine{})
-	lines = append(lines, stepPairLines(w)...)
+	lines = append(lines, stepPairLines(w, o.Width)...)
 	for _, n := range w.Notes {
 		side := padRight(n.Side, 6)
 		for _, l := range wrapCells(n.Message, o.Width-6, 3) {
@@ -111,7 +111,14 @@ func pairLines(w *compare.Window, o TextOptions) []textLine {
 		lines = append(lines, row(pairRole(k), cmp.Or(printable(k.ShortName), printable(k.Name), "(no name)"),
 			countOrDash(k.Torch.Launches), countOrDash(k.Nsys.Launches), x, y, change, figures.Dur(cmp.Or(k.Torch.TotalNS, k.Nsys.TotalNS)), ""))
 	}
-	return append(lines, textLine{{pairFoot(w, o), styleDim}})
+	foot := pairFoot(w, o)
+	if foot == "" {
+		return append(lines, textLine{})
+	}
+	for _, l := range wrapCells(foot, o.Width, 2) {
+		lines = append(lines, textLine{{l, styleDim}})
+	}
+	return lines
 }
 
 // pairFoot says what the table leaves out, and what its star means.
@@ -194,16 +201,22 @@ func missed(w *compare.Window, n int) []string {
 }
 
 // stepPairLines says what a step and a token took under each profiler.
-func stepPairLines(w *compare.Window) []textLine {
+func stepPairLines(w *compare.Window, width int) []textLine {
+	const columns = 4
+	name, cell := 28, 10
+	if width < name+columns*cell {
+		cell = 9
+		name = min(name, max(20, width-columns*cell))
+	}
 	var lines []textLine
 	for i, r := range stepPairs(w) {
 		style := ""
 		if i == 0 {
 			style = styleBold
 		}
-		s := padRight(r[0], 28)
+		s := padRight(cutCells(r[0], name-1), name)
 		for _, c := range r[1:] {
-			s += padLeft(c, 10)
+			s += padLeft(c, cell)
 		}
 		lines = append(lines, textLine{{s, style}})
 	}
@@ -221,13 +234,19 @@ func stepPairs(w *compare.Window) [][]string {
 		}
 		return figures.Dur(ns)
 	}
+	change := func(a, b int64, c float64) string {
+		if a == 0 || b == 0 {
+			return ""
+		}
+		return figures.Change(c)
+	}
 	if len(w.Batches) > 0 {
 		b := &w.Batches[0]
 		head[0] = "decode, " + compare.SizeWords(b.Requests, b.Tokens)
 		rows = append(rows,
 			[]string{"steps, all ranks", figures.Count(b.TorchSteps), figures.Count(b.NsysSteps), "", ""},
-			[]string{"step on the GPU", dur(b.TorchStepNS), dur(b.NsysStepNS), figures.Change(b.StepChange), ""},
-			[]string{"step to step", dur(b.TorchPeriodNS), dur(b.NsysPeriodNS), figures.Change(b.PeriodChange), ""})
+			[]string{"step on the GPU", dur(b.TorchStepNS), dur(b.NsysStepNS), change(b.TorchStepNS, b.NsysStepNS, b.StepChange), ""},
+			[]string{"step to step", dur(b.TorchPeriodNS), dur(b.NsysPeriodNS), change(b.TorchPeriodNS, b.NsysPeriodNS, b.PeriodChange), ""})
 	}
 	t := &w.Tax
 	if t.TorchPerTokNS > 0 || t.NsysPerTokNS > 0 {

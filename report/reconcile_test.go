@@ -113,3 +113,20 @@ func TestReconciliationNotes(t *testing.T) {
 		t.Errorf("%s, %v", b.String(), err)
 	}
 }
+
+// TestReconciliationNarrow keeps what stands last in a line: the load without a
+// profiler, and what a star means.
+func TestReconciliationNarrow(t *testing.T) {
+	r := hostilePair("plain")
+	r.Windows = r.Windows[:1]
+	r.Windows[0].Verdict = strings.Repeat("both have the same kernels ", 18) + "and 4.08 ms under nsys."
+	var b bytes.Buffer
+	if err := WriteReconciliation(&b, r, TextOptions{Width: 60, Top: 1}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"4.08 ms under nsys.\n", " plain\n", " 2.00 ms\n", "waiting for\nthe late rank\n", "step to step" + strings.Repeat(" ", 48) + "\n"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+}
