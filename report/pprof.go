@@ -87,7 +87,7 @@ func Profile(s *document.Set) (*profile.Profile, error) {
 		if err := checkStacks(a); err != nil {
 			return nil, err
 		}
-		if i == 0 || a.Window.StartUnixNS < b.p.TimeNanos {
+		if a.UnixClock() && (b.p.TimeNanos == 0 || a.Window.StartUnixNS < b.p.TimeNanos) {
 			b.p.TimeNanos = a.Window.StartUnixNS
 		}
 		b.p.DurationNanos += a.Window.DurNS

@@ -170,3 +170,17 @@ func TestGoToolPprof(t *testing.T) {
 		}
 	}
 }
+
+// TestProfileTime has no moment for traces that count time from a start of
+// their own.
+func TestProfileTime(t *testing.T) {
+	a := fixture()
+	a.Window.StartUnixNS = 5
+	if p := mustProfile(t, a); p.TimeNanos != 5 {
+		t.Errorf("at %d", p.TimeNanos)
+	}
+	a.Trust = append(a.Trust, document.Trust{Code: document.NoEpoch, Severity: document.Info})
+	if p := mustProfile(t, a); p.TimeNanos != 0 {
+		t.Errorf("at %d", p.TimeNanos)
+	}
+}

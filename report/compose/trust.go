@@ -363,7 +363,7 @@ func (b *builder) clock() {
 			b.doubt("unpadded_timestamps", document.Info, nil, "%s is by a profiler of early 2024 that drops leading zeros of nanoseconds; they were put back", b.label(i))
 		}
 		if !r.Info.Epoch {
-			b.doubt("no_epoch", document.Info, []string{"start_unix_ns"}, "%s counts time from an unknown start, not in Unix time", b.label(i))
+			b.doubt(document.NoEpoch, document.Info, []string{"start_unix_ns"}, "%s counts time from an unknown start, not in Unix time", b.label(i))
 		}
 	}
 }

@@ -1,5 +1,7 @@
 package document
 
+import "slices"
+
 // SummaryRole is the role of a source that sums kernels up by name.
 const SummaryRole = "summary"
 
@@ -8,6 +10,15 @@ const SummaryRole = "summary"
 // or parts, and no time is known to be exposed or idle.
 func (a *Analysis) SummaryOnly() bool {
 	return len(a.Sources) > 0 && a.Sources[0].Role == SummaryRole
+}
+
+// NoEpoch is the code of the doubt that a trace counts time from a start of its
+// own.
+const NoEpoch = "no_epoch"
+
+// UnixClock says that the moments of the document are Unix time.
+func (a *Analysis) UnixClock() bool {
+	return a.Window.StartUnixNS > 0 && !slices.ContainsFunc(a.Trust, func(t Trust) bool { return t.Code == NoEpoch })
 }
 
 // MainPhase is the phase with the most GPU time among those with steps; "" when

@@ -86,7 +86,7 @@ func (w *window) addBars(a *document.Analysis, lex *lexicon) {
 		}
 	}
 	if a.SummaryOnly() {
-		w.NoSteps = "The input sums kernels up by name. Steps, phases, streams, layers, idle time and what overlaps are n/a, and so are the sections about them: they need single events, which nsys stats --report cuda_gpu_trace --format csv writes."
+		w.NoSteps = "The input sums kernels up by name. Steps, phases, streams, layers, idle time and what overlaps are n/a, and so are the sections about them: they need single events, which nsys export --type sqlite writes."
 	} else if len(a.Steps) == 0 {
 		w.NoSteps = "No steps are annotated in this trace, so time is shown for the whole window and not per step. Engines write step annotations when their own profiler option is on."
 	}

@@ -235,7 +235,7 @@ func windowFacts(a *document.Analysis) []string {
 		window = "window " + a.Window.Name + " of " + thin(figures.Dur(a.Window.DurNS))
 	}
 	facts = append(facts, window)
-	if a.Window.StartUnixNS > 0 {
+	if a.UnixClock() {
 		facts = append(facts, time.Unix(0, a.Window.StartUnixNS).UTC().Format("2006-01-02 15:04:05 UTC"))
 	}
 	return facts
