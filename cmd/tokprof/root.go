@@ -48,12 +48,13 @@ type shared struct {
 	std   streams
 	rules string
 	quiet bool
-	nsys  string // the program that reads .nsys-rep, "" for the one on PATH
+	nsys  string // the program that reads .nsys-rep, looked up on PATH
 }
 
-// nsysFlag is for commands that read traces.
+// nsysFlag is for commands that read traces. All have the same default: the
+// last one to be made sets it for all.
 func (s *shared) nsysFlag(f *pflag.FlagSet) {
-	f.StringVar(&s.nsys, "nsys", "", "`PATH` of the nsys program, which reads .nsys-rep")
+	f.StringVar(&s.nsys, "nsys", "nsys", "`PATH` of the nsys program, which reads .nsys-rep")
 }
 
 func newRoot(std streams) *cobra.Command {
