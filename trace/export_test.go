@@ -2,6 +2,7 @@ package trace
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -305,7 +306,8 @@ func TestReport(t *testing.T) {
 	good := plant("nsys", "#!/bin/sh\n[ \"$1 $2 $3\" = 'export --type sqlite' ] && [ \"$6\" = --output ] && gzip -dc '"+packed+"' > \"$7\"\n")
 	bad := plant("nsys-broken", "#!/bin/sh\necho canary-secret >&2\nexit 3\n")
 	all, err := OpenAll(context.Background(), report, Options{NsysPath: good, Hash: true})
-	if err != nil || len(all) != 1 || len(all[0].GraphRuns) != 11 || all[0].Info.Format != "nsys-rep" || all[0].Info.Path != report {
+	if err != nil || len(all) != 1 || len(all[0].GraphRuns) != 11 || all[0].Info.Format != "nsys-rep" || all[0].Info.Path != report ||
+		all[0].Info.FileBytes != int64(len("opaque")) || all[0].Info.SHA256 != fmt.Sprintf("%x", sha256.Sum256([]byte("opaque"))) {
 		t.Errorf("%v", err)
 	}
 	var e *Error

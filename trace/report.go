@@ -3,12 +3,17 @@ package trace
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"tokprof/trace/internal/nsys"
 )
 
 // isReport says whether a name is that of an Nsight Systems report, whose
@@ -19,7 +24,8 @@ func isReport(path string) bool {
 
 // openReport has nsys export a report, and reads what it wrote.
 func openReport(ctx context.Context, path string, o Options) ([]*Trace, error) {
-	switch st, err := os.Stat(path); {
+	st, err := os.Stat(path)
+	switch {
 	case err != nil:
 		return nil, openError(path, err)
 	case st.Size() == 0:
@@ -58,14 +64,36 @@ func openReport(ctx context.Context, path string, o Options) ([]*Trace, error) {
 		}
 		return nil, &Error{Path: path, Offset: -1, What: what, Hint: "see what `" + command + "` says; a newer nsys reads older reports", Err: err}
 	}
-	all, err := OpenAll(ctx, to, Options{Hash: o.Hash})
+	all, err := OpenAll(ctx, to, Options{})
 	for _, t := range all {
 		t.Info.Path, t.Info.Name = path, BaseName(path)
-		t.Info.Format = "nsys-rep"
+		t.Info.Format, t.Info.FileBytes = "nsys-rep", st.Size()
+	}
+	if o.Hash && len(all) > 0 {
+		hash, err := reportHash(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		all[0].Info.SHA256 = hash
 	}
 	var bad *Error
 	if errors.As(err, &bad) {
 		bad.Path = path
 	}
 	return all, err
+}
+
+// reportHash is the SHA-256 of a report, in hexadecimal: what nsys exports of it
+// is no file of anybody's.
+func reportHash(ctx context.Context, path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", openError(path, err)
+	}
+	defer func() { _ = f.Close() }()
+	h := sha256.New()
+	if _, err := io.Copy(h, nsys.Patient(ctx, f)); err != nil {
+		return "", exportError(ctx, path, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
