@@ -252,14 +252,19 @@ func (h *Host) Read(ctx context.Context, fields Fields) ([]Reading, error) {
 // them for all GPUs at once.
 type xidMailbox struct {
 	driver  driver.Driver
+	asking  sync.Mutex // held over calls of the driver, whose answer may never come
+	off     bool       // guarded by asking
 	mu      sync.Mutex
-	waiting map[int]uint64
-	off     bool
+	waiting map[int]uint64 // guarded by mu
 }
 
+// collect asks for what is new, unless another lane is asking: nobody waits for
+// its answer.
 func (m *xidMailbox) collect() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	if !m.asking.TryLock() {
+		return
+	}
+	defer m.asking.Unlock()
 	// A burst is taken in pieces, so that a driver gone mad cannot hold us here.
 	for range 16 {
 		if m.off {
@@ -270,8 +275,14 @@ func (m *xidMailbox) collect() {
 		if !ok {
 			return
 		}
-		m.waiting[gpu] = xid
+		m.put(gpu, xid)
 	}
+}
+
+func (m *xidMailbox) put(gpu int, xid uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.waiting[gpu] = xid
 }
 
 func (m *xidMailbox) take(gpu int) (uint64, bool) {

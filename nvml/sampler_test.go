@@ -163,6 +163,21 @@ func TestHangingGPU(t *testing.T) {
 	}
 }
 
+// TestHangingXid has a driver that never answers which errors there were: only
+// the GPU whose turn it was waits for that.
+func TestHangingXid(t *testing.T) {
+	d := newFake()
+	d.gpus = 3
+	h := fakeHost(t, d, "")
+	release := make(chan struct{})
+	defer close(release)
+	d.slow = func(int) { <-release }
+	all, err := sample(t, &Sampler{Host: h, Period: time.Millisecond, Fields: Set(Xid)}, func(all []Reading) bool { return count(all, 1) > 2 && count(all, 2) > 2 })
+	if err == nil || err.Error() != "GPU 0: the driver has not answered for 3s" || count(all, 1) < 3 {
+		t.Errorf("%d readings of GPU 1, %v", count(all, 1), err)
+	}
+}
+
 // TestLostGPU loses a GPU in the middle: the others go on and the error names it.
 func TestLostGPU(t *testing.T) {
 	d := newFake()
