@@ -165,6 +165,20 @@ func TestNsysWholeGraphsInStacks(t *testing.T) {
 	}
 }
 
+// TestNsysStacks has layers and roles stand in for operators, which an export
+// has none of, in steps without graphs too.
+func TestNsysStacks(t *testing.T) {
+	var out strings.Builder
+	if code := run(t.Context(), []string{"analyze", nsysFixtures + "llama-16l-tp2/report1.sqlite.gz", "-q", "--folded", "-"}, streams{nil, &out, io.Discard}); code != 0 {
+		t.Fatalf("exit %d", code)
+	}
+	for _, want := range []string{"mixed;dense layers;gate_up;gemm.dense.nvjet", "prefill;dense layers;down;gemm.dense.nvjet", "mixed;outside layers;lm_head;gemm.dense.nvjet"} {
+		if !strings.Contains(out.String(), "\n"+want) {
+			t.Errorf("no %s in\n%s", want, out.String())
+		}
+	}
+}
+
 // TestNsysWholeGraphsDrawn pins the terminal's and the ticket's drawing of such
 // an export, and wants the page to show graphs in a colour of their own.
 func TestNsysWholeGraphsDrawn(t *testing.T) {

@@ -214,10 +214,10 @@ func (u *sums) kernel(i int32, e trace.Event) int32 {
 
 // leaf is the frame an event hangs from: the host frames around its launch
 // where they say what the kernel is for; below a graph launch, which hides
-// that, and without host frames, phase, layer kind, and role or category stand
-// in.
+// that, below a step's annotation alone, as in Nsight exports, and without host
+// frames, phase, layer kind, and role or category stand in.
 func (u *sums) leaf(c cellKey, cat kernels.Category) int32 {
-	if c.base >= 0 && !c.graph {
+	if c.base >= 0 && !c.graph && u.s.Frames()[c.base].Kind != attribution.FramePhase {
 		return c.base
 	}
 	k := leafKey{c.base, c.phase, c.kind, c.role, cat}
