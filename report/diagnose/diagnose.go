@@ -84,6 +84,7 @@ var rules = []rule{
 	{id: "sampling", judge: sampling},
 	{id: "copies", judge: copies},
 	{id: "no_step", judge: noStep},
+	{id: "unexplained_idle", judge: unexplainedIdle},
 	{id: "thin_experts", judge: thinExperts},
 	{id: "weight_read", judge: weightRead},
 	{id: "small_batch", judge: smallDecodeBatch, unless: []string{"weight_read", "thin_experts"}},

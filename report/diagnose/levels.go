@@ -112,7 +112,7 @@ func profilerTax(f *Facts) *Finding {
 // nothing says that no rule promises a gain, and what the step consists of.
 func nothing(f *Facts) *Finding {
 	p := f.mainPhase()
-	if p == nil {
+	if p == nil || p.unexplained() > 0 {
 		return nil
 	}
 	totals := map[string]int64{}
@@ -137,6 +137,35 @@ func nothing(f *Facts) *Finding {
 	fd.Remedy = "# no flag: a smaller model, other weights or more requests a step change the level"
 	fd.Confirm = fmt.Sprintf("%s step, now %s", p.Name, dur(p.step()))
 	return fd
+}
+
+// unexplainedIdle: the GPUs stand idle much of a step, and the recording lacks
+// what would tell why. It promises nothing: work that was not recorded looks the
+// same.
+func unexplainedIdle(f *Facts) *Finding {
+	p := f.mainPhase()
+	if p == nil || p.unexplained() == 0 {
+		return nil
+	}
+	ns := p.unexplained()
+	fd := &Finding{Phase: p.Name}
+	fd.Title = title("The GPU idles %s of %s, and the file does not tell why", dur(ns), aStep(p.step(), p.Name))
+	fd.add("%s: idle for a reason not in the file %s a step on every rank (%s)", p.Name, dur(ns), percent(share(ns, p.step())))
+	fd.add("launches are not recorded, or not of this time; neither may be all work of the GPU")
+	fd.MaxGain = "unknown until the cause is"
+	fd.Remedy = "# record the host too: torch's profiler with CPU activities, or the .sqlite of an Nsight report with its CUDA graphs node by node"
+	fd.Confirm = fmt.Sprintf("idle time (now %s of a %s step) has a cause, or is work", dur(ns), p.Name)
+	return fd
+}
+
+// unexplained is the idle time without a cause of every rank's step, 0 where it
+// is the smaller part of it.
+func (p *PhaseFacts) unexplained() int64 {
+	ns := p.least(func(r *RankFacts) int64 { return r.idle("unknown") })
+	if share(ns, p.step()) < unexplainedShare {
+		return 0
+	}
+	return ns
 }
 
 // mainPhase is the phase with the largest share of all steps.

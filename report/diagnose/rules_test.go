@@ -102,6 +102,7 @@ var cases = []crafted{
 	{"exposed_transfer", all(twoRanks, part(0, "comm", 2_100_000), part(1, "comm", 2_100_000), reduce("ncclDevKernel_AllReduce", 64<<20, 9000)), all(part(0, "comm", 400_000), part(1, "comm", 400_000))},
 	{"transfer_over_pcie", all(twoRanks, part(0, "transfer", 510_000), part(1, "transfer", 510_000), reduce("ncclDevKernel_AllReduce", 64<<10, 9000), pcie), part(1, "transfer", 490_000)},
 	{"transfer_over_pcie", all(twoRanks, part(0, "transfer", 510_000), part(1, "transfer", 510_000), reduce("cross_device_reduce_1stage", 64<<10, 4000), pcie), func(f *Facts) { f.Collectives[0].PCIe = "" }},
+	{"unexplained_idle", idle(0, "unknown", 2_510_000), idle(0, "unknown", 2_490_000)},
 	{"stream_wait", idle(0, "dependency", 510_000), idle(0, "dependency", 490_000)},
 	{"mixed_interference", phase("mixed", 10, 4000, 20_000_000, 0), phase("mixed", 10, 4000, 19_900_000, 0)},
 	{"mixed_interference", phase("mixed", 10, 200, 20_000_000, 0), func(f *Facts) { f.Phases[1].Steps = 0 }},

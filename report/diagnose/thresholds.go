@@ -41,6 +41,10 @@ const (
 	// noStepShare: a server under load opens its next step at once.
 	noStepShare = 0.10
 
+	// unexplainedShare: from a quarter on, idle time outweighs any part, and what
+	// findings say of the rest is beside the point.
+	unexplainedShare = 0.25
+
 	// transferShare: two all-reduces a layer of 4 µs are the price of tensor
 	// parallelism (measured 4.6 %); above this the price is high.
 	transferShare = 0.05
