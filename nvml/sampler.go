@@ -227,17 +227,33 @@ func (h *handover) close() {
 	h.closed = true
 }
 
-// glance is how long Host.Read looks: long enough for GPM, which measures
-// between two samples.
-const glance = 300 * time.Millisecond
+// glance is how long Host.Read looks at each GPU: long enough for GPM, which
+// measures between two samples. Where reading itself takes long, it looks up to
+// longGlance.
+const (
+	glance     = 300 * time.Millisecond
+	longGlance = 2 * time.Second
+)
 
 // Read takes one reading of every GPU with what it can tell of some fields, 0 for
-// UsualFields. It takes a third of a second.
+// UsualFields. It takes a third of a second, and longer on a host that is busy.
 func (h *Host) Read(ctx context.Context, fields Fields) ([]Reading, error) {
-	ctx, stop := context.WithTimeout(ctx, glance)
+	ctx, stop := context.WithTimeout(ctx, longGlance)
 	defer stop()
+	const period = glance / 6
 	rec := &Recording{}
-	err := (&Sampler{Host: h, Period: glance / 6, Fields: fields}).Run(ctx, func(r Reading) { rec.Readings = append(rec.Readings, r) })
+	first, seen := map[int]int64{}, map[int]bool{} // when each GPU was read first; those that were looked at for long enough
+	err := (&Sampler{Host: h, Period: period, Fields: fields}).Run(ctx, func(r Reading) {
+		rec.Readings = append(rec.Readings, r)
+		if from, again := first[r.GPU]; !again {
+			first[r.GPU] = r.UnixNS
+		} else if r.UnixNS-from >= int64(glance-period) {
+			seen[r.GPU] = true
+		}
+		if len(seen) == len(h.gpus) {
+			stop()
+		}
+	})
 	var out []Reading
 	for _, gpu := range rec.GPUs() {
 		s := rec.Series(gpu)

@@ -163,6 +163,19 @@ func TestHangingGPU(t *testing.T) {
 	}
 }
 
+// TestReadOfSlowDriver reads a GPU whose calls take so long that the second
+// sample of GPM, without which it says nothing, comes late: it is waited for.
+func TestReadOfSlowDriver(t *testing.T) {
+	d := newFake()
+	d.gpus = 1
+	h := fakeHost(t, d, "")
+	d.slow = sleeper(0, glance)
+	got, err := h.Read(t.Context(), Set(Power, SMActive))
+	if n := d.askedFor("activity"); err != nil || len(got) != 1 || !got[0].Valid.Has(Power) || n < 2 {
+		t.Errorf("%d samples of GPM, %+v, %v", n, got, err)
+	}
+}
+
 // TestHangingXid has a driver that never answers which errors there were: only
 // the GPU whose turn it was waits for that.
 func TestHangingXid(t *testing.T) {
