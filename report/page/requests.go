@@ -163,6 +163,9 @@ func wayTable(q *document.Requests) *table {
 	if len(t.Rows) == 0 {
 		return nil
 	}
+	if g.DeliveryNS < 0 {
+		t.Note = "Between tokens, delivery is what the way to the client took longer than for the token before: below 0 when it took less."
+	}
 	t.Rows = append(t.Rows, row{Class: "lead", Cells: []cell{textCell("all"), meanCell(f.TimeNS, f.Requests, 0), meanCell(g.TimeNS, g.Gaps, 0)}})
 	return t
 }

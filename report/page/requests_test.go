@@ -44,6 +44,19 @@ func TestRequestBarsAddUp(t *testing.T) {
 	}
 }
 
+// TestQuickerDelivery: time below 0 is explained where it stands.
+func TestQuickerDelivery(t *testing.T) {
+	q := *pageDocument(t).Requests
+	g := *q.BetweenTokens
+	q.BetweenTokens = &g
+	for ns, want := range map[int64]bool{-870_000: true, 870_000: false} {
+		g.DeliveryNS = ns
+		if got := wayTable(&q).Note; strings.Contains(got, "below 0") != want {
+			t.Errorf("delivery of %d ns is noted with %q", ns, got)
+		}
+	}
+}
+
 // TestSlowTokensNameTheirStep: a link leads to a row that is there.
 func TestSlowTokensNameTheirStep(t *testing.T) {
 	page := drawPage(t, pageDocument(t))
