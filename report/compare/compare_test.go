@@ -182,3 +182,23 @@ func TestTax(t *testing.T) {
 		t.Error(w.Verdict)
 	}
 }
+
+// TestApart doubts one load only where kernels tell: whole graphs hide some.
+func TestApart(t *testing.T) {
+	for _, c := range []struct {
+		torch, nsys Side
+		same        Same
+		want        string
+	}{
+		{Side{GPUNS: 100}, Side{GPUNS: 100}, Same{Names: 3, TorchOnlyNS: 51, NsysOnlyNS: 70}, "51 % of the torch side's time is in kernels that the other side lacks: they are hardly of one load."},
+		{Side{GPUNS: 100}, Side{GPUNS: 100}, Same{Names: 3, TorchOnlyNS: 50, NsysOnlyNS: 70}, "70 % of the nsys side's time is in kernels that the other side lacks: they are hardly of one load."},
+		{Side{GPUNS: 100}, Side{GPUNS: 100}, Same{Names: 3, TorchOnlyNS: 50, NsysOnlyNS: 50}, ""},
+		{Side{GPUNS: 100}, Side{GPUNS: 100, GraphNS: 900}, Same{Names: 3, TorchOnlyNS: 80}, ""},
+		{Side{GPUNS: 100}, Side{GPUNS: 100}, Same{TorchOnlyNS: 100, NsysOnlyNS: 100}, ""},
+	} {
+		w := Window{Torch: c.torch, Nsys: c.nsys, Same: c.same}
+		if got := w.apart(); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.same, got, c.want)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package compare
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"tokprof/report/figures"
@@ -11,7 +12,7 @@ import (
 // verdict says in a few sentences whether both recordings are of one thing,
 // and what each profiler cost.
 func (w *Window) verdict() string {
-	return strings.TrimSpace(strings.Join([]string{w.Same.names(), w.Same.equal(len(w.Batches)), w.steps()}, " ")) + w.graphs()
+	return strings.TrimSpace(strings.Join(slices.DeleteFunc([]string{w.Same.names(), w.apart(), w.Same.equal(len(w.Batches)), w.steps()}, func(s string) bool { return s == "" }), " ")) + w.graphs()
 }
 
 // names says which kernels either side lacks.
@@ -45,6 +46,23 @@ func (s *Same) names() string {
 		text += "; " + strings.Join(only, ", ")
 	}
 	return text + "."
+}
+
+// apart doubts that the two are of one load, where most of a side's time is in
+// kernels that the other lacks. Whole graphs hide kernels that both may have.
+func (w *Window) apart() string {
+	if w.Same.Names == 0 || w.Torch.GraphNS+w.Nsys.GraphNS > 0 {
+		return ""
+	}
+	for _, s := range []struct {
+		name     string
+		only, of int64
+	}{{"torch", w.Same.TorchOnlyNS, w.Torch.GPUNS}, {"nsys", w.Same.NsysOnlyNS, w.Nsys.GPUNS}} {
+		if part := figures.Share(s.only, s.of); part > 0.5 {
+			return fmt.Sprintf("%s of the %s side's time is in kernels that the other side lacks: they are hardly of one load.", figures.Percent(part), s.name)
+		}
+	}
+	return ""
 }
 
 // equal says whether steps that did equal work had the same kernels, and
