@@ -150,12 +150,7 @@ func TestNsysTwins(t *testing.T) { checkTwins(t, "../../fixtures/traces") }
 
 func checkTwins(t *testing.T, dir string) {
 	t.Helper()
-	truths, err := filepath.Glob(filepath.Join(dir, "*", "*.truth.tsv.gz"))
-	if err != nil || len(truths) == 0 {
-		t.Fatalf("no truth files in %s (%v)", dir, err)
-	}
-	for _, truth := range truths {
-		trace := strings.TrimSuffix(truth, ".truth.tsv.gz") + ".pt.trace.json.gz"
+	for trace, truth := range truths(t, dir) {
 		t.Run(filepath.Base(filepath.Dir(truth))+"/"+filepath.Base(trace), func(t *testing.T) {
 			s := eventsScore(t, nsysTwin(t, trace), truth)
 			if s.group < 0.995 || s.subgroup < 0.95 || s.phase < 0.999 || s.step < 0.999 || s.role < 0.99 || s.roleWrong > 0.001 || s.layer < 0.99 {

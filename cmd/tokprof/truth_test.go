@@ -238,14 +238,25 @@ var truthBars = []struct {
 	{[]string{"--blind", "--hide", "random:5%"}, 0, 0.01, 0},
 }
 
-func checkTruth(t *testing.T, dir string) {
+// truths yields the traces below a folder that have a known truth, and its path.
+func truths(t *testing.T, dir string) func(yield func(trace, truth string) bool) {
 	t.Helper()
-	truths, err := filepath.Glob(filepath.Join(dir, "*", "*.truth.tsv.gz"))
-	if err != nil || len(truths) == 0 {
+	files, err := filepath.Glob(filepath.Join(dir, "*", "*.truth.tsv.gz"))
+	if err != nil || len(files) == 0 {
 		t.Fatalf("no truth files in %s (%v)", dir, err)
 	}
-	for _, truth := range truths {
-		trace := strings.TrimSuffix(truth, ".truth.tsv.gz") + ".pt.trace.json.gz"
+	return func(yield func(trace, truth string) bool) {
+		for _, truth := range files {
+			if !yield(strings.TrimSuffix(truth, ".truth.tsv.gz")+".pt.trace.json.gz", truth) {
+				return
+			}
+		}
+	}
+}
+
+func checkTruth(t *testing.T, dir string) {
+	t.Helper()
+	for trace, truth := range truths(t, dir) {
 		name := filepath.Base(filepath.Dir(truth)) + "/" + strings.TrimSuffix(filepath.Base(truth), ".truth.tsv.gz")
 		for _, bar := range truthBars {
 			t.Run(strings.Join(append([]string{name}, bar.flags...), " "), func(t *testing.T) {
