@@ -12,31 +12,18 @@ type marks struct {
 	open   bool // a bracket never closes
 }
 
-// layout finds the marks in one pass. Angle brackets only count where they
-// can: "(8)>(0)" inside an argument closes nothing.
+// layout finds the marks in one pass.
 func layout(s string) marks {
 	m := marks{params: -1}
 	cpp := strings.ContainsAny(s, "<(:") // else a space is part of a plain text
 	var stack []byte
 	for i := 0; i < len(s); i++ {
-		switch c := s[i]; c {
-		case '(':
-			if len(stack) == 0 && m.params < 0 && !strings.HasPrefix(s[i:], anonymous) && i > m.name && !strings.HasSuffix(s[:i], "operator") {
-				m.params = i
-			}
-			stack = append(stack, c)
-		case '<':
-			if i > 0 && opens(s, i) {
-				stack = append(stack, c)
-			}
-		case '{', '[':
-			stack = append(stack, c)
-		case '>':
-			if i > 0 && s[i-1] != '-' && len(stack) > 0 && stack[len(stack)-1] == '<' {
-				stack = stack[:len(stack)-1]
-			}
+		if s[i] == '(' && len(stack) == 0 && m.params < 0 && !strings.HasPrefix(s[i:], anonymous) && i > m.name && !strings.HasSuffix(s[:i], "operator") {
+			m.params = i
+		}
+		stack = enter(stack, s, i)
+		switch s[i] {
 		case ')', '}', ']':
-			stack = closeTo(stack, c)
 			if len(stack) == 0 && m.params >= 0 && strings.HasPrefix(s[i+1:], "::") {
 				m.params = -1 // parameters of an enclosing function, not of the kernel
 			}
@@ -48,6 +35,26 @@ func layout(s string) marks {
 	}
 	m.open = len(stack) > 0
 	return m
+}
+
+// enter is the stack of open brackets behind s[i]. Angle brackets only count
+// where they can: "(8)>(0)" inside an argument closes nothing.
+func enter(stack []byte, s string, i int) []byte {
+	switch c := s[i]; c {
+	case '(', '{', '[':
+		return append(stack, c)
+	case '<':
+		if i > 0 && opens(s, i) {
+			return append(stack, c)
+		}
+	case '>':
+		if i > 0 && s[i-1] != '-' && len(stack) > 0 && stack[len(stack)-1] == '<' {
+			return stack[:len(stack)-1]
+		}
+	case ')', '}', ']':
+		return closeTo(stack, c)
+	}
+	return stack
 }
 
 // opens tells an opening angle bracket from a comparison.
@@ -77,26 +84,13 @@ func components(s string) []string {
 	var stack []byte
 	start := 0
 	for i := 0; i < len(s); i++ {
-		switch c := s[i]; c {
-		case '(', '{', '[':
-			stack = append(stack, c)
-		case '<':
-			if i > 0 && opens(s, i) {
-				stack = append(stack, c)
-			}
-		case '>':
-			if i > 0 && s[i-1] != '-' && len(stack) > 0 && stack[len(stack)-1] == '<' {
-				stack = stack[:len(stack)-1]
-			}
-		case ')', '}', ']':
-			stack = closeTo(stack, c)
-		case ':':
-			if len(stack) == 0 && i+1 < len(s) && s[i+1] == ':' {
-				parts = append(parts, s[start:i])
-				start = i + 2
-				i++
-			}
+		if s[i] == ':' && len(stack) == 0 && strings.HasPrefix(s[i:], "::") {
+			parts = append(parts, s[start:i])
+			start = i + 2
+			i++
+			continue
 		}
+		stack = enter(stack, s, i)
 	}
 	return append(parts, s[start:])
 }
