@@ -3,6 +3,8 @@ package nsys
 import (
 	"bufio"
 	"context"
+
+	"tokprof/trace/internal/nsys/jsontext"
 )
 
 // CopiedLines is a JSON-lines export that is copied instead of read: its rows
@@ -26,6 +28,19 @@ type Line struct {
 	Class       int64  // of a TraceProcessEvent
 	Node, Graph bool   // it makes a graph, or a node of one
 	Process     []byte // of a CommEvent: the process' name
+
+	ev *lineEvent
+}
+
+// ReadAs tells whether a copy of the line is read as the line is, but for its
+// texts. A line that says something in a place where nsys never writes it is
+// read all the same, and is lost in a copy of the known places.
+func (l Line) ReadAs(copied []byte) bool {
+	e := newLineEvent()
+	if _, ok := jsontext.Fields(copied, 0, e.set); !ok {
+		return false
+	}
+	return e.eventNumbers == l.ev.eventNumbers && e.message() == l.ev.message()
 }
 
 // CopyLines reads JSON lines into c, which has Take.
@@ -44,7 +59,7 @@ func (c *CopiedLines) take(b []byte, e *lineEvent) bool {
 	if e.record == "CudaEvent" {
 		what += " " + bounded(e.payload)
 	}
-	return c.Take(b, Line{what, e.record, e.payload, e.class, e.node != 0, e.graph != 0, e.comm})
+	return c.Take(b, Line{what, e.record, e.payload, e.class, e.node != 0, e.graph != 0, e.comm, e})
 }
 
 // TableCopier takes tables of nsys stats as they are written: of the rows those

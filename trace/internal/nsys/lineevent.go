@@ -9,7 +9,15 @@ import (
 
 // lineEvent is what the fields of one line say.
 type lineEvent struct {
-	kind, payload, record       string // "type" of a table's row; object below CudaEvent; outermost object
+	eventNumbers
+	kind             string // "type" of a table's row
+	id               int64
+	text, comm, data []byte
+}
+
+// eventNumbers is what a line says beside its texts.
+type eventNumbers struct {
+	payload, record             string // object below CudaEvent; outermost object
 	typ, start, end, class      int64
 	corr, device, stream        int64
 	pid, tid                    uint64
@@ -17,10 +25,20 @@ type lineEvent struct {
 	short, mangled              int64
 	node, original, graph, exec int64
 	bytes, copyKind, from, to   int64
-	text, comm, data            []byte
 	textID, domain              int64
 	hasEnd, hasText             bool
-	id                          int64
+}
+
+func newLineEvent() lineEvent {
+	return lineEvent{eventNumbers: eventNumbers{typ: -1, name: -1, demangled: -1, short: -1, mangled: -1, bytes: -1, from: -1, to: -1, textID: -1}}
+}
+
+// message is the size of an NCCL message, -1 when the line tells none.
+func (e *lineEvent) message() int64 {
+	if len(e.data) == 0 {
+		return -1
+	}
+	return PayloadSchemas(nil).Bytes(e.domain, e.data)
 }
 
 // set takes one field. Nothing of what belongs to a process but its name is

@@ -143,7 +143,7 @@ func (l *lines) skipLine() (n int64, err error) {
 // event reads one line that is an object; false when it is none.
 func (l *lines) event(b []byte) bool {
 	e := &l.ev
-	*e = lineEvent{typ: -1, name: -1, demangled: -1, short: -1, mangled: -1, bytes: -1, from: -1, to: -1, textID: -1}
+	*e = newLineEvent()
 	end, ok := jsontext.Fields(b, 0, e.set)
 	if !ok || jsontext.Space(b, end) != len(b) {
 		return false
@@ -273,8 +273,8 @@ func (l *lines) nvtx(e *lineEvent) {
 	} else {
 		row.Name = l.names.id(e.textID)
 	}
-	if row.Domain != 0 && len(e.data) > 0 {
-		row.Bytes = PayloadSchemas(nil).Bytes(e.domain, e.data)
+	if row.Domain != 0 {
+		row.Bytes = e.message()
 	}
 	l.hand("NvtxEvent", &row)
 }

@@ -71,7 +71,7 @@ func (l *lines) element(c byte) (err error) {
 // thread takes one row of the table of threads.
 func (l *lines) thread() {
 	e := &l.ev
-	*e = lineEvent{name: -1}
+	*e = newLineEvent()
 	if _, ok := jsontext.Fields(l.buf, 0, e.set); ok && e.tid != 0 && len(l.threads) < 1<<20 {
 		l.threads = append(l.threads, ThreadName{e.tid, e.name})
 	}

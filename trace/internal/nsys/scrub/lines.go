@@ -23,11 +23,15 @@ type lineCopier struct {
 	out    *Scrubbed
 	mask   masker
 	events *bufio.Writer
-	names  map[int64]bool
-	texts  map[int64]bool
+	names  map[int64]bool // strings used as names
+	texts  map[int64]bool // and as texts
+	line   usedStrings
 	buf    []byte
 	known  map[string]string // texts masked before
 }
+
+// usedStrings are those that one line uses.
+type usedStrings struct{ names, texts []int64 }
 
 func scrubLines(ctx context.Context, text *bufio.Reader, o nsys.Options, w io.Writer, out *Scrubbed) (*nsys.Export, error) {
 	f, err := os.CreateTemp(o.TempDir, "tokprof-*.jsonl")
@@ -36,7 +40,7 @@ func scrubLines(ctx context.Context, text *bufio.Reader, o nsys.Options, w io.Wr
 	}
 	defer func() { _ = f.Close(); _ = os.Remove(f.Name()) }()
 	c := &lineCopier{out: out, events: bufio.NewWriterSize(f, 1<<16), names: map[int64]bool{}, texts: map[int64]bool{}, known: map[string]string{}}
-	c.Take = c.line
+	c.Take = c.copy
 	if err := nsys.CopyLines(ctx, text, &c.CopiedLines); err != nil {
 		return nil, err
 	}
@@ -57,15 +61,26 @@ func scrubLines(ctx context.Context, text *bufio.Reader, o nsys.Options, w io.Wr
 	return c.Export, to.Flush()
 }
 
-// line takes one line that is an object; false when it is none after all.
-func (c *lineCopier) line(b []byte, e nsys.Line) bool {
+// copy takes one line that is an object; false when it is none after all.
+func (c *lineCopier) copy(b []byte, e nsys.Line) bool {
 	if !safeEvent(e) {
 		c.out.Left[e.What]++
 		return true
 	}
+	c.line = usedStrings{c.line.names[:0], c.line.texts[:0]}
 	var ok bool
 	if c.buf, _, ok = c.object(c.buf[:0], b, 0, safeLine); !ok {
 		return false
+	}
+	if !e.ReadAs(c.buf) {
+		c.out.Left[e.What]++
+		return true
+	}
+	for _, id := range c.line.names {
+		c.names[id] = true
+	}
+	for _, id := range c.line.texts {
+		c.texts[id] = true
 	}
 	c.Events++
 	c.Counts[e.What]++
@@ -159,9 +174,9 @@ func (c *lineCopier) value(dst, b []byte, i int, what safeValue, known bool) (_ 
 	}
 	switch {
 	case isInt && what.holds == nameID:
-		c.names[n] = true
+		c.line.names = append(c.line.names, n)
 	case isInt && what.holds == textID:
-		c.texts[n] = true
+		c.line.texts = append(c.line.texts, n)
 	}
 	return append(dst, raw...), end, true
 }
