@@ -36,6 +36,39 @@ func (d *Device) ActiveLinks() int {
 	return n
 }
 
+// pathTo counts the NVLinks to another GPU, straight or through NVSwitches;
+// without any the path is not known.
+func (d *Device) pathTo(other *Device) Path {
+	straight, switched, back := 0, 0, 0
+	for _, l := range d.Links {
+		switch {
+		case !l.Active:
+		case l.RemoteIs == "switch":
+			switched++
+		case samePCI(l.Remote, other.PCI):
+			straight++
+		}
+	}
+	for _, l := range other.Links {
+		if l.Active && l.RemoteIs == "switch" {
+			back++
+		}
+	}
+	switch {
+	case straight > 0:
+		return PathNVLinks(straight)
+	case switched > 0 && back > 0 && d.sameFabric(other):
+		return PathNVLinks(switched)
+	}
+	return ""
+}
+
+// sameFabric is true too where one of them says nothing of its fabric.
+func (d *Device) sameFabric(other *Device) bool {
+	a, b := d.Fabric, other.Fabric
+	return a == nil || b == nil || a.CliqueID == b.CliqueID && a.ClusterUUID == b.ClusterUUID
+}
+
 // LinkBytesPerSecond is what all active NVLinks of the GPU can move in one
 // direction (see NVLinkPeak); 0 where it has none or their kind is unknown.
 func (d *Device) LinkBytesPerSecond() float64 {

@@ -54,6 +54,13 @@ func TestRecordedTopology(t *testing.T) {
 	if got, want := host.Topology.String(), smi.String(); got != want {
 		t.Errorf("our matrix\n%snvidia-smi's\n%s", got, want)
 	}
+	rec, err := ReadRecording(strings.NewReader(string(recordedFile(t, "readings.jsonl.gz"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := rec.Topology(); got == nil || got.Path(0, 1) != smi.Path(0, 1) || got.Path(1, 0) != smi.Path(1, 0) || got.Path(0, 0) != PathSelf {
+		t.Errorf("by the links that the readings list: %+v", got)
+	}
 	speed := regexp.MustCompile(`Link \d+: ([\d.]+) GB/s`)
 	var want []string
 	for _, m := range speed.FindAllStringSubmatch(string(recordedFile(t, "nvlink_s.txt")), -1) {

@@ -104,6 +104,28 @@ func (t *Topology) index(name string) int {
 	return slices.IndexFunc(t.Nodes, func(n Node) bool { return n.Name == name })
 }
 
+// Topology tells the paths between the GPUs of a recording, as far as the
+// links that it lists tell them: straight ones, and through the NVSwitches of
+// one fabric. It is nil where they tell none.
+func (rec *Recording) Topology() *Topology {
+	t, known := &Topology{}, false
+	for i := range rec.Devices {
+		t.Nodes = append(t.Nodes, Node{Name: "GPU" + strconv.Itoa(rec.Devices[i].Index)})
+		row := make([]Path, len(rec.Devices))
+		for j := range rec.Devices {
+			if row[j] = PathSelf; i != j {
+				row[j] = rec.Devices[i].pathTo(&rec.Devices[j])
+				known = known || row[j] != ""
+			}
+		}
+		t.Paths = append(t.Paths, row)
+	}
+	if !known {
+		return nil
+	}
+	return t
+}
+
 // Kinds lists the paths that occur between different devices, each once, the
 // best first: NVLinks by number, then the others as they are listed above.
 func (t *Topology) Kinds() []Path {

@@ -194,3 +194,50 @@ func FuzzParseTopology(f *testing.F) {
 		}
 	})
 }
+
+// TestRecordingTopology takes paths from the links that a recording lists.
+func TestRecordingTopology(t *testing.T) {
+	const a, b = "00000000:1B:00.0", "00000000:43:00.0"
+	gpu := func(index int, pci string, cluster string, ends ...string) Device {
+		d := Device{Index: index, PCI: pci}
+		if cluster != "" {
+			d.Fabric = &Fabric{ClusterUUID: cluster}
+		}
+		for _, e := range ends {
+			l := Link{Active: e != "down", RemoteIs: "GPU", Remote: e}
+			if e == "switch" {
+				l.Remote, l.RemoteIs = "FFFFFFFF:FF:FF.0", e
+			}
+			d.Links = append(d.Links, l)
+		}
+		return d
+	}
+	for _, c := range []struct {
+		name string
+		x, y Device
+		want Path
+	}{
+		{"straight", gpu(0, a, "", "0000:43:00.0", b, "down"), gpu(3, b, "", a, a), "NV2"},
+		{"to a third GPU", gpu(0, a, "", "00000000:99:00.0"), gpu(3, b, "", "00000000:99:00.0"), ""},
+		{"through switches", gpu(0, a, "", "switch", "switch", "down"), gpu(3, b, "", "switch", "switch"), "NV2"},
+		{"one fabric", gpu(0, a, "f1", "switch"), gpu(3, b, "f1", "switch"), "NV1"},
+		{"two fabrics", gpu(0, a, "f1", "switch"), gpu(3, b, "f2", "switch"), ""},
+		{"one on the switches", gpu(0, a, "", "switch"), gpu(3, b, ""), ""},
+		{"links that are down", gpu(0, a, "", "down"), gpu(3, b, "", "down"), ""},
+		{"none", gpu(0, a, ""), gpu(3, b, ""), ""},
+	} {
+		topo := (&Recording{Devices: []Device{c.x, c.y}}).Topology()
+		if c.want == "" {
+			if topo != nil {
+				t.Errorf("%s: %+v", c.name, topo)
+			}
+			continue
+		}
+		if topo == nil || topo.Path(0, 3) != c.want || topo.Path(3, 0) != c.want {
+			t.Errorf("%s: %+v, want %s", c.name, topo, c.want)
+		}
+	}
+	if topo := (&Recording{}).Topology(); topo != nil {
+		t.Errorf("of no GPU: %+v", topo)
+	}
+}

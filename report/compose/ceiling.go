@@ -14,7 +14,7 @@ import (
 // ceiling fills in what the path between the ranks of a collective can carry:
 // of the groups that ran it, the slowest.
 func (b *builder) ceiling(c *document.Collective, together map[string]bool) {
-	if b.o.Topology == nil {
+	if !b.gpus.Linked() {
 		return
 	}
 	if c.Estimated {

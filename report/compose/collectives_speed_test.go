@@ -11,6 +11,7 @@ import (
 	"tokprof/kernels/breakdown"
 	"tokprof/kernels/collective/reducing"
 	"tokprof/kernels/role"
+	"tokprof/nvml"
 	"tokprof/report/document"
 	"tokprof/trace"
 )
@@ -178,13 +179,28 @@ func TestRecordedAllReduces(t *testing.T) {
 	for _, f := range files {
 		ranks = append(ranks, reduce(t, f))
 	}
+	links := topology(t, filepath.Join(dir, "topo.txt"))
+	golden.Check(t, "all_reduces.golden", []byte(sayCollectives(ranks, Options{Topology: links})))
+	// The readings list the links: they do in place of a matrix.
+	rec := readings(t, filepath.Join(dir, "readings.jsonl.gz"))
+	bare := &nvml.Recording{Readings: rec.Readings}
+	for _, gpu := range rec.GPUs() {
+		bare.Devices = append(bare.Devices, nvml.Device{Index: gpu})
+	}
+	with, matrix, without := sayCollectives(ranks, Options{Readings: rec}), sayCollectives(ranks, Options{Readings: rec, Topology: links}), sayCollectives(ranks, Options{Readings: bare})
+	if with != matrix || with == without {
+		t.Errorf("with links in the readings\n%swith a matrix\n%swithout any\n%s", with, matrix, without)
+	}
+}
+
+func sayCollectives(ranks []*breakdown.Rank, o Options) string {
 	var b strings.Builder
-	for _, a := range Build(ranks, Options{Topology: topology(t, filepath.Join(dir, "topo.txt"))}).Analyses {
+	for _, a := range Build(ranks, o).Analyses {
 		for _, c := range a.Collectives {
 			fmt.Fprintf(&b, "%s: %d × %s over %d ranks, %d unmatched, %d B by %s\n", a.Window.Name, c.Count, c.Kind, c.Ranks, c.Unmatched, c.Bytes, c.BytesHow)
 			fmt.Fprintf(&b, "  transfer %d ns, longest wait %d ns, of all %d and %d ns\n", c.TransferNS.Median, c.LongestNS.Median, c.TransferSumNS, c.WaitSumNS)
 			fmt.Fprintf(&b, "  busbw %.4g B/s, %.3g %% of %s, latency-bound %v\n", c.BusBW, c.Percent, c.Path, c.LatencyBound)
 		}
 	}
-	golden.Check(t, "all_reduces.golden", []byte(b.String()))
+	return b.String()
 }

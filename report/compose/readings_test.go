@@ -23,7 +23,12 @@ import (
 // recording reads a fixture's readings, and the topology beside them.
 func recording(t testing.TB, run string) (*nvml.Recording, *nvml.Topology) {
 	t.Helper()
-	f, err := os.Open(filepath.Join(traces, run, "readings.jsonl.gz"))
+	return readings(t, filepath.Join(traces, run, "readings.jsonl.gz")), topology(t, filepath.Join(traces, run, "topology.txt"))
+}
+
+func readings(t testing.TB, path string) *nvml.Recording {
+	t.Helper()
+	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +37,7 @@ func recording(t testing.TB, run string) (*nvml.Recording, *nvml.Topology) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return rec, topology(t, filepath.Join(traces, run, "topology.txt"))
+	return rec
 }
 
 func topology(t testing.TB, path string) *nvml.Topology {

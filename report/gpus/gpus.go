@@ -11,7 +11,7 @@ import (
 // Host is what is known of a host's GPUs from outside the traces.
 type Host struct {
 	Readings *nvml.Recording // of the GPUs while the traces were recorded; nil when there are none
-	Topology *nvml.Topology  // of the host that the GPUs are in; nil when unknown
+	Topology *nvml.Topology  // of the host that the GPUs are in; nil when only the readings tell
 	// GPUs says which GPU a rank's device is, where something tells.
 	GPUs []Identity
 	// VisibleDevices is the CUDA_VISIBLE_DEVICES that the ranks' processes run
@@ -56,8 +56,9 @@ type Joined struct {
 	a       *document.Analysis
 	ranks   []*breakdown.Rank
 	number  []int
-	placed  placing    // of ranks on the GPUs that were read
-	sampled []*sampled // series of the ranks' files
+	linked  *nvml.Topology // nil when nothing tells
+	placed  placing        // of ranks on the GPUs that were read
+	sampled []*sampled     // series of the ranks' files
 	trust   []document.Trust
 }
 
@@ -66,6 +67,7 @@ type Joined struct {
 // steps and phases.
 func Join(h Host, w Window) *Joined {
 	j := &Joined{host: h, window: w, a: w.Analysis, ranks: w.Ranks, number: w.Number}
+	j.linked = j.topology()
 	j.readings()
 	j.samples()
 	return j

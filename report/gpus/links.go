@@ -22,10 +22,30 @@ func (l Link) OverPCIe() bool { return l.Path != "" && l.Path.NVLinks() == 0 }
 // AnyRank stands for a rank of which nothing says which of the window's it is.
 const AnyRank = -1
 
+// topology is how the GPUs are linked: as the matrix says or, without one, as
+// far as the readings list links.
+func (j *Joined) topology() *nvml.Topology {
+	if j.host.Topology == nil && j.host.Readings != nil {
+		return j.host.Readings.Topology()
+	}
+	return j.host.Topology
+}
+
+// Linked says whether anything is known of how the GPUs are linked.
+func (j *Joined) Linked() bool { return j.linked != nil }
+
 // Link finds the path between the document ranks of a group that have files,
 // and what it carries for all n of the group, 0 when nothing says how many. In
 // words, it says what that rests on, or why it is not known.
 func (j *Joined) Link(ranks []int, n int) (Link, string) {
+	l, how := j.pathLink(ranks, n)
+	if l.NCCL > 0 && j.host.Topology == nil {
+		how += ", which the readings list"
+	}
+	return l, how
+}
+
+func (j *Joined) pathLink(ranks []int, n int) (Link, string) {
 	path, gpus, ok := j.path(ranks)
 	switch {
 	case n == 0:
@@ -96,7 +116,7 @@ func (j *Joined) nvlink(path nvml.Path, gpus []int, n int) (Link, string) {
 // path is the one path between all the GPUs of a group. Where it is not known
 // which GPUs these are, the candidates' must be alike.
 func (j *Joined) path(ranks []int) (nvml.Path, []int, bool) {
-	t := j.host.Topology
+	t := j.linked
 	if t == nil {
 		return "", nil, false
 	}

@@ -156,10 +156,10 @@ func within(c *document.LinkCheck, links int) bool {
 // groupLinks is the number of NVLinks between the GPUs where all pairs have
 // the same, 0 otherwise.
 func (j *Joined) groupLinks() int {
-	if j.host.Topology == nil {
+	if j.linked == nil {
 		return 0
 	}
-	if kinds := j.host.Topology.Kinds(); len(kinds) == 1 {
+	if kinds := j.linked.Kinds(); len(kinds) == 1 {
 		return kinds[0].NVLinks()
 	}
 	return 0
