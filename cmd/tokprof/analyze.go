@@ -87,11 +87,26 @@ func (o *analyzeOptions) paths() []string {
 	return []string{o.html, o.md, o.json, o.csv, o.pprof, o.folded, o.perfetto}
 }
 
+// namesPage refuses a page whose name says that another form is meant.
+func (o *analyzeOptions) namesPage() error {
+	for _, form := range []struct{ ending, flag string }{
+		{".json", "--json"}, {".csv", "--csv"}, {".md", "--md"}, {".folded", "--folded"}, {".pb.gz", "--pprof"},
+	} {
+		if strings.HasSuffix(o.html, form.ending) {
+			return usageError{"-o writes the page, which is HTML: " + o.html + " has another form's name", "for that form say " + form.flag + " " + o.html}
+		}
+	}
+	return nil
+}
+
 func (o *analyzeOptions) run(ctx context.Context, args []string) error {
 	if b := o.unfinished(args); b != nil {
 		return o.finishBundle(ctx, b)
 	}
 	if err := checkPaths(o.paths()...); err != nil {
+		return err
+	}
+	if err := o.namesPage(); err != nil {
 		return err
 	}
 	evidence, err := o.evidence.evidence()
