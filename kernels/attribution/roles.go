@@ -174,8 +174,13 @@ const maxDecided = 1 << 19
 func (p *placer) class(i int32) role.Kernel {
 	name := p.ev.Trace.NameOf(p.ev.Trace.GPU()[i])
 	if !p.known[name] {
-		c, mla := role.Classify(p.ev.match[name], p.ev.Trace.Name(name))
-		p.classes[name] = role.Kernel{Class: c, MLA: mla, Name: uint32(name), Conv: c == role.Linear && role.IsConvolution(p.ev.Trace.Name(name))}
+		text := p.ev.Trace.Name(name)
+		c, mla := role.Classify(p.ev.match[name], text)
+		p.classes[name] = role.Kernel{
+			Class: c, MLA: mla, Name: uint32(name),
+			Conv: c == role.Linear && role.IsConvolution(text),
+			Bare: c == role.Act && role.IsBare(text),
+		}
 		p.known[name] = true
 	}
 	return p.classes[name]

@@ -40,8 +40,9 @@ func (p *pass) between(a anchor, end int, next *anchor) block {
 		// Products between the output projection and the FFN: not a layer we know.
 		return bad
 	}
-	if next != nil && !next.mla && len(segments) > ffn+2 {
-		// A norm among the input projections: an anchor is missing in between.
+	inputs := next != nil && !next.mla
+	fit := !inputs || p.inputsFit(segments[ffn+1:], next.linear)
+	if !fit && (next.linear || !p.inputsRepeat(segments[ffn+1:])) {
 		return bad
 	}
 	f := p.ffn(segments[ffn][0], segments[ffn][1])
@@ -49,7 +50,7 @@ func (p *pass) between(a anchor, end int, next *anchor) block {
 		return bad
 	}
 	stop := p.normBehind(f.last, end)
-	if !p.follow(stop, end, next) {
+	if fit && !p.follow(stop, end, next) {
 		return bad
 	}
 	p.output(a, cuts[0])
@@ -199,71 +200,9 @@ func (p *pass) zone(from, to int, z Zone) {
 	}
 }
 
-// project places the products in front of an anchor, from the norm that
-// starts its layer on.
-func (p *pass) project(from int, a anchor) {
-	var products []int
-	write := -1
-	for i := from; i < a.from; i++ {
-		switch p.seq[i].Class {
-		case Gemm:
-			products = append(products, i)
-		case KVWrite:
-			write = i
-		}
-	}
-	if p.seq[a.from].Class == KVWrite {
-		write = a.from
-	}
-	if len(products) == 0 {
-		return
-	}
-	p.zone(products[0], a.from, Attention)
-	switch {
-	case a.mla:
-		p.latent(products, write)
-	case a.linear:
-		p.setRole(products, LinearInProj)
-	default:
-		p.setRole(products, QKVProj)
-	}
-}
-
 func (p *pass) setRole(at []int, r Role) {
 	for _, i := range at {
 		p.out[i].Role = r
-	}
-}
-
-// latent places the input products of multi-head latent attention. Behind the
-// cache write they expand the latent (kv_b). Before it, two are the down
-// projection of keys and values (alone, or fused with the queries') and the
-// queries' own; three are the queries' pair and the keys' and values'. Without
-// a cache write the two kinds cannot be told apart.
-func (p *pass) latent(products []int, write int) {
-	if write < 0 {
-		return
-	}
-	s := shape{products: products}
-	var before []int
-	for _, i := range products {
-		if i > write {
-			p.out[i].Role = KVB
-			s.word += "b"
-		} else {
-			before = append(before, i)
-			s.word += "a"
-		}
-	}
-	p.inputs = append(p.inputs, s)
-	switch len(before) {
-	case 1:
-		p.setRole(before, QKVProj)
-	case 2:
-		p.out[before[0]].Role, p.out[before[1]].Role = KVA, Q
-	case 3:
-		p.setRole(before[:2], Q)
-		p.out[before[2]].Role = KVA
 	}
 }
 

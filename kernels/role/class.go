@@ -38,6 +38,7 @@ const (
 	Sample                // sampling
 	Softmax               // softmax outside fused attention
 	Sigmoid               // an elementwise kernel with a sigmoid
+	Product               // an elementwise product of two tensors
 )
 
 // Classify turns a kernel's category, tags and name into its class. mla says
@@ -51,6 +52,10 @@ func Classify(m kernels.Match, name string) (c Class, mla bool) {
 		case "activation":
 			return Act, false
 		case "moe_gemm":
+			if strings.Contains(name, "prepare_") {
+				// PyTorch lines up the pointers of a grouped product first.
+				return Prologue, false
+			}
 			return Expert, false
 		}
 		return MoE, false
@@ -67,6 +72,11 @@ func Classify(m kernels.Match, name string) (c Class, mla bool) {
 			return Tail, false
 		case "prologue":
 			return Prologue, false
+		}
+		if strings.Contains(name, "reduce_1Block_kernel") || strings.Contains(name, "_execute_split_k_kernel") {
+			// cuBLAS ends some products in a second kernel that no name tells from
+			// a product: dot products, and FP32 ones split along k.
+			return Tail, false
 		}
 		return Gemm, false
 	case "memory":
@@ -119,8 +129,15 @@ func otherClass(m kernels.Match, name string) Class {
 		}
 		return None
 	}
-	if unnamedReduction(name) {
+	switch {
+	case unnamedReduction(name):
 		return WeakNorm
+	case m.Subgroup == "elementwise" && strings.Contains(name, "::rsqrt_kernel"):
+		// PyTorch without a fused norm: square, mean, rsqrt, product. The root
+		// is what nothing else in a model has.
+		return Norm
+	case strings.Contains(name, "BinaryFunctor") && strings.Contains(name, "::MulFunctor"):
+		return Product
 	}
 	if strings.Contains(name, "sigmoid") {
 		return Sigmoid
@@ -133,6 +150,12 @@ func otherClass(m kernels.Match, name string) Class {
 func IsConvolution(name string) bool {
 	n := strings.ToLower(name)
 	return strings.Contains(n, "conv1d") || strings.Contains(n, "causal_conv") || strings.Contains(n, "short_conv")
+}
+
+// IsBare says whether a kernel of class Act is a function of one tensor, as
+// PyTorch's own are.
+func IsBare(name string) bool {
+	return strings.Contains(name, "at::native::") && !strings.Contains(strings.ToLower(name), "glu")
 }
 
 // unnamedReduction recognises Inductor reductions whose name lists no ops

@@ -23,6 +23,41 @@ func (p *pass) doubt(blocks []shape) {
 	}
 }
 
+// doubtMore takes back the roles in blocks that hold more than what most of
+// their kind do: there a border is missing, and products of the next block
+// count as theirs.
+func (p *pass) doubtMore(blocks []shape) {
+	count := map[string]int{}
+	for _, s := range blocks {
+		count[s.word]++
+	}
+	for word, n := range count {
+		if n < minRepeats || 2*n <= len(blocks) {
+			continue
+		}
+		for _, s := range blocks {
+			if len(s.word) > len(word) && contains(s.word, word) {
+				p.setRole(s.products, Unknown)
+			}
+		}
+	}
+}
+
+// doubtRare takes back the roles in blocks that few layers have: there the
+// product behind an activation is either the down projection, scaled, or the
+// gate's other half, whose down projection is missing.
+func (p *pass) doubtRare(blocks []shape) {
+	count := map[string]int{}
+	for _, s := range blocks {
+		count[s.word]++
+	}
+	for _, s := range blocks {
+		if count[s.word] < minRepeats {
+			p.setRole(s.products, Unknown)
+		}
+	}
+}
+
 // contains says whether b is a with letters missing.
 func contains(a, b string) bool {
 	for i := 0; i < len(a) && len(b) > 0; i++ {

@@ -1,5 +1,10 @@
 package role
 
+import (
+	"slices"
+	"strings"
+)
+
 // ffn is one feed-forward block: its products in order.
 type ffn struct {
 	moe         bool
@@ -47,7 +52,7 @@ func (p *pass) ffn(from, to int) *ffn {
 	if p.plain {
 		return p.plainFFN(f, list)
 	}
-	return dense(f, list)
+	return p.dense(f, list, to)
 }
 
 // plainFFN is one whose activation is part of a product, or missing from the
@@ -67,13 +72,18 @@ func (p *pass) plainFFN(f *ffn, list []work) *ffn {
 	return f
 }
 
-// dense needs products, an activation, and exactly one product behind it.
-func dense(f *ffn, list []work) *ffn {
-	acted := false
-	for _, w := range list {
+// dense needs products, an activation, and exactly one product behind it, or
+// two of which the first is the other half of a bare gate.
+func (p *pass) dense(f *ffn, list []work, to int) *ffn {
+	acted, bare := false, false
+	for i, w := range list {
 		switch {
 		case w.c == Act:
-			acted = true
+			acted, bare = true, bare || p.seq[w.at].Bare
+			if i == 1 && p.splitGate(list) {
+				f.gateUp = append(f.gateUp, list[2].at)
+			}
+		case len(f.gateUp) == 2 && w.at == f.gateUp[1]:
 		case acted:
 			f.down = append(f.down, w.at)
 		default:
@@ -83,7 +93,40 @@ func dense(f *ffn, list []work) *ffn {
 	if len(f.gateUp) == 0 || len(f.down) != 1 {
 		return nil
 	}
+	s := shape{p.spell(f.first, to), append(slices.Clone(f.gateUp), f.down...)}
+	if bare {
+		p.bares = append(p.bares, s)
+		if p.any(f.down[0], p.normBehind(f.last, to), func(c Class) bool { return c == Product }) && len(f.gateUp) == 1 {
+			p.scaled = append(p.scaled, s)
+		}
+	}
+	p.denses = append(p.denses, shape{p.word(f.first, f.last+1), s.products})
 	return f
+}
+
+// splitGate says whether an FFN begins with a gate that is activated before
+// its other half is made, and multiplied with it in front of the down
+// projection: PyTorch without fused kernels.
+func (p *pass) splitGate(list []work) bool {
+	if len(list) < 4 || list[0].c != Gemm || list[1].c != Act || list[2].c != Gemm || list[3].c != Gemm || !p.seq[list[1].at].Bare {
+		return false
+	}
+	is := func(c Class) bool { return c == Product }
+	return !p.any(list[1].at, list[2].at, is) && p.any(list[2].at, list[3].at, is)
+}
+
+// spell writes how an FFN looks, up to the norm behind it.
+func (p *pass) spell(from, to int) string {
+	var b strings.Builder
+	for _, k := range p.seq[from:to] {
+		switch k.Class {
+		case Norm:
+			return b.String()
+		case Gemm, Act, Product, Expert, Sigmoid:
+			b.WriteByte(byte('A' + k.Class))
+		}
+	}
+	return b.String()
 }
 
 // mixture takes the shared expert's product–activation–product out first. Of
@@ -97,6 +140,8 @@ func (p *pass) mixture(f *ffn, list []work) *ffn {
 		switch {
 		case w.c == Expert:
 			f.experts = append(f.experts, w.at)
+		case w.c == Gemm && len(f.experts) > 0 && len(f.sharedUp) > 0 && len(f.sharedGate) == 0 && p.sigmoidFollows(w.at):
+			f.sharedGate = []int{w.at}
 		case w.c == Gemm && len(f.experts) > 0:
 			// Behind the experts stands no router: a norm is missing here.
 			return nil
@@ -107,7 +152,9 @@ func (p *pass) mixture(f *ffn, list []work) *ffn {
 	switch {
 	case len(left) == 1:
 		f.router = left[0]
-	case len(left) == 2 && len(f.sharedUp) > 0 && p.sigmoidFollows(left[0]) != p.sigmoidFollows(left[1]):
+	case len(left) == 2 && left[1] == left[0]+1 && p.seq[left[0]].Name == p.seq[left[1]].Name:
+		// Two products, or one in two kernels: nothing here tells.
+	case len(left) == 2 && len(f.sharedGate) == 0 && len(f.sharedUp) > 0 && p.sigmoidFollows(left[0]) != p.sigmoidFollows(left[1]):
 		gate, router := left[0], left[1]
 		if p.sigmoidFollows(router) {
 			gate, router = router, gate
@@ -121,7 +168,7 @@ func (p *pass) mixture(f *ffn, list []work) *ffn {
 		case Gemm:
 			s.products = append(s.products, i)
 			fallthrough
-		case Act, Expert, Sigmoid:
+		case Act, Expert, Sigmoid, Product:
 			s.word += string(rune('A' + c))
 		}
 	}
@@ -134,6 +181,12 @@ func (p *pass) mixture(f *ffn, list []work) *ffn {
 // the others have, and are taken back.
 func (p *pass) shared(f *ffn, list []work) (rest []work) {
 	for i := 0; i < len(list); i++ {
+		if p.splitGate(list[i:]) {
+			f.sharedUp = append(f.sharedUp, list[i].at, list[i+2].at)
+			f.sharedDown = append(f.sharedDown, list[i+3].at)
+			i += 3
+			continue
+		}
 		if i+2 < len(list) && list[i].c == Gemm && list[i+1].c == Act && list[i+2].c == Gemm {
 			f.sharedUp = append(f.sharedUp, list[i].at)
 			f.sharedDown = append(f.sharedDown, list[i+2].at)

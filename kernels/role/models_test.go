@@ -25,6 +25,14 @@ const (
 	attnBlock = "n g:qkv_proj k a g:o_proj r"
 	moeBlock  = "n g:router o X:experts_gate_up f X:experts_down o g:shared_gate_up f g:shared_down r"
 
+	// PyTorch without fused kernels: a norm is a root between products, a gate is
+	// activated before its other half is made.
+	bareIn      = "n p p g:qkv_proj g:qkv_proj g:qkv_proj p p a"
+	bareFFN     = "g:gate_up F g:gate_up p g:down"
+	bareShared  = "g:shared_gate_up F g:shared_gate_up p g:shared_down"
+	bareExperts = "q:experts_gate_up X:experts_gate_up F p q:experts_down X:experts_down p"
+	normedIn    = "n p p g:qkv_proj n p p g:qkv_proj n p p g:qkv_proj p p a"
+
 	mamba1 = "n g:linear_in_proj C g n n n g l g:linear_out_proj n"
 )
 
@@ -91,6 +99,17 @@ var moreModels = map[string]string{
 	"activation inside the products": "e:embedding " + times(3, "n g:qkv_proj x k a g:o_proj n g:gate_up g:down") + "n g:lm_head r z:sampling",
 	"SGLang on ROCm, fused norms":    "e:embedding n " + times(3, "g:qkv_proj n x k a q:o_proj g:o_proj n g:gate_up f q:down g:down n") + "g:lm_head . z:sampling",
 	"post-norms alone (OLMo 2)":      "e:embedding " + times(3, "g:qkv_proj n n x k a g:o_proj n g:gate_up f g:down n") + "g:lm_head z:sampling",
+	"PyTorch, Llama":                 "e:embedding . g p p " + times(4, bareIn+" g:o_proj n p p "+bareFFN) + "n p p g:lm_head z:sampling",
+	"PyTorch, Qwen3":                 "e:embedding . g p p " + times(5, normedIn+" g:o_proj n p p "+bareFFN) + "n p p g:lm_head z:sampling",
+	"PyTorch, Qwen3 MoE":             "e:embedding . g p p " + times(5, normedIn+" g:o_proj n p p g:router "+bareExperts) + "n p p g:lm_head z:sampling",
+	"PyTorch, Command R":             "e:embedding . g p p " + times(5, bareIn+" g:o_proj "+bareFFN) + "n p p g:lm_head p z:sampling",
+	"PyTorch, gate and up in one":    "e:embedding . g p p " + times(4, "n p p g:qkv_proj p p a g:o_proj n p p g:gate_up F p g:down") + "n p p g:lm_head z:sampling",
+	"PyTorch, Qwen2 MoE": "e:embedding . g p p " + times(4, bareIn+" g:o_proj n p p "+bareShared+" g:router y "+bareExperts+" g:shared_expert_gate t:shared_expert_gate i p") +
+		"n p p g:lm_head z:sampling",
+	"PyTorch, GLM 4.5": "e:embedding . g p p " + bareIn + " g:o_proj n p p " + bareFFN + " " +
+		times(4, bareIn+" g:o_proj n p p g:router t:router i "+bareExperts+" "+bareShared) + "n p p g:lm_head z:sampling",
+	"PyTorch, latent attention by no name": "e:embedding . g p p " +
+		times(5, "n p p g n p p g g n p p g a g:o_proj n p p "+bareFFN) + "n p p g:lm_head z:sampling",
 	"dummy batch of latent attention": "r e:embedding " + times(3, "n q:kv_a g:kv_a n q:q g:q n x K q:o_proj g:o_proj n g:router o X:experts_gate_up f X:experts_down o r") +
 		"n g:lm_head r z:sampling",
 }

@@ -25,9 +25,10 @@ func (p *pass) survey(anchors []anchor, to int) {
 	}
 	p.plain = !p.hasFFN(anchors[0].to, to) && 2*pairs > len(anchors)
 	for word, n := range count {
-		// Output projection, gate and up, activation, down, without a norm.
+		// Output projection, gate and up, activation, down, without a norm; or the
+		// gate alone in front of the activation.
 		up, down, ok := strings.Cut(word, "f")
-		if ok && len(up) > 1 && strings.Trim(up, "g") == "" && down == "g" && n >= minRepeats && 2*n > len(anchors) {
+		if ok && len(up) > 1 && strings.Trim(up, "g") == "" && (down == "g" || down == "gg" && up == "gg") && n >= minRepeats && 2*n > len(anchors) {
 			p.parallel = word
 		}
 	}

@@ -23,6 +23,9 @@ func Assign(seq []Kernel) []Place {
 	p.doubt(p.inputs)
 	p.doubt(p.outputs)
 	p.doubt(p.plains)
+	p.doubt(p.bares)
+	p.doubtMore(p.denses)
+	p.doubtRare(p.scaled)
 	p.confide()
 	p.serve()
 	return out
@@ -38,10 +41,11 @@ type pass struct {
 	plain    bool
 	parallel string
 	headless bool // a vision tower
+	inner    inputs
 
 	// Blocks whose products are told apart by counting: FFNs with experts, and
-	// the products on both sides of latent attention.
-	mixtures, inputs, outputs, plains []shape
+	// the products on both sides of latent attention, FFNs with a bare activation.
+	mixtures, inputs, outputs, plains, bares, scaled, denses []shape
 }
 
 // cutModels cuts a step into the passes of its models. What follows a sampling
@@ -81,7 +85,8 @@ func (p *pass) assign(from, to, layer int, later bool) int {
 	}
 	numbered := to == len(p.seq) || p.any(from, to, func(c Class) bool { return c == KVWrite || c == Linear })
 	p.headless = !numbered
-	start, known := p.prelude(from, anchors[0], later)
+	p.inner = p.innerInputs(anchors)
+	start, known := p.prelude(from, anchors, later)
 	p.survey(anchors, to)
 	blocks := make([]block, len(anchors))
 	for i, a := range anchors {
@@ -171,8 +176,8 @@ func (p *pass) any(from, to int, is func(Class) bool) bool {
 // has norms between its products, all behind the first norm; a draft model
 // joins its two inputs in a product before that). It returns where the layer
 // starts.
-func (p *pass) prelude(from int, a anchor, draft bool) (start int, known bool) {
-	begin := from
+func (p *pass) prelude(from int, anchors []anchor, draft bool) (start int, known bool) {
+	a, begin := anchors[0], from
 	for i := from; i < a.from; i++ {
 		switch p.seq[i].Class {
 		case Embed:
@@ -184,12 +189,7 @@ func (p *pass) prelude(from int, a anchor, draft bool) (start int, known bool) {
 		}
 	}
 	cuts := p.cuts(begin, a.from)
-	first := -1
-	for i := begin; i < a.from && first < 0; i++ {
-		if c := p.seq[i].Class; c == Norm || c == WeakNorm {
-			first = i
-		}
-	}
+	first := p.firstNorm(begin, a.from)
 	fused := begin > from && p.seq[begin-1].Class == Embed
 	if first < 0 && !fused || a.broken {
 		return a.from, false
@@ -200,6 +200,11 @@ func (p *pass) prelude(from int, a anchor, draft bool) (start int, known bool) {
 	}
 	at := begin
 	switch {
+	case len(p.inner.products) > 1 && !a.mla && !a.linear:
+		at = p.splitInputs(begin, a.from, cuts)
+		if at < 0 {
+			return a.from, false
+		}
 	case draft && len(cuts) == 0:
 		// One product straight behind the norms of both inputs takes them
 		// together (EAGLE-3); with a norm behind it, it is the product that joins
@@ -210,11 +215,14 @@ func (p *pass) prelude(from int, a anchor, draft bool) (start int, known bool) {
 		at = begin
 	case a.mla && draft:
 		at = cuts[0]
+	case len(cuts) > 1 && !a.mla && !a.linear && len(anchors) > 1 && p.inner.word == "":
+		// Norms among products, and no other layer that tells what they part.
+		return a.from, false
 	case len(cuts) > 0 && !a.mla:
 		at = cuts[len(cuts)-1]
 	case first >= 0 && p.products(begin, first) == 0:
 		at = first
-	case !fused:
+	case !fused || len(anchors) > 1 && !p.looksAsInside(begin, a):
 		return a.from, false
 	}
 	p.project(at, a)

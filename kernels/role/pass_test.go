@@ -15,7 +15,7 @@ var letters = map[string]Kernel{
 	"q": {Class: Prologue}, "m": {Class: Fill}, "a": {Class: Core}, "c": {Class: Combine}, "l": {Class: Linear},
 	"k": {Class: KVWrite}, "x": {Class: AttnAux}, "f": {Class: Act}, "X": {Class: Expert}, "o": {Class: MoE},
 	"s": {Class: Shrink}, "S": {Class: Expand}, "r": {Class: Comm}, "z": {Class: Sample}, "y": {Class: Softmax},
-	"i": {Class: Sigmoid}, ".": {}, "C": {Class: Linear, Conv: true}, "M": {Class: Core, MLA: true}, "K": {Class: KVWrite, MLA: true},
+	"i": {Class: Sigmoid}, "p": {Class: Product}, "F": {Class: Act, Bare: true}, ".": {}, "C": {Class: Linear, Conv: true}, "M": {Class: Core, MLA: true}, "K": {Class: KVWrite, MLA: true},
 }
 
 // parse reads a pass: tokens "letter[:role][@layer]".
@@ -202,7 +202,7 @@ func FuzzAssign(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		seq := make([]Kernel, len(data))
 		for i, b := range data {
-			seq[i] = Kernel{Class: Class(b % uint8(Sigmoid+1)), MLA: b&64 != 0, Conv: b&128 != 0, Name: uint32(b)}
+			seq[i] = Kernel{Class: Class(b % uint8(Product+1)), MLA: b&64 != 0, Conv: b&128 != 0, Bare: b&128 != 0, Name: uint32(b)}
 		}
 		a, b := Assign(seq), Assign(seq)
 		if !slices.Equal(a, b) {

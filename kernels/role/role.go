@@ -92,5 +92,6 @@ type Kernel struct {
 	Class Class
 	MLA   bool
 	Conv  bool   // the short convolution in front of linear attention
+	Bare  bool   // an activation without the product of gate and up
 	Name  uint32 // equal for equal names
 }
