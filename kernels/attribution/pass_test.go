@@ -39,6 +39,26 @@ func TestKernelNames(t *testing.T) {
 	}
 }
 
+// TestOutsideSteps: what ran before the first annotation has roles too, where
+// it shows whole layers, but no number of a layer: the recording may have begun
+// anywhere in the pass.
+func TestOutsideSteps(t *testing.T) {
+	s := &script{}
+	at := s.Pass(10*µs, 7, "f g n g k a "+strings.Repeat("g n g f g n g k a ", 3)+"g n g f g n g z")
+	s.Step(decodeStep, at, 5000*µs)
+	s.Pass(at+10*µs, 7, "e n g k a "+strings.Repeat("g n g f g n g k a ", 3)+"g n g f g n g z")
+	ev := s.events(t)
+	layer := strings.Repeat("qkv_proj o_proj gate_up down ", 4) + "lm_head"
+	if got, want := rolesOn(ev, 7), "? "+layer+" "+layer; got != want {
+		t.Errorf("roles %s, want %s", got, want)
+	}
+	for i, id := range ev.Trace.GPU() {
+		if l := ev.Known(i).Layer; ev.Trace.Start(id) < trace.Time(at) && l != -1 {
+			t.Errorf("event %d before the first step stands in layer %d", i, l)
+		}
+	}
+}
+
 // TestSideStreams: a block on two streams is read as if it were on one,
 // whichever half is beside, and a small product beside a large one belongs to
 // the same projection.

@@ -70,7 +70,31 @@ func (ev *Events) placeRoles(hide func(int) bool) []Known {
 	for _, events := range ev.passes() {
 		p.place(events, out)
 	}
+	for _, events := range ev.outsideSteps() {
+		p.place(events, out)
+		for _, i := range events {
+			// The recording may have begun inside the pass.
+			out[i].Layer = -1
+		}
+	}
 	return out
+}
+
+// outsideSteps lists the runs of events that no step launched, before, between
+// and behind the steps: what ran when the recording began, most often.
+func (ev *Events) outsideSteps() (runs [][]int32) {
+	open := false
+	for i, s := range ev.stepOf {
+		switch {
+		case s >= 0:
+			open = false
+		case open:
+			runs[len(runs)-1] = append(runs[len(runs)-1], int32(i))
+		default:
+			runs, open = append(runs, []int32{int32(i)}), true
+		}
+	}
+	return runs
 }
 
 // passes lists the events of each step; without step annotations, of each
