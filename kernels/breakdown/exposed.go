@@ -5,24 +5,32 @@ import (
 	"tokprof/trace"
 )
 
-// sweep walks the events of one device (indices into GPU(), by start) and
-// tells each one's exposed time: the time in which no event of another group
-// ran. Where several of one group run, the time belongs to the one that
-// started first, so that exposed times of kernels add up to their group's.
-// done is called once per event, when the event has ended.
+// sweep walks the events of one device (indices into GPU(), by start) and its
+// graph runs, and tells each one's exposed time: the time in which nothing of
+// another group ran. Graphs recorded as a whole are a group of their own: what
+// ran inside is unknown, but something did. Where several of one group run, the
+// time belongs to the one that started first, so that exposed times of kernels
+// add up to their group's, and all of them, with the time in which several
+// groups ran, to what the device worked. done is called once per event, when
+// the event has ended.
 type sweep struct {
 	ev   *attribution.Events
 	done func(i int32, exposed trace.Time)
+	runs []deviceRun  // by start
+	ran  []trace.Time // exposed time of the runs so far
 
 	running  []running // heap by end
 	fifo     []int32   // slots in start order, from head on
 	head     int
 	slots    []slot
 	free     []int32
-	perGroup [256]int32
+	perGroup [wholeGroup + 1]int32
 	distinct int
 	now      trace.Time
 }
+
+// wholeGroup is the group of graphs recorded as a whole, behind those of events.
+const wholeGroup = 256
 
 type running struct {
 	end  trace.Time
@@ -30,8 +38,8 @@ type running struct {
 }
 
 type slot struct {
-	event   int32
-	group   uint8
+	of      int32 // the event, or the run of wholeGroup
+	group   uint16
 	ended   bool
 	exposed trace.Time
 }
@@ -39,20 +47,35 @@ type slot struct {
 func (s *sweep) add(i int32) {
 	t := s.ev.Trace
 	id := t.GPU()[i]
-	start, dur := t.Start(id), t.Dur(id)
-	s.advance(start)
-	s.now = start
-	group := s.ev.Group(int(i))
-	n := s.slot(slot{event: i, group: group})
-	s.fifo = append(s.fifo, n)
-	if s.perGroup[group]++; s.perGroup[group] == 1 {
-		s.distinct++
-	}
-	s.push(running{start + dur, n})
+	start := t.Start(id)
+	s.runUntil(start)
+	s.begin(start, start+t.Dur(id), slot{of: i, group: uint16(s.ev.Group(int(i)))})
 }
 
-// finish ends every event still running.
-func (s *sweep) finish() { s.advance(1<<63 - 1) }
+// runUntil begins the graph runs that start before a moment.
+func (s *sweep) runUntil(at trace.Time) {
+	for n := len(s.ran); n < len(s.runs) && s.runs[n].Start < at; n++ {
+		s.ran = append(s.ran, 0)
+		s.begin(s.runs[n].Start, s.runs[n].End(), slot{of: int32(n), group: wholeGroup})
+	}
+}
+
+func (s *sweep) begin(start, end trace.Time, v slot) {
+	s.advance(start)
+	s.now = start
+	n := s.slot(v)
+	s.fifo = append(s.fifo, n)
+	if s.perGroup[v.group]++; s.perGroup[v.group] == 1 {
+		s.distinct++
+	}
+	s.push(running{end, n})
+}
+
+// finish ends everything still running or to come.
+func (s *sweep) finish() {
+	s.runUntil(1<<63 - 1)
+	s.advance(1<<63 - 1)
+}
 
 func (s *sweep) slot(v slot) int32 {
 	if n := len(s.free); n > 0 {
@@ -75,7 +98,11 @@ func (s *sweep) advance(to trace.Time) {
 		if s.perGroup[v.group]--; s.perGroup[v.group] == 0 {
 			s.distinct--
 		}
-		s.done(v.event, v.exposed)
+		if v.group == wholeGroup {
+			s.ran[v.of] = v.exposed
+		} else {
+			s.done(v.of, v.exposed)
+		}
 		s.dropEnded()
 	}
 	if len(s.running) > 0 {
@@ -83,7 +110,7 @@ func (s *sweep) advance(to trace.Time) {
 	}
 }
 
-// credit gives the time up to a moment to the running event that started
+// credit gives the time up to a moment to what is running and started
 // first, if one group has the device to itself.
 func (s *sweep) credit(to trace.Time) {
 	if s.distinct == 1 && to > s.now {

@@ -94,16 +94,19 @@ type Kernel struct {
 // Cell is the finest sum: everything that is shown adds cells up, which is why
 // parts and totals agree to the nanosecond.
 type Cell struct {
-	Node     int32 // into Frames: innermost frame above the kernel
-	Kernel   int32 // into Kernels
-	Device   int
-	Stream   int64
-	Phase    trace.Phase
-	Graph    bool
-	Role     role.Role
-	Prov     attribution.Provenance
-	Part     attribution.Part
-	Time     trace.Time
+	Node   int32 // into Frames: innermost frame above the kernel
+	Kernel int32 // into Kernels
+	Device int
+	Stream int64
+	Phase  trace.Phase
+	Graph  bool
+	Role   role.Role
+	Prov   attribution.Provenance
+	Part   attribution.Part
+	Time   trace.Time
+	// Exposed is the time in which nothing of another group ran, nor a graph
+	// recorded as a whole. Over a device, with the exposed time of its graphs and
+	// the time in which several of these ran, it is Device.Busy + Device.Graph.
 	Exposed  trace.Time
 	Launches int64
 }

@@ -110,7 +110,7 @@ func (u *sums) device(de deviceEvents, host *hostTimes) {
 	t := u.ev.Trace
 	d := Device{Device: de.device, Events: int64(len(de.events))}
 	w := &walk{idler: idler{ev: u.ev, host: host}, runs: de.runs}
-	sw := &sweep{ev: u.ev, done: u.add}
+	sw := &sweep{ev: u.ev, done: u.add, runs: de.runs}
 	d.First = de.first(t)
 	last := d.First
 	w.last = d.First
@@ -132,7 +132,7 @@ func (u *sums) device(de deviceEvents, host *hostTimes) {
 	d.Last, d.Graph = w.last, w.covered-d.Busy
 	d.Idle, d.PhaseIdle = w.idle, w.byPhase
 	d.Launches = launches(u.ev, de)
-	u.r.Whole = append(u.r.Whole, wholeSums(t, de)...)
+	u.r.Whole = append(u.r.Whole, wholeSums(de.runs, sw.ran)...)
 	if len(u.r.Devices) == 0 || d.First < u.r.Start {
 		u.r.Start = d.First
 	}

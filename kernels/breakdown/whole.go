@@ -29,17 +29,11 @@ type deviceRun struct {
 	phase trace.Phase // of the step that launched it
 }
 
-// wholeSums adds up a device's graph runs, whose events are given by start.
-func wholeSums(t *trace.Trace, de deviceEvents) []Whole {
+// wholeSums adds up a device's graph runs; exposed is each one's.
+func wholeSums(runs []deviceRun, exposed []trace.Time) []Whole {
 	at := map[Whole]int{}
 	var out []Whole
-	var events spans
-	if len(de.runs) > 0 {
-		events = de.union(t)
-	}
-	last := trace.Time(-1 << 63)
-	var alone, hidden []span
-	for _, g := range de.runs {
+	for i, g := range runs {
 		k := Whole{Graph: g.Graph, Device: g.Device, Stream: g.Stream, Phase: g.phase}
 		n, ok := at[k]
 		if !ok {
@@ -47,29 +41,9 @@ func wholeSums(t *trace.Trace, de deviceEvents) []Whole {
 			at[k] = n
 			out = append(out, k)
 		}
-		hidden, alone = hidden[:0], alone[:0]
-		if from := max(g.Start, last); from < g.End() {
-			hidden, alone = events.split([]span{{from, g.End()}}, hidden, alone)
-		}
-		last = max(last, g.End())
 		out[n].Time += g.Dur
-		out[n].Exposed += total(alone)
+		out[n].Exposed += exposed[i]
 		out[n].Runs++
-	}
-	return out
-}
-
-// union is the time in which the device's events ran.
-func (de *deviceEvents) union(t *trace.Trace) spans {
-	var out spans
-	for _, i := range de.events {
-		id := t.GPU()[i]
-		s := span{t.Start(id), t.Start(id) + t.Dur(id)}
-		if n := len(out); n > 0 && s.start <= out[n-1].end {
-			out[n-1].end = max(out[n-1].end, s.end)
-		} else {
-			out = append(out, s)
-		}
 	}
 	return out
 }

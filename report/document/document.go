@@ -160,8 +160,8 @@ type Row struct {
 	Phase     string  `json:"phase"` // "prefill", "decode", "mixed", "none" or "all"
 	Name      string  `json:"name"`  // group: "attention"; category: "attention.decode"; part: "ffn"
 	TimeNS    int64   `json:"time_ns"`
-	Share     float64 `json:"share"` // of the phase's sum
-	ExposedNS int64   `json:"exposed_ns"`
+	Share     float64 `json:"share"`      // of the phase's sum
+	ExposedNS int64   `json:"exposed_ns"` // nothing of another group ran on the device, nor a whole graph
 	Launches  int64   `json:"launches"`
 	// Work is what a role computed and moved; absent where that is unknown.
 	Work *Work `json:"work,omitempty"`
@@ -200,7 +200,7 @@ type Kernel struct {
 	MedianNS  int64        `json:"median_ns"`
 	P99NS     int64        `json:"p99_ns"`
 	MaxNS     int64        `json:"max_ns"`
-	ExposedNS int64        `json:"exposed_ns"`
+	ExposedNS int64        `json:"exposed_ns"` // as in Row
 	GraphNS   int64        `json:"in_graph_ns"` // the part of total_ns launched by a CUDA graph
 	Roles     []KernelRole `json:"roles"`
 	Phases    []PhaseTime  `json:"phases"`
