@@ -59,20 +59,38 @@ func checkAgrees(t *testing.T, a *document.Analysis) {
 		}
 	}
 	same("whole graphs alone", sums(a.Stacks.Whole, func(w document.WholeSample) int64 { return w.ExposedNS }), sums(a.Devices, func(d document.Device) int64 { return d.GraphNS }))
-	_, _, whole, runs := a.Stacks.Totals()
-	hidden := func(f func(document.Graph) int64) int64 {
-		return sums(a.Graphs, func(g document.Graph) int64 {
-			if g.Kernels > 0 {
-				return 0
-			}
-			return f(g)
-		})
+	for _, rank := range graphRanks(a) {
+		whole := func(f func(document.WholeSample) int64) int64 {
+			return sums(a.Stacks.Whole, func(w document.WholeSample) int64 {
+				if w.Rank != rank {
+					return 0
+				}
+				return f(w)
+			})
+		}
+		hidden := func(f func(document.Graph) int64) int64 {
+			return sums(a.Graphs, func(g document.Graph) int64 {
+				if g.Rank != rank || g.Kernels > 0 {
+					return 0
+				}
+				return f(g)
+			})
+		}
+		same("time of whole graphs", whole(func(w document.WholeSample) int64 { return w.TimeNS }), hidden(func(g document.Graph) int64 { return g.TimeNS }))
+		same("whole graphs", whole(func(w document.WholeSample) int64 { return w.Runs }), hidden(func(g document.Graph) int64 { return g.Replays }))
 	}
-	same("time of whole graphs", whole, hidden(func(g document.Graph) int64 { return g.TimeNS }))
-	same("whole graphs", runs, hidden(func(g document.Graph) int64 { return g.Replays }))
 	checkDevices(t, a, same)
 	checkKernels(t, a, same)
 	checkSteps(t, a, same)
+}
+
+func graphRanks(a *document.Analysis) (ranks []int) {
+	for _, d := range a.Devices {
+		if !slices.Contains(ranks, d.Rank) {
+			ranks = append(ranks, d.Rank)
+		}
+	}
+	return ranks
 }
 
 // checkSteps wants steps to hold all time that has a phase, and a drawing of a

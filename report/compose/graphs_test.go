@@ -48,7 +48,7 @@ func TestWholeGraphsOfExport(t *testing.T) {
 	}
 }
 
-// TestWholeGraphsOfTwoRanks keeps the ranks apart in samples and drawings, though
+// TestWholeGraphsOfTwoRanks keeps the ranks apart in samples, sums and drawings, though
 // the numbers of their graphs are equal.
 func TestWholeGraphsOfTwoRanks(t *testing.T) {
 	first, second := graphMode(t, "report1.sqlite.gz"), graphMode(t, "report1.sqlite.gz")
@@ -62,6 +62,13 @@ func TestWholeGraphsOfTwoRanks(t *testing.T) {
 	}
 	if want := "rank 0 graph 367 18262952; rank 1 graph 367 18262952; "; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+	got = ""
+	for _, g := range a.Graphs {
+		got += fmt.Sprintf("rank %d %s: %d × %d; ", g.Rank, g.Signature, g.Replays, g.TimeNS)
+	}
+	if want := "rank 0 graph 367: 11 × 18262952; rank 1 graph 367: 11 × 18262952; "; got != want {
+		t.Errorf("graphs %s, want %s", got, want)
 	}
 	if n := strings.Count(drawnGraphs(a), "rank 1 decode"); n != 2 {
 		t.Errorf("%d graphs drawn of rank 1", n)

@@ -198,23 +198,6 @@ func (b *builder) copies() {
 	}
 }
 
-func (b *builder) graphs() {
-	at := map[string]int{}
-	for _, r := range b.ranks {
-		for _, g := range r.Graphs {
-			n, ok := at[g.Signature]
-			if !ok {
-				n = len(b.a.Graphs)
-				at[g.Signature] = n
-				b.a.Graphs = append(b.a.Graphs, document.Graph{Signature: g.Signature, Kernels: g.Events})
-			}
-			b.a.Graphs[n].Replays += g.Replays
-			b.a.Graphs[n].TimeNS += int64(g.Time)
-		}
-	}
-	slices.SortStableFunc(b.a.Graphs, func(x, y document.Graph) int { return cmp.Compare(y.TimeNS, x.TimeNS) })
-}
-
 func (b *builder) steps() {
 	for i, r := range b.ranks {
 		sums, next := r.StepSums, followers(r.Steps)

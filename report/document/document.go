@@ -200,7 +200,7 @@ type Kernel struct {
 	MedianNS  int64        `json:"median_ns"`
 	P99NS     int64        `json:"p99_ns"`
 	MaxNS     int64        `json:"max_ns"`
-	ExposedNS int64        `json:"exposed_ns"` // as in Row
+	ExposedNS int64        `json:"exposed_ns"`  // as in Row
 	GraphNS   int64        `json:"in_graph_ns"` // the part of total_ns launched by a CUDA graph
 	Roles     []KernelRole `json:"roles"`
 	Phases    []PhaseTime  `json:"phases"`
@@ -315,10 +315,14 @@ type Layer struct {
 	Outlier bool `json:"outlier"`
 }
 
-// Graph is one captured CUDA graph and its replays.
+// Graph is one captured CUDA graph of one rank and its replays there. Equal
+// hashes on two ranks are graphs of equal kernels; the numbers of graphs that
+// the file holds as a whole count within a process, and equal ones on two
+// ranks say nothing.
 type Graph struct {
-	Signature string `json:"signature"`
-	Kernels   int64  `json:"kernels"` // GPU events of one replay
+	Rank      int    `json:"rank"`
+	Signature string `json:"signature"` // hash of the kernels' names in stream order, or "graph 367" of a whole one
+	Kernels   int64  `json:"kernels"`   // GPU events of one replay; 0 of a whole one
 	Replays   int64  `json:"replays"`
 	TimeNS    int64  `json:"time_ns"`
 }

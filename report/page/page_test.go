@@ -87,7 +87,7 @@ func hostileDocument() *document.Analysis {
 		a.Copies = append(a.Copies, document.Copy{Kind: s})
 		addHostileRequest(a, i, s)
 		addHostileReadings(a, i, s)
-		a.Graphs = append(a.Graphs, document.Graph{Signature: s})
+		a.Graphs = append(a.Graphs, document.Graph{Rank: i, Signature: s})
 		a.Provenance = append(a.Provenance, document.Provenance{Provenance: s, TimeNS: 5})
 		a.Stacks.Nodes = append(a.Stacks.Nodes, document.Frame{Parent: int32(i), Kind: document.FramePython, Name: s, File: s, Line: 3})
 		a.Stacks.Samples = append(a.Stacks.Samples, document.Sample{Node: int32(i + 1), Kernel: int32(i), Phase: s, Role: s, Part: s, TimeNS: 900_000, ExposedNS: 5, Launches: 3})

@@ -68,7 +68,7 @@ func graphTable(gs []document.Graph) *table {
 	if len(gs) == 0 {
 		return nil
 	}
-	t := &table{Caption: "CUDA graphs", Sort: true, Cols: cols("Signature", "#GPU events a replay", "#Replays", "#Time")}
+	t := &table{Caption: "CUDA graphs", Sort: true, Cols: cols("Rank", "Signature", "#GPU events a replay", "#Replays", "#Time")}
 	for _, g := range gs {
 		s := textCell(clip(g.Signature, 80))
 		s.Code = true
@@ -76,7 +76,7 @@ func graphTable(gs []document.Graph) *table {
 		if g.Kernels > 0 {
 			events = countCell(g.Kernels)
 		}
-		t.Rows = append(t.Rows, row{Cells: []cell{s, events, countCell(g.Replays), durCell(g.TimeNS)}})
+		t.Rows = append(t.Rows, row{Cells: []cell{textCell(fmt.Sprintf("rank %d", g.Rank)), s, events, countCell(g.Replays), durCell(g.TimeNS)}})
 	}
 	return t
 }

@@ -27,7 +27,8 @@ func graphModeDocument(t *testing.T) *document.Analysis {
 		{Graph: 12, Rank: 0, Stream: 99, Phase: "none", TimeNS: 100_000, ExposedNS: 100_000, Runs: 1},
 		{Graph: 367, Rank: 1, Device: 1, Stream: 17, Phase: "decode", TimeNS: 2_000_000, ExposedNS: 2_000_000, Runs: 20},
 	}
-	a.Graphs = append(a.Graphs, document.Graph{Signature: "graph 367", Replays: 40, TimeNS: 4_500_000})
+	a.Graphs = append(a.Graphs, document.Graph{Signature: "graph 367", Replays: 20, TimeNS: 2_500_000},
+		document.Graph{Signature: "graph 12", Replays: 1, TimeNS: 100_000}, document.Graph{Rank: 1, Signature: "graph 367", Replays: 20, TimeNS: 2_000_000})
 	for i := range a.Steps {
 		if s := &a.Steps[i]; s.Phase == "decode" {
 			s.Parts = append(s.Parts, document.NameTime{Name: "graphs", TimeNS: 80_000})
@@ -175,7 +176,7 @@ func TestWholeGraphsInTables(t *testing.T) {
 		{"idle", "busy: whole", "busy: whole CUDA graphs alone, kernels not recorded 2.00 ms"},
 		{"idle", "busy: kernels", "busy: kernels and copies"},
 		{"launches", "Graphs recorded as a whole", "Graphs recorded as a whole 21 20"},
-		{"launches", "graph 367", "graph 367 n/a 40 4.50 ms"},
+		{"launches", "graph 367", "rank 0 graph 367 n/a 20 2.50 ms"},
 		{"groups", "Time by kernel group", "4.60\u202fms in whole CUDA graphs are in no row."},
 		{"kernels", "Kernels, copies and memsets", "4.60\u202fms in whole CUDA graphs are in no row."},
 	} {
