@@ -1,13 +1,16 @@
 package compose
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"tokprof/report/document"
+	"tokprof/report/figures"
 )
 
 // sums adds a number up over a list.
@@ -82,6 +85,34 @@ func checkAgrees(t *testing.T, a *document.Analysis) {
 	checkDevices(t, a, same)
 	checkKernels(t, a, same)
 	checkSteps(t, a, same)
+	checkStepWords(t, a)
+}
+
+// stepLength finds what verdict and findings call the length of a step.
+var stepLength = regexp.MustCompile(`(Prefill|Decode|Mixed|server).* takes? ([\d.]+ \S+) a step \(|an? ([\d.]+ \S+) (prefill|decode|mixed) step`)
+
+// checkStepWords wants every sentence to name one length for a phase's step.
+func checkStepWords(t *testing.T, a *document.Analysis) {
+	t.Helper()
+	texts := []string{a.Verdict}
+	for _, f := range a.Findings {
+		texts = append(append(texts, f.Title, f.MaxGain, f.Confirm), f.Evidence...)
+	}
+	for _, text := range texts {
+		for _, m := range stepLength.FindAllStringSubmatch(text, -1) {
+			phase := cmp.Or(m[4], strings.ToLower(m[1]))
+			if phase == "server" {
+				phase = "none"
+			}
+			want := document.PhaseNamed(a, phase).StepNS.Median
+			if mean := document.MeanStep(a, phase); mean != nil {
+				want = mean.Total() / mean.Steps
+			}
+			if got, want := m[2]+m[3], figures.Dur(want); got != want {
+				t.Errorf("%s: a %s step takes %s, but %q", a.Window.Name, phase, want, text)
+			}
+		}
+	}
 }
 
 func graphRanks(a *document.Analysis) (ranks []int) {

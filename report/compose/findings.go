@@ -105,16 +105,13 @@ func (b *builder) decodeInGraphs() bool {
 // phaseFacts gives each phase's mean step, rank by rank.
 func (b *builder) phaseFacts() []diagnose.PhaseFacts {
 	var out []diagnose.PhaseFacts
-	means := document.StepMeans(b.a)
 	for _, p := range b.a.Phases {
 		f := diagnose.PhaseFacts{
 			Name: p.Phase, Steps: p.Steps, Tokens: p.Tokens, Requests: p.Requests,
 			DurationMedianNS: p.StepNS.Median,
 		}
-		for _, m := range means {
-			if m.Phase == p.Phase && f.PeriodMeanNS == 0 && m.Steps > 0 {
-				f.PeriodMeanNS = m.Total() / m.Steps
-			}
+		if m := document.MeanStep(b.a, p.Phase); m != nil {
+			f.PeriodMeanNS = m.Total() / m.Steps
 		}
 		for i := range b.ranks {
 			if r := b.rankFacts(i, p.Phase); r != nil {

@@ -23,6 +23,18 @@ func (m *StepMean) Total() int64 {
 	return t
 }
 
+// MeanStep is the mean step of a phase on the lowest rank that has such steps:
+// the one step that every sentence speaks of, so that no two name different
+// times for it. Nil where no step of the phase has parts.
+func MeanStep(a *Analysis, phase string) *StepMean {
+	for _, m := range StepMeans(a) {
+		if m.Phase == phase {
+			return m
+		}
+	}
+	return nil
+}
+
 // StepMeans adds up the steps of each phase and rank. Idle runs to the next
 // step's start; a pause of the server (a period far above the phase's median)
 // is nobody's step and is left out.

@@ -58,6 +58,9 @@ func stepNumber(a *document.Analysis, p *document.Phase, lex *lexicon) number {
 		Value: thin(figures.Dur(p.StepNS.Median)),
 		Lines: []string{"p99 " + thin(figures.Dur(p.StepNS.P99))},
 	}
+	if m := document.MeanStep(a, p.Phase); m != nil {
+		n.Lines = append(n.Lines, "one starts every "+thin(figures.Dur(m.Total()/m.Steps))+" on average")
+	}
 	for _, q := range a.Phases {
 		if q.Phase != p.Phase && q.Steps > 0 && len(n.Lines) < 4 {
 			n.Lines = append(n.Lines, lex.stepPhase(q.Phase)+" "+thin(figures.Dur(q.StepNS.Median)))

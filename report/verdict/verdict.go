@@ -22,12 +22,8 @@ func Of(a *document.Analysis) string {
 	var s strings.Builder
 	main := document.MainPhase(a)
 	if p := document.PhaseNamed(a, main); p != nil {
-		fmt.Fprintf(&s, "%s %s a step", phaseWords[p.Phase], figures.Dur(p.StepNS.Median))
-		if p.Tokens > 0 {
-			fmt.Fprintf(&s, " (%s)", tokenWords(p))
-		}
 		share, what := largest(a, main)
-		fmt.Fprintf(&s, ", %s of GPU time in %s.", figures.Percent(share), what)
+		fmt.Fprintf(&s, "%s, %s of GPU time in %s.", stepWords(a, p), figures.Percent(share), what)
 	} else {
 		share, what := largest(a, "all")
 		fmt.Fprintf(&s, "%s of %s GPU time is in %s.", figures.Percent(share), figures.Dur(sumNS(a)), what)
@@ -73,14 +69,24 @@ func hiddenVerdict(a *document.Analysis) string {
 	if p == nil {
 		return s.String()
 	}
-	fmt.Fprintf(&s, " %s %s a step", phaseWords[p.Phase], figures.Dur(p.StepNS.Median))
-	if p.Tokens > 0 {
-		fmt.Fprintf(&s, " (%s)", tokenWords(p))
-	}
-	if p.GraphNS.Median > 0 {
-		fmt.Fprintf(&s, ", %s of it in such graphs", figures.Dur(p.GraphNS.Median))
+	s.WriteString(" " + stepWords(a, p))
+	if m := document.MeanStep(a, p.Phase); m != nil && m.Parts[document.WholePart] > 0 {
+		fmt.Fprintf(&s, ", %s of it in such graphs", figures.Dur(m.Parts[document.WholePart]/m.Steps))
 	}
 	return s.String() + "."
+}
+
+// stepWords say how long a step of a phase takes: the mean step, as findings
+// and tables of steps have it, and the median length where steps have no parts.
+func stepWords(a *document.Analysis, p *document.Phase) string {
+	ns, how := p.StepNS.Median, "median"
+	if m := document.MeanStep(a, p.Phase); m != nil {
+		ns, how = m.Total()/m.Steps, "mean"
+	}
+	if p.Tokens > 0 {
+		how += ", " + tokenWords(p)
+	}
+	return fmt.Sprintf("%s %s a step (%s)", phaseWords[p.Phase], figures.Dur(ns), how)
 }
 
 // largest is the largest part of a phase in words, or its largest group where

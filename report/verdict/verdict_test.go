@@ -22,12 +22,16 @@ var verdictCases = []struct {
 	a    document.Analysis
 }{
 	{"No GPU work was recorded.", document.Analysis{}},
-	{"CUDA graphs recorded as a whole hide 62 % of the GPU's work: record again with nsys profile --cuda-graph-trace=node. Decode takes 3.21 ms a step (8 tokens), 1.66 ms of it in such graphs.",
+	{"CUDA graphs recorded as a whole hide 62 % of the GPU's work: record again with nsys profile --cuda-graph-trace=node. Decode takes 3.50 ms a step (mean, 8 tokens), 1.66 ms of it in such graphs.",
 		document.Analysis{
 			Devices: []document.Device{{BusyNS: 38 * ms, GraphNS: 62 * ms, IdleNS: 200 * ms, IdleCauses: []document.IdleCause{{Cause: "host_late", TimeNS: 200 * ms, Share: 0.67, Gaps: 5}}}},
 			Groups:  []document.Row{{Phase: "prefill", Name: "gemm", TimeNS: 60, Share: 0.9}, {Phase: "decode", Name: "gemm", TimeNS: 6, Share: 0.9}},
-			Phases:  []document.Phase{phaseOf("prefill", 20*ms, 1, 64), {Phase: "decode", Steps: 24, Tokens: 192, StepNS: document.Spread{Median: 3_210_000}, GraphNS: document.Spread{Median: 1_660_000}}},
-			Steps:   []document.Step{{Phase: "decode", Parts: []document.NameTime{{Name: "graphs", TimeNS: 62 * ms}}}},
+			Phases:  []document.Phase{phaseOf("prefill", 20*ms, 1, 64), {Phase: "decode", Steps: 24, Tokens: 192, StepNS: document.Spread{Median: 3_210_000}, GraphNS: document.Spread{Median: 1_600_000}}},
+			Steps: []document.Step{
+				{Phase: "decode", DurNS: 3 * ms, BusyNS: 2_400_000, PeriodNS: 4 * ms, Parts: []document.NameTime{{Name: "graphs", TimeNS: 1_720_000}, {Name: "head", TimeNS: 680_000}}},
+				{Phase: "decode", DurNS: 3 * ms, BusyNS: 2_400_000, Parts: []document.NameTime{{Name: "graphs", TimeNS: 1_600_000}, {Name: "head", TimeNS: 800_000}}},
+				{Phase: "decode", Rank: 1, DurNS: 9 * ms, BusyNS: 9 * ms, Parts: []document.NameTime{{Name: "graphs", TimeNS: 9 * ms}}},
+			},
 		}},
 	{"CUDA graphs recorded as a whole hide 51 % of the GPU's work: record again with nsys profile --cuda-graph-trace=node.",
 		document.Analysis{Devices: []document.Device{{BusyNS: 49 * ms, GraphNS: 51 * ms}}}},
@@ -36,31 +40,31 @@ var verdictCases = []struct {
 			Devices: []document.Device{{BusyNS: 50 * ms, SumNS: 50 * ms, GraphNS: 50 * ms}},
 			Groups:  []document.Row{{Phase: "all", Name: "gemm", TimeNS: 60, Share: 0.5}},
 		}},
-	{"Decode takes 3.21 ms a step (7.62 tokens), 51 % of GPU time in matrix products. Rank 0's GPU is idle 44 % of the window, mostly because the host launches late.",
+	{"Decode takes 3.21 ms a step (median, 7.62 tokens), 51 % of GPU time in matrix products. Rank 0's GPU is idle 44 % of the window, mostly because the host launches late.",
 		document.Analysis{
 			Devices: []document.Device{idleDevice(0, 0, 44*ms, document.IdleCause{Cause: "host_late", TimeNS: 30 * ms, Share: 0.3, Gaps: 5}), idleDevice(1, 1, 20*ms)},
 			Groups:  []document.Row{{Phase: "all", Name: "comm", TimeNS: 60, Share: 0.6}, {Phase: "prefill", Name: "comm", TimeNS: 40, Share: 0.9}, {Phase: "decode", Name: "gemm", TimeNS: 60, Share: 0.51}},
 			Phases:  []document.Phase{phaseOf("prefill", 20*ms, 1, 64), phaseOf("decode", 3_210_000, 24, 183)},
 		}},
-	{"Mixed batches take 28.2 ms a step (1192 tokens), 74 % of GPU time in norms, sampling and the like. GPU 3 of rank 12 is idle 44 % of the window (20 % while the host waits in a sync call).",
+	{"Mixed batches take 28.2 ms a step (median, 1192 tokens), 74 % of GPU time in norms, sampling and the like. GPU 3 of rank 12 is idle 44 % of the window (20 % while the host waits in a sync call).",
 		document.Analysis{
 			Devices: []document.Device{idleDevice(12, 3, 44*ms, document.IdleCause{Cause: "host_sync", TimeNS: 20 * ms, Share: 0.2, Gaps: 5}), idleDevice(12, 4, 0), idleDevice(13, 0, 0)},
 			Groups:  []document.Row{{Phase: "mixed", Name: "other", TimeNS: 60, Share: 0.74}},
 			Phases:  []document.Phase{phaseOf("mixed", 28_200_000, 10, 11920)},
 		}},
-	{"Decode takes 2.78 ms a step (1 token), 82 % of GPU time in attention.",
+	{"Decode takes 2.78 ms a step (median, 1 token), 82 % of GPU time in attention.",
 		document.Analysis{
 			Devices: []document.Device{idleDevice(0, 0, 9*ms, document.IdleCause{Cause: "host_late", TimeNS: 9 * ms, Share: 0.09, Gaps: 1})},
 			Groups:  []document.Row{{Phase: "decode", Name: "attention", TimeNS: 60, Share: 0.82}},
 			Phases:  []document.Phase{phaseOf("decode", 2_780_000, 11, 11)},
 		}},
-	{"Prefill takes 5.00 ms a step, 60 % of GPU time in FFN kernels. GPU 1 is idle 50 % of the window (25 % with no step running).",
+	{"Prefill takes 5.00 ms a step (median), 60 % of GPU time in FFN kernels. GPU 1 is idle 50 % of the window (25 % with no step running).",
 		document.Analysis{ // exactly half is not most
 			Devices: []document.Device{idleDevice(0, 0, 0), idleDevice(0, 1, 50*ms, document.IdleCause{Cause: "no_step", TimeNS: 25 * ms, Share: 0.25, Gaps: 1}, document.IdleCause{Cause: "unknown", TimeNS: 25 * ms, Share: 0.25, Gaps: 1})},
 			Groups:  []document.Row{{Phase: "prefill", Name: "ffn", TimeNS: 60, Share: 0.6}},
 			Phases:  []document.Phase{phaseOf("prefill", 5*ms, 1, 0)},
 		}},
-	{"The server takes 5.00 ms a step, 60 % of GPU time in collectives.",
+	{"The server takes 5.00 ms a step (median), 60 % of GPU time in collectives.",
 		document.Analysis{
 			Devices: []document.Device{idleDevice(0, 0, 0)},
 			Groups:  []document.Row{{Phase: "none", Name: "comm", TimeNS: 60, Share: 0.6}},
@@ -81,7 +85,7 @@ func TestVerdict(t *testing.T) {
 		if got != test.want {
 			t.Errorf("got  %s\nwant %s", got, test.want)
 		}
-		if n := utf8.RuneCountInString(got); n > 190 {
+		if n := utf8.RuneCountInString(got); n > 195 {
 			t.Errorf("%d characters: %s", n, got)
 		}
 	}
