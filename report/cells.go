@@ -125,18 +125,18 @@ func padLeft(s string, n int) string {
 	return strings.Repeat(" ", max(0, n-cellWidth(s))) + s
 }
 
-// wrapCells breaks text at spaces into at most maxLines lines of width cells;
-// what does not fit is cut with "…". Empty text gives no line.
-func wrapCells(text string, width, maxLines int) []string {
+// proseCells bounds one piece of prose, in terminal cells: sentences are ours,
+// the names in them are not.
+const proseCells = 1000
+
+// wrapCells breaks text at spaces into lines of at most width cells; a word that
+// is wider is cut with "…". Empty text gives no line.
+func wrapCells(text string, width int) []string {
 	words := glueUnits(strings.Fields(printable(text)))
 	var lines []string
 	for len(words) > 0 {
 		line := words[0]
 		words = words[1:]
-		if len(lines) == maxLines-1 {
-			line = strings.Join(append([]string{line}, words...), " ")
-			return append(lines, cutCells(line, width))
-		}
 		for len(words) > 0 && cellWidth(line)+1+cellWidth(words[0]) <= width {
 			line += " " + words[0]
 			words = words[1:]

@@ -38,13 +38,13 @@ func TestBar(t *testing.T) {
 }
 
 func TestWrapCells(t *testing.T) {
-	if got := wrapCells("one two three four five", 9, 2); strings.Join(got, "|") != "one two|three fo…" {
+	if got := wrapCells("one two three incomprehensible five", 9); strings.Join(got, "|") != "one two|three|incompre…|five" {
 		t.Errorf("wrapCells = %q", got)
 	}
-	if got := wrapCells("it takes 74 %, or 3 ms.", 11, 3); strings.Join(got, "|") != "it takes|74 %, or|3 ms." {
+	if got := wrapCells("it takes 74 %, or 3 ms.", 11); strings.Join(got, "|") != "it takes|74 %, or|3 ms." {
 		t.Errorf("wrapCells = %q", got)
 	}
-	if got := wrapCells("  \n ", 9, 2); len(got) != 0 {
+	if got := wrapCells("  \n ", 9); len(got) != 0 {
 		t.Errorf("wrapCells of nothing = %q", got)
 	}
 }

@@ -141,8 +141,12 @@ func phaseColumns(a *document.Analysis) []column {
 	return cols
 }
 
+// restRow is the row of what has none of its own in a short table. It is not
+// "other", which is a part like any and has another time where all are listed.
+const restRow = "rest"
+
 // rowNames are the rows of a step table by weight, at most limit of them.
-// "other" comes last; rows over the limit are added to it.
+// "other" comes last; rows over the limit, "other" first, are added up as the rest.
 func rowNames(cols []column, limit int) []string {
 	weight := map[string]float64{}
 	for i := range cols {
@@ -167,9 +171,9 @@ func rowNames(cols []column, limit int) []string {
 			rest += cols[i].Cells[name]
 			delete(cols[i].Cells, name)
 		}
-		cols[i].Cells["other"] = rest
+		cols[i].Cells[restRow] = rest
 	}
-	return append(slices.Clone(kept), "other")
+	return append(slices.Clone(kept), restRow)
 }
 
 // b2i orders false before true.

@@ -18,8 +18,7 @@ const (
 	ticketLines   = 60
 	ticketRows    = 8
 	ticketKernels = 5
-	ticketInputs  = 4    // hashes that findings do not push out
-	ticketCells   = 1000 // of one piece of prose
+	ticketInputs  = 4 // hashes that findings do not push out
 )
 
 // WriteMarkdown writes the ticket text of every window, one after the other.
@@ -45,7 +44,7 @@ func WriteMarkdown(w io.Writer, s *document.Set) error {
 // pasted into an issue. Text from traces is escaped, so that it neither breaks
 // a table nor mentions anyone; file names and hosts stay out.
 func Markdown(a *document.Analysis) string {
-	title := "GPU time: " + titleOf(a, ticketCells)
+	title := "GPU time: " + titleOf(a, proseCells)
 	if a.Window.Name != "" {
 		title += " · window " + a.Window.Name
 	}
@@ -53,8 +52,11 @@ func Markdown(a *document.Analysis) string {
 	if a.Verdict != "" {
 		lines = append(lines, mdProse(withoutFileNames(a, a.Verdict)), "")
 	}
-	severity, msg := trustLine(a)
-	lines = append(lines, fmt.Sprintf("**Trust: %s.** %s", severity, mdProse(withoutFileNames(a, msg))), "")
+	severity, msgs := trustMessages(a)
+	for i, m := range msgs {
+		msgs[i] = mdProse(withoutFileNames(a, m))
+	}
+	lines = append(lines, fmt.Sprintf("**Trust: %s.** %s", severity, strings.Join(msgs, "; ")), "")
 	lines = append(lines, mdTime(a)...)
 	env := mdEnvironment(a)
 	room := ticketLines - 1 - len(lines) - len(env) - inputLines(a)
@@ -125,12 +127,12 @@ func mdNotes(a *document.Analysis, kernels bool) []string {
 	if text := unclassifiedText(a); text != "" {
 		notes = append(notes, "- "+text)
 	}
-	for _, text := range []string{requestsText(a, ticketCells), slowText(a), readingsText(a, ticketCells), speedText(a), linkWarning(a)} {
+	for _, text := range []string{requestsText(a, proseCells), slowText(a), readingsText(a, proseCells), speedText(a), linkWarning(a)} {
 		if text != "" {
 			notes = append(notes, "- "+mdText(text))
 		}
 	}
-	if text := floorText(a, stepColumns(a), ticketCells); text != "" {
+	if text := floorText(a, stepColumns(a), proseCells); text != "" {
 		notes = append(notes, "- "+mdText(text))
 	}
 	if kernels && len(a.Kernels) > 0 {
@@ -265,12 +267,12 @@ var mdEscapes = strings.NewReplacer(
 
 // mdText escapes untrusted text for one line of prose or one table cell.
 func mdText(s string) string {
-	return mdEscapes.Replace(cutCells(s, ticketCells))
+	return mdEscapes.Replace(cutCells(s, proseCells))
 }
 
 // mdCode is a code span for one line outside tables.
 func mdCode(s string) string {
-	return "`" + strings.ReplaceAll(cutCells(s, ticketCells), "`", "'") + "`"
+	return "`" + strings.ReplaceAll(cutCells(s, proseCells), "`", "'") + "`"
 }
 
 // mdFlag finds what a reader pastes into a shell: flags and settings.
@@ -279,7 +281,7 @@ var mdFlag = regexp.MustCompile("`[^`]+`" + `|--[a-zA-Z][\w-]*(?:=[\w./:,-]*\w| 
 // mdProse is mdText for our own sentences: code spans stay, and flags become
 // code, so that no renderer turns their dashes into typography.
 func mdProse(s string) string {
-	s = cutCells(s, ticketCells)
+	s = cutCells(s, proseCells)
 	var b strings.Builder
 	at := 0
 	for _, m := range mdFlag.FindAllStringIndex(s, -1) {

@@ -38,13 +38,13 @@ func WriteReconciliation(w io.Writer, r *compare.Reconciliation, o TextOptions) 
 // reconciledLines draws one pair of windows.
 func reconciledLines(w *compare.Window, o TextOptions) []textLine {
 	lines := []textLine{{{cutCells(reconciledTitle(w), o.Width), styleBold}}}
-	for _, l := range wrapCells(w.Verdict, o.Width, max(8, 8*80/o.Width)) {
+	for _, l := range wrapCells(cutCells(w.Verdict, proseCells), o.Width) {
 		lines = append(lines, plainLine(l))
 	}
 	lines = append(lines, textLine{})
 	lines = append(lines, pairLines(w, o)...)
 	for _, m := range missed(w, 3) {
-		for i, l := range wrapCells(m, o.Width-2, 3) {
+		for i, l := range wrapCells(cutCells(m, proseCells), o.Width-2) {
 			if i > 0 {
 				l = "  " + l
 			}
@@ -55,7 +55,7 @@ func reconciledLines(w *compare.Window, o TextOptions) []textLine {
 	lines = append(lines, stepPairLines(w, o.Width)...)
 	for _, n := range w.Notes {
 		side := padRight(n.Side, 6)
-		for _, l := range wrapCells(n.Message, o.Width-6, 3) {
+		for _, l := range wrapCells(cutCells(n.Message, proseCells), o.Width-6) {
 			lines = append(lines, textLine{{side, severityStyles[n.Severity]}, {l, ""}})
 			side = padRight("", 6)
 		}
@@ -115,7 +115,7 @@ func pairLines(w *compare.Window, o TextOptions) []textLine {
 	if foot == "" {
 		return append(lines, textLine{})
 	}
-	for _, l := range wrapCells(foot, o.Width, 2) {
+	for _, l := range wrapCells(foot, o.Width) {
 		lines = append(lines, textLine{{l, styleDim}})
 	}
 	return lines

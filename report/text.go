@@ -22,8 +22,13 @@ type TextOptions struct {
 	Top   int  // kernels in the table; 0 means 5
 }
 
-// screenLines is the height that one window keeps to, whatever it contains.
-const screenLines = 24
+// screenLines is the height that one window keeps to, whatever it contains, and
+// screenProse how many lines of it sentences may take: what they need beyond
+// that comes on top, since a doubt that is cut hides what to do about it.
+const (
+	screenLines = 24
+	screenProse = 4
+)
 
 // Styles of spans: ANSI parameters.
 const (
@@ -38,7 +43,7 @@ var severityStyles = map[document.Severity]string{document.OK: "32", document.In
 var partStyles = map[string]string{
 	"attention": "38;5;68", "ffn": "38;5;172", "gemm": "38;5;136", "comm": "38;5;132",
 	"unattributed": "38;5;136", "transfer": "38;5;132", "waiting": "38;5;167", "head": "38;5;72", "memory": "38;5;109",
-	"graphs": "38;5;137", "other": "38;5;246", "idle": "38;5;240",
+	"graphs": "38;5;137", "other": "38;5;246", restRow: "38;5;246", "idle": "38;5;240",
 }
 
 // textSpan is text in one style.
@@ -50,9 +55,11 @@ type textLine []textSpan
 func plainLine(s string) textLine { return textLine{{s, ""}} }
 
 // WriteText writes the terminal drawing: for one window a table of at most 24
-// lines (more only when o.Top asks for more than five kernels), for several a
-// compact block each and how to pick one. No line is wider than o.Width cells,
-// whatever the names contain. It returns errors of w only.
+// lines (more only when o.Top asks for more than five kernels, or verdict,
+// doubts and top finding take more than four), for several a compact block each
+// and how to pick one. Sentences are wrapped, cells of tables cut: no line is
+// wider than o.Width cells, whatever the names contain. It returns errors of w
+// only.
 func WriteText(w io.Writer, s *document.Set, o TextOptions) error {
 	o.Width = max(40, cmp.Or(o.Width, 80))
 	if o.Top <= 0 {
@@ -100,16 +107,13 @@ func writeLine(b *strings.Builder, l textLine, o TextOptions) {
 	b.WriteByte('\n')
 }
 
-// textPlan is how much of the drawing of one window is shown: lines of prose,
+// textPlan is what of the drawing of one window is shown beside what always is:
 // what the top finding promises, and the floor under the steps.
-type textPlan struct {
-	verdict, trust int
-	gain, floor    bool
-}
+type textPlan struct{ gain, floor bool }
 
 // textPlans are tried from the fullest on, until every row of the table has its
 // line; the last one merges rows.
-var textPlans = []textPlan{{3, 3, true, true}, {3, 2, true, true}, {2, 2, true, true}, {2, 2, true, false}, {2, 2, false, false}}
+var textPlans = []textPlan{{true, true}, {true, false}, {false, false}}
 
 // oneWindow is the whole drawing of one window.
 func oneWindow(a *document.Analysis, o TextOptions) []textLine {
@@ -133,7 +137,7 @@ func oneWindow(a *document.Analysis, o TextOptions) []textLine {
 	room := 0
 	for _, p := range textPlans {
 		head, floor, foot = headLines(a, o, p), floorLines(a, cols, o, p), footLines(a, o, p)
-		room = screenLines + extra - around - len(head) - len(floor) - len(notes) - len(kernels) - len(foot)
+		room = screenLines + extra + max(0, proseLines(a, o)-screenProse) - around - len(head) - len(floor) - len(notes) - len(kernels) - len(foot)
 		if need <= room {
 			break
 		}
@@ -157,27 +161,59 @@ func floorLines(a *document.Analysis, cols []column, o TextOptions, p textPlan) 
 	return []textLine{{{text, styleDim}}}
 }
 
+// Labels stand before the trust line and the top finding.
+const (
+	trustLabel   = "trust  "
+	findingLabel = "finding  "
+)
+
+// The sentences of the drawing, wrapped: the verdict, the trust line, what stands
+// against the path of collectives, and the top finding where the verdict does
+// not hold it.
+func verdictText(a *document.Analysis, o TextOptions) []string {
+	return wrapCells(cutCells(a.Verdict, proseCells), o.Width)
+}
+
+func trustText(a *document.Analysis, o TextOptions) []string {
+	severity, text := trustLine(a)
+	return wrapCells(string(severity)+": "+text, o.Width-len(trustLabel))
+}
+
+func linkText(a *document.Analysis, o TextOptions) []string {
+	return wrapCells(cutCells(linkWarning(a), proseCells), o.Width)
+}
+
+func findingText(a *document.Analysis, o TextOptions) []string {
+	f := topFindings(a)
+	if len(f) == 0 || inVerdict(a, &f[0]) {
+		return nil
+	}
+	return wrapCells(cutCells(f[0].Title, proseCells), o.Width-len(findingLabel))
+}
+
+// proseLines is how many lines they take, but for one against a path.
+func proseLines(a *document.Analysis, o TextOptions) int {
+	return len(verdictText(a, o)) + len(trustText(a, o)) + max(0, len(linkText(a, o))-1) + len(findingText(a, o))
+}
+
 // headLines are title, verdict, what the finding in the verdict promises, and
 // trust.
 func headLines(a *document.Analysis, o TextOptions, p textPlan) []textLine {
 	lines := []textLine{{{titleOf(a, o.Width), styleBold}}}
-	for _, l := range wrapCells(a.Verdict, o.Width, p.verdict) {
+	for _, l := range verdictText(a, o) {
 		lines = append(lines, plainLine(l))
 	}
 	if f := topFindings(a); p.gain && len(f) > 0 && inVerdict(a, &f[0]) {
 		lines = append(lines, gainLines(&f[0], o)...)
 	}
 	severity, _ := trustLine(a)
-	const label = "trust  "
-	width := o.Width - len(label)
-	text := fittedTrust(a, func(s string) bool { return len(wrapCells(s, width, 1<<10)) <= p.trust })
-	for i, l := range wrapCells(text, width, p.trust) {
+	for i, l := range trustText(a, o) {
 		if i > 0 {
-			lines = append(lines, plainLine(strings.Repeat(" ", len(label))+l))
+			lines = append(lines, plainLine(strings.Repeat(" ", len(trustLabel))+l))
 			continue
 		}
 		rest := strings.TrimPrefix(l, string(severity))
-		lines = append(lines, textLine{{label, styleBold}, {string(severity), severityStyles[severity]}, {rest, ""}})
+		lines = append(lines, textLine{{trustLabel, styleBold}, {string(severity), severityStyles[severity]}, {rest, ""}})
 	}
 	return lines
 }
@@ -211,10 +247,8 @@ func noteLines(a *document.Analysis, o TextOptions) []textLine {
 			lines = append(lines, plainLine(text))
 		}
 	}
-	if text := linkWarning(a); text != "" {
-		for _, l := range wrapCells(text, o.Width, 2) {
-			lines = append(lines, textLine{{l, severityStyles[document.Warning]}})
-		}
+	for _, l := range linkText(a, o) {
+		lines = append(lines, textLine{{l, severityStyles[document.Warning]}})
 	}
 	return lines
 }
@@ -251,31 +285,25 @@ func firstClauses(s string, n int) string {
 // footLines say how to see the rest, below the top finding where the verdict
 // does not hold it.
 func footLines(a *document.Analysis, o TextOptions, p textPlan) []textLine {
-	const hint = "-o page.html for the whole picture"
+	hint := "-o page.html for the whole picture"
 	f := topFindings(a)
-	left := len(f)
 	var lines []textLine
-	if left > 0 && (p.gain || inVerdict(a, &f[0])) {
-		if !inVerdict(a, &f[0]) {
-			const label = "finding  "
-			lines = append(lines, textLine{{label, severityStyles[f[0].Severity]}, {cutCells(f[0].Title, o.Width-len(label)), ""}})
-			lines = append(lines, gainLines(&f[0], o)...)
-		}
-		left--
-		if left == 0 {
-			return append(lines, textLine{{hint, styleDim}})
-		}
-		return append(lines, textLine{{countWords(left, " more finding") + ": ", ""}, {hint, styleDim}})
+	label := findingLabel
+	for _, l := range findingText(a, o) {
+		lines = append(lines, textLine{{label, severityStyles[f[0].Severity]}, {l, ""}})
+		label = strings.Repeat(" ", len(label))
 	}
-	if left == 0 {
-		return []textLine{{{hint, styleDim}}}
+	if len(lines) > 0 && p.gain {
+		lines = append(lines, gainLines(&f[0], o)...)
 	}
-	count, sep := countWords(left, " finding")+": ", "  →  "
-	room := o.Width - cellWidth(count) - cellWidth(sep) - cellWidth(hint)
-	if room < 8 {
-		return []textLine{{{hint, styleDim}}}
+	count := ""
+	if left := len(f) - 1; left > 0 {
+		count = countWords(left, " more finding") + ": "
 	}
-	return []textLine{{{count, severityStyles[f[0].Severity]}, {cutCells(f[0].Title, room), ""}, {sep + hint, styleDim}}}
+	if cellWidth(count+hint) > o.Width {
+		hint, _, _ = strings.Cut(hint, " for")
+	}
+	return append(lines, textLine{{count, ""}, {hint, styleDim}})
 }
 
 // countWords is a number with its noun, in the plural where it has to be.
@@ -291,22 +319,13 @@ func manyWindows(s *document.Set, o TextOptions) []textLine {
 	var lines []textLine
 	for i, a := range s.Analyses {
 		name := cmp.Or(printable(a.Window.Name), fmt.Sprint(i))
-		head := headLines(a, o, textPlan{verdict: 2, trust: 1})
+		head := headLines(a, o, textPlan{})
 		label, sep := cutCells("window "+name, o.Width/3), " · "
 		head[0] = textLine{{label, styleBold}, {sep + titleOf(a, o.Width-cellWidth(label+sep)), ""}}
 		lines = append(lines, head...)
 		lines = append(lines, plainLine(shareSummary(a, o.Width)))
 		if text := requestsText(a, o.Width); text != "" {
 			lines = append(lines, plainLine(text))
-		}
-		if a.Tax != nil { // the one line of trust may not reach it
-			tax := "profiler tax: " + a.Tax.Words()
-			if cellWidth(tax) > o.Width {
-				tax = taxLine(a.Tax)
-			}
-			for _, l := range wrapCells(tax, o.Width, 2) {
-				lines = append(lines, plainLine(l))
-			}
 		}
 		lines = append(lines, textLine{})
 	}

@@ -2,7 +2,9 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
+	"fmt"
 	"math/rand"
 	"strings"
 	"testing"
@@ -53,9 +55,9 @@ func TestTextFitsTheScreen(t *testing.T) {
 	for i := range 300 {
 		a := random(rng, hostile(rng))
 		o := TextOptions{Width: []int{0, 1, 40, 57, 80, 132, 300}[i%7]}
-		checkScreen(t, setOf(a), o, screenLines)
+		checkScreen(t, setOf(a), o, screenOf(a, o))
 		o.Color = true
-		checkScreen(t, setOf(a), o, screenLines)
+		checkScreen(t, setOf(a), o, screenOf(a, o))
 		checkScreen(t, setOf(a, a, a), o, 1<<10)
 	}
 	checkScreen(t, setOf(&document.Analysis{}), TextOptions{}, screenLines)
@@ -89,7 +91,8 @@ func TestTextFindings(t *testing.T) {
 		a.Verdict += strings.Repeat(" long", 50)
 		a.Trust[1].Message += strings.Repeat(" long", 50)
 		for _, width := range []int{40, 80, 120} {
-			checkScreen(t, setOf(a), TextOptions{Width: width}, screenLines)
+			o := TextOptions{Width: width}
+			checkScreen(t, setOf(a), o, screenOf(a, o))
 		}
 	}
 	if got := draw(a); !strings.Contains(got, "13 more findings: ") {
@@ -143,6 +146,60 @@ func TestTextSummarySaysParts(t *testing.T) {
 	if a.Parts = a.Parts[1:]; strings.Contains(shareSummary(a, 80), "unattributed") {
 		t.Error("no part is known")
 	}
+}
+
+// TestDoubtsAreNotCut: what to do stands at the end of a doubt, so that end is
+// there at every width, for one window and for several, with the profiler's tax,
+// and below the first line of it.
+func TestDoubtsAreNotCut(t *testing.T) {
+	rng := rand.New(rand.NewSource(5))
+	for i := range 300 {
+		a := withRequests(fixture())
+		a.Tax.TPOTNS += rng.Int63n(1e9)
+		a.Trust = a.Trust[:0]
+		for n := range rng.Intn(6) {
+			a.Trust = append(a.Trust, document.Trust{Code: "x", Severity: document.Warning, Message: strings.Repeat("doubt ", 1+rng.Intn(60)) + fmt.Sprintf("record again with nsys profile --cuda-graph-trace=node, way %d", n)})
+		}
+		a.Trust = append(a.Trust, document.Trust{Code: "profiler_tax", Severity: document.Info, Message: fmt.Sprint("profiler tax: ", a.Tax.Words())})
+		a.Verdict = strings.Repeat("Sentence. ", 1+rng.Intn(30)) + "The last word."
+		if i%3 == 0 {
+			a.Findings[0].Title = strings.Repeat("title ", 1+rng.Intn(20)) + "to its end"
+		}
+		set := setOf(a)
+		if i%2 == 0 {
+			set = setOf(a, window1())
+		}
+		o := TextOptions{Width: 60 + rng.Intn(60)}
+		var b bytes.Buffer
+		if err := WriteText(&b, set, o); err != nil {
+			t.Fatal(err)
+		}
+		_, doubts := trustLine(a)
+		wants := []string{doubts, a.Verdict}
+		if i%2 == 1 {
+			wants = append(wants, a.Findings[0].Title)
+			checkScreen(t, set, o, screenOf(a, o))
+		}
+		text := strings.Join(strings.Fields(b.String()), " ")
+		for _, want := range wants {
+			if !strings.Contains(text, want) {
+				t.Fatalf("%q is cut:\n%s", want, &b)
+			}
+		}
+		_, below, _ := strings.Cut(b.String(), trustLabel)
+		for _, l := range strings.Split(below, "\n")[1 : len(wrapCells(doubts, o.Width-len(trustLabel)))-1] {
+			if !strings.HasPrefix(l, strings.Repeat(" ", len(trustLabel))) {
+				t.Fatalf("%q does not stand below its first line", l)
+			}
+		}
+	}
+}
+
+// screenOf is the height that a window may take: sentences beyond a few lines
+// come on top.
+func screenOf(a *document.Analysis, o TextOptions) int {
+	o.Width = max(40, cmp.Or(o.Width, 80))
+	return screenLines + max(0, proseLines(a, o)-screenProse)
 }
 
 // checkScreen holds a drawing to its width, height and cleanliness.

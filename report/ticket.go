@@ -96,7 +96,7 @@ func mdFence(s string) []string {
 	}
 	fence := "```"
 	for i := range code {
-		code[i] = strings.TrimRight(cutCells(code[i], ticketCells), " ")
+		code[i] = strings.TrimRight(cutCells(code[i], proseCells), " ")
 		for strings.Contains(code[i], fence) {
 			fence += "`"
 		}

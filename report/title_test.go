@@ -1,10 +1,6 @@
 package report
 
 import (
-	"bytes"
-	"fmt"
-	"math/rand"
-	"strings"
 	"testing"
 
 	"tokprof/report/document"
@@ -37,39 +33,5 @@ func TestTitle(t *testing.T) {
 	a.Servers[0] = document.ServerFacts{Model: "m", WorldSize: 2}
 	if got, want := titleOf(a, 60), "m · vLLM 0.20.2 · 2 × NVIDIA H200 (2 ranks) · 26 steps"; got != want {
 		t.Errorf("without flags %q, want %q", got, want)
-	}
-}
-
-// TestTaxIsNotCut: where the profiler's tax is told, it is told whole.
-func TestTaxIsNotCut(t *testing.T) {
-	rng := rand.New(rand.NewSource(5))
-	told := 0
-	for i := range 400 {
-		a := withRequests(fixture())
-		a.Tax.TPOTNS += rng.Int63n(1e9)
-		a.Tax.TPOTInflation = rng.Float64() - 0.3
-		a.Trust = a.Trust[:0]
-		for range rng.Intn(4) {
-			a.Trust = append(a.Trust, document.Trust{Code: "x", Severity: document.Warning, Message: strings.Repeat("doubt ", 1+rng.Intn(20))})
-		}
-		a.Trust = append(a.Trust, document.Trust{Code: "profiler_tax", Severity: document.Info, Message: fmt.Sprint("profiler tax: ", a.Tax.Words())})
-		set := setOf(a)
-		if i%2 == 0 {
-			set = setOf(a, window1())
-		}
-		var b bytes.Buffer
-		if err := WriteText(&b, set, TextOptions{Width: 60 + rng.Intn(60)}); err != nil {
-			t.Fatal(err)
-		}
-		text := strings.Join(strings.Fields(b.String()), " ")
-		if strings.Contains(text, "profiler") {
-			told++
-			if !strings.Contains(text, taxLine(a.Tax)) {
-				t.Fatalf("cut:\n%s", &b)
-			}
-		}
-	}
-	if told < 100 {
-		t.Errorf("told %d times", told)
 	}
 }

@@ -117,36 +117,16 @@ var quietCodes = []string{"graph_capture_trace", "frontend_trace", "gpu_set", "n
 
 // trustLine is the worst severity and what it rests on.
 func trustLine(a *document.Analysis) (document.Severity, string) {
-	severity, msgs, _ := trustMessages(a)
+	severity, msgs := trustMessages(a)
 	return severity, strings.Join(msgs, "; ")
 }
 
-// fittedTrust is trustLine for a place that may cut it, behind the severity: the
-// profiler's tax is never cut. Of that the first token gives way, then all.
-func fittedTrust(a *document.Analysis, fits func(string) bool) string {
-	severity, msgs, tax := trustMessages(a)
-	line := func(n int) string { return string(severity) + ": " + strings.Join(msgs[:n], "; ") }
-	if tax >= 0 && !fits(line(tax+1)) {
-		if msgs[tax] = taxLine(a.Tax); !fits(line(tax + 1)) {
-			msgs = slices.Delete(msgs, tax, tax+1)
-		}
-	}
-	return line(len(msgs))
-}
-
-// taxLine is what the profiler cost, without the first token where the tokens
-// after it tell.
-func taxLine(t *document.Tax) string {
-	return "profiler tax: " + cmp.Or(t.TPOTWords(), t.TTFTWords())
-}
-
 // trustMessages are the worst severity and the messages: worst first, then by
-// trustCodes. "ok" goes with how the roles are known. tax is the message about
-// the profiler's tax, -1 for none.
-func trustMessages(a *document.Analysis) (worst document.Severity, msgs []string, tax int) {
+// trustCodes. "ok" goes with how the roles are known.
+func trustMessages(a *document.Analysis) (worst document.Severity, msgs []string) {
 	sorted := slices.DeleteFunc(slices.Clone(a.Trust), func(t document.Trust) bool { return slices.Contains(quietCodes, t.Code) })
 	if len(sorted) == 0 {
-		return document.Info, []string{"not checked"}, -1
+		return document.Info, []string{"not checked"}
 	}
 	order := func(t document.Trust) int {
 		if i := slices.Index(trustCodes, t.Code); i >= 0 {
@@ -157,27 +137,21 @@ func trustMessages(a *document.Analysis) (worst document.Severity, msgs []string
 	slices.SortStableFunc(sorted, func(x, y document.Trust) int {
 		return cmp.Or(cmp.Compare(severityRank(y.Severity), severityRank(x.Severity)), cmp.Compare(order(x), order(y)))
 	})
-	worst, tax = sorted[0].Severity, -1
+	worst = sorted[0].Severity
 	for i, t := range sorted {
-		if t.Code == "profiler_tax" && a.Tax != nil {
-			tax = len(msgs)
-		}
-		msgs = append(msgs, strings.TrimSuffix(printable(t.Message), "."))
+		msgs = append(msgs, strings.TrimSuffix(cutCells(t.Message, proseCells), "."))
 		if roles := rolesText(a); i == 0 && worst == document.OK && roles != "" {
 			msgs = append(msgs, roles)
 		}
 	}
-	return worst, msgs, tax
+	return worst, msgs
 }
 
 // rolesText says for how much of the time that should have a role it is known,
 // and by which evidence: "roles 100 % (73 % capture, 21 % shape)". Empty when
 // none is known.
 func rolesText(a *document.Analysis) string {
-	shown := 3
-	if a.Tax != nil {
-		shown = 2 // the profiler's tax stands behind it
-	}
+	const shown = 3
 	var known []document.Provenance
 	var sum, missing float64
 	for _, p := range a.Provenance {
