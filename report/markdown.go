@@ -210,13 +210,14 @@ func mdInputs(a *document.Analysis, limit int) []string {
 		if left := len(order) - i; len(lines) == limit-1 && left > 1 {
 			return append(lines, fmt.Sprintf("- … and %d more", left))
 		}
-		lines = append(lines, mdInput(at, &a.Sources[at]))
+		lines = append(lines, mdInput(a, at))
 	}
 	return lines
 }
 
 // mdInput is one input file, which is called by its number.
-func mdInput(i int, s *document.Source) string {
+func mdInput(a *document.Analysis, i int) string {
+	s := &a.Sources[i]
 	what := fileAlias(i) + ": " + mdText(cmp.Or(s.Role, "gpu"))
 	if s.Rank >= 0 {
 		what += fmt.Sprintf(" rank %d", s.Rank)
@@ -228,7 +229,12 @@ func mdInput(i int, s *document.Source) string {
 	if s.Truncated {
 		notes = append(notes, "truncated")
 	}
-	return fmt.Sprintf("- %s %s (%s)", what, mdCode(cmp.Or(s.SHA256, "no hash")), strings.Join(notes, ", "))
+	hash := mdCode(cmp.Or(s.SHA256, "no hash"))
+	// Of a file that holds several ranks the first one has the hash.
+	if first := slices.IndexFunc(a.Sources, func(o document.Source) bool { return o.Path == s.Path && o.Bytes == s.Bytes }); s.SHA256 == "" && first < i {
+		hash = "in the same file as " + fileAlias(first)
+	}
+	return fmt.Sprintf("- %s %s (%s)", what, hash, strings.Join(notes, ", "))
 }
 
 // otherFileName finds names of trace files in sentences.

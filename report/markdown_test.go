@@ -185,3 +185,17 @@ func TestMarkdownProse(t *testing.T) {
 		}
 	}
 }
+
+// TestRanksOfOneFile: the second rank of an export has no hash of its own, and no
+// reader should miss one.
+func TestRanksOfOneFile(t *testing.T) {
+	a := fixture()
+	a.Sources[1].Path, a.Sources[1].Bytes, a.Sources[1].SHA256 = a.Sources[0].Path, a.Sources[0].Bytes, ""
+	if got := Markdown(a); !strings.Contains(got, "- TRACE1: gpu rank 1 in the same file as TRACE0 (") || strings.Contains(got, "no hash") {
+		t.Errorf("inputs of\n%s", got)
+	}
+	a.Sources[0].SHA256, a.Sources[1].Bytes = "", a.Sources[0].Bytes+1
+	if got := Markdown(a); strings.Count(got, "`no hash`") != 2 {
+		t.Errorf("files without a hash in\n%s", got)
+	}
+}
