@@ -236,6 +236,25 @@ func checkScreen(t *testing.T, s *document.Set, o TextOptions, height int) {
 	}
 }
 
+// TestOneColumnIsTheMeanStep: where a phase has one column, sentences name what
+// that column adds up to.
+func TestOneColumnIsTheMeanStep(t *testing.T) {
+	a := fixture()
+	n := 0
+	for _, c := range stepColumns(a) {
+		if m := document.MeanStep(a, c.Phase); !strings.Contains(c.Title, "rank") {
+			n++
+			// Each cell is rounded down.
+			if d := m.Total()/m.Steps - c.total(); d < 0 || d > int64(len(c.Cells))+1 {
+				t.Errorf("%s: a mean step of %d, a column of %d ns", c.Title, m.Total()/m.Steps, c.total())
+			}
+		}
+	}
+	if n == 0 {
+		t.Error("every phase is split by rank")
+	}
+}
+
 func TestTextColumnsAgreeWithSteps(t *testing.T) {
 	for _, c := range stepColumns(fixture()) {
 		if c.Phase != "decode" {

@@ -23,16 +23,28 @@ func (m *StepMean) Total() int64 {
 	return t
 }
 
-// MeanStep is the mean step of a phase on the lowest rank that has such steps:
-// the one step that every sentence speaks of, so that no two name different
-// times for it. Nil where no step of the phase has parts.
+// MeanStep is the mean step of a phase over all ranks: the one step that every
+// sentence speaks of, so that no two name different times for it, and what a
+// table's column of the phase adds up to. Its Rank is -1. Nil where no step of
+// the phase has parts.
 func MeanStep(a *Analysis, phase string) *StepMean {
+	var all *StepMean
 	for _, m := range StepMeans(a) {
-		if m.Phase == phase {
-			return m
+		if m.Phase != phase {
+			continue
+		}
+		if all == nil {
+			all = &StepMean{Phase: phase, Rank: -1, Parts: map[string]int64{}}
+		}
+		all.Steps += m.Steps
+		all.Launches += m.Launches
+		all.Idle += m.Idle
+		all.Pauses += m.Pauses
+		for part, ns := range m.Parts {
+			all.Parts[part] += ns
 		}
 	}
-	return nil
+	return all
 }
 
 // StepMeans adds up the steps of each phase and rank. Idle runs to the next

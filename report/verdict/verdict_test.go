@@ -22,7 +22,7 @@ var verdictCases = []struct {
 	a    document.Analysis
 }{
 	{"No GPU work was recorded.", document.Analysis{}},
-	{"CUDA graphs recorded as a whole hide 62 % of the GPU's work: record again with nsys profile --cuda-graph-trace=node. Decode takes 3.50 ms a step (mean, 8 tokens), 1.66 ms of it in such graphs.",
+	{"CUDA graphs recorded as a whole hide 62 % of the GPU's work: record again with nsys profile --cuda-graph-trace=node. Decode takes 3.60 ms a step (mean, 8 tokens), 1.70 ms of it in such graphs.",
 		document.Analysis{
 			Devices: []document.Device{{BusyNS: 38 * ms, GraphNS: 62 * ms, IdleNS: 200 * ms, IdleCauses: []document.IdleCause{{Cause: "host_late", TimeNS: 200 * ms, Share: 0.67, Gaps: 5}}}},
 			Groups:  []document.Row{{Phase: "prefill", Name: "gemm", TimeNS: 60, Share: 0.9}, {Phase: "decode", Name: "gemm", TimeNS: 6, Share: 0.9}},
@@ -30,7 +30,7 @@ var verdictCases = []struct {
 			Steps: []document.Step{
 				{Phase: "decode", DurNS: 3 * ms, BusyNS: 2_400_000, PeriodNS: 4 * ms, Parts: []document.NameTime{{Name: "graphs", TimeNS: 1_720_000}, {Name: "head", TimeNS: 680_000}}},
 				{Phase: "decode", DurNS: 3 * ms, BusyNS: 2_400_000, Parts: []document.NameTime{{Name: "graphs", TimeNS: 1_600_000}, {Name: "head", TimeNS: 800_000}}},
-				{Phase: "decode", Rank: 1, DurNS: 9 * ms, BusyNS: 9 * ms, Parts: []document.NameTime{{Name: "graphs", TimeNS: 9 * ms}}},
+				{Phase: "decode", Rank: 1, DurNS: 3_800_000, BusyNS: 3_800_000, Parts: []document.NameTime{{Name: "graphs", TimeNS: 1_780_000}, {Name: "head", TimeNS: 2_020_000}}},
 			},
 		}},
 	{"CUDA graphs recorded as a whole hide 51 % of the GPU's work: record again with nsys profile --cuda-graph-trace=node.",
