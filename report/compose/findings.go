@@ -43,6 +43,9 @@ func (b *builder) facts() diagnose.Facts {
 		s := b.a.Servers[0]
 		f.Engine, f.Version = cmp.Or(f.Engine, s.Engine), cmp.Or(f.Version, s.Version)
 	}
+	if x := b.a.Tax; x != nil {
+		f.PlainTPOTNS, f.ProfiledTPOTNS = x.PlainTPOTNS, x.TPOTNS
+	}
 	f.Phases = b.phaseFacts()
 	if p := document.PhaseNamed(b.a, "decode"); p != nil {
 		f.WeightReadFloorNS = p.WeightReadFloorNS

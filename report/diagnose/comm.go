@@ -89,7 +89,7 @@ func transferOverPCIe(f *Facts) *Finding {
 		if fd == nil {
 			return nil
 		}
-		fd.Title = title("Transfer over PCIe takes %s of %s: no NVLink", dur(ns), aStep(f.plainStep(p), p.Name))
+		fd.Title = title("Transfer over PCIe takes %s of %s: no NVLink", dur(ns), f.plainStepWords(p))
 		fd.add("%s: transfer that nothing hides, %s a step on every rank", p.Name, dur(ns))
 		fd.add("the topology says %s between these ranks' GPUs", c.PCIe)
 		fd.addCollective(p, c)
@@ -166,7 +166,7 @@ func exposedTransfer(f *Facts) *Finding {
 		if c != nil {
 			kind = strings.ReplaceAll(c.Kind, "_", "-")
 		}
-		fd.Title = title("Exposed %s transfer takes %s of %s", kind, dur(ns), aStep(f.plainStep(p), p.Name))
+		fd.Title = title("Exposed %s transfer takes %s of %s", kind, dur(ns), f.plainStepWords(p))
 		fd.add("%s: transfer that nothing hides, %s a step on every rank", p.Name, dur(ns))
 		large := false
 		if c != nil {

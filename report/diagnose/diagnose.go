@@ -28,7 +28,7 @@ const (
 type Finding struct {
 	ID       string
 	Severity Severity
-	Title    string   // at most 80 characters, with the number
+	Title    string   // at most 84 characters, with the number
 	Evidence []string // short lines: numbers and their place
 	// GainNS is what could be saved at most per step of Phase; 0 when the
 	// finding promises no time.
@@ -167,11 +167,7 @@ func (f *Facts) finding(p *PhaseFacts, gain int64) *Finding {
 	if fd.StepShare < minStepShare || fd.GainShare < minWindowShare {
 		return nil
 	}
-	fd.MaxGain = "at most " + dur(gain) + " of " + aStep(step, p.Name)
-	if step != p.step() {
-		fd.MaxGain += " without the profiler"
-	}
-	fd.MaxGain += " (" + percent(fd.StepShare) + ")"
+	fd.MaxGain = "at most " + dur(gain) + " of " + f.plainStepWords(p) + " (" + percent(fd.StepShare) + ")"
 	if f.weight(p) < mainPhaseShare {
 		fd.MaxGain += ", " + percent(fd.GainShare) + " of all steps"
 	}

@@ -242,6 +242,19 @@ func (f *Facts) plainStep(p *PhaseFacts) int64 {
 	return max(1, int64(float64(p.step())*float64(f.PlainTPOTNS)/float64(f.ProfiledTPOTNS)))
 }
 
+// plainStepWords is "a 2.39 ms unprofiled decode step" where the step without the
+// profiler is known to be another one: beside it stand lengths of profiled steps.
+func (f *Facts) plainStepWords(p *PhaseFacts) string {
+	return aStep(f.plainStep(p), f.plainName(p))
+}
+
+func (f *Facts) plainName(p *PhaseFacts) string {
+	if f.plainStep(p) != p.step() {
+		return "unprofiled " + p.Name
+	}
+	return p.Name
+}
+
 // perStep is a mean of a count over the steps; 0 when unknown.
 func (p *PhaseFacts) perStep(n int64) float64 {
 	if p.Steps <= 0 {

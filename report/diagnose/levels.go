@@ -36,7 +36,7 @@ func thinExperts(f *Facts) *Finding {
 		return nil
 	}
 	fd := &Finding{Phase: decode}
-	fd.Title = title("Experts take %s of %s for %s tokens each", dur(ns), aStep(f.plainStep(p), decode), digits(tokens))
+	fd.Title = title("Experts take %s of %s for %s tokens each", dur(ns), f.plainStepWords(p), digits(tokens))
 	fd.add("decode: expert products %s a step (%s)", dur(ns), percent(share(ns, f.plainStep(p))))
 	fd.add("decode: %s tokens × %d of %d experts: %s tokens an expert", digits(p.perStep(p.Tokens)), f.ExpertsPerToken, f.Experts, digits(tokens))
 	fd.MaxGain = "no time of a step: more requests would share the same weight reads"
@@ -58,17 +58,17 @@ func weightRead(f *Facts) *Finding {
 	step := f.plainStep(p)
 	floor := min(f.WeightReadFloorNS, step)
 	fd := &Finding{Phase: decode, MaxGain: "a bound, not a gain: the other findings say what lies between"}
-	fd.add("decode: step %s, one reading of this rank's weights at least %s", dur(step), dur(floor))
+	fd.add("decode: %s, one reading of this rank's weights at least %s", f.plainStepWords(p), dur(floor))
 	if p.Requests > 0 {
 		fd.add("decode: %s requests a step share it", digits(p.perStep(p.Requests)))
 	}
-	fd.Confirm = fmt.Sprintf("decode step (now %s) over the floor %s", dur(step), dur(floor))
+	fd.Confirm = fmt.Sprintf("%s step (now %s) over the floor %s", f.plainName(p), dur(step), dur(floor))
 	if share(floor, step) < weightShare {
-		fd.Title = title("%s takes %s times one reading of its weights", capital(aStep(step, decode)), digits(float64(step)/float64(floor)))
+		fd.Title = title("%s takes %s times one reading of its weights", capital(f.plainStepWords(p)), digits(float64(step)/float64(floor)))
 		fd.Remedy = "# the weights are not what limits this step: follow the findings with a gain"
 		return fd
 	}
-	fd.Title = title("Reading the weights is %s of %s", percent(share(floor, step)), aStep(step, decode))
+	fd.Title = title("Reading the weights is %s of %s", percent(share(floor, step)), f.plainStepWords(p))
 	fd.MaxGain = "half the floor with weights of half the bytes; or more tokens for the same step"
 	fd.Remedy = f.remedy("more requests a step come nearly free here; fewer bytes a weight shorten the step", maxSeqs, quantised, sgRunning, sgQuantised)
 	return fd
@@ -89,7 +89,7 @@ func smallDecodeBatch(f *Facts) *Finding {
 	fd.add("decode: matrix products %s a step (%s), mostly weight reads at this batch", dur(ns), percent(share(ns, f.plainStep(p))))
 	fd.MaxGain = "no time of a step: more requests would share the same weight reads"
 	fd.Remedy = f.remedy("raise the load before the limit: the limit matters once requests wait", maxSeqs, sgRunning)
-	fd.Confirm = fmt.Sprintf("tokens per second rise more than the decode step (now %s) does", dur(f.plainStep(p)))
+	fd.Confirm = fmt.Sprintf("tokens per second rise more than the %s step (now %s) does", f.plainName(p), dur(f.plainStep(p)))
 	return fd
 }
 

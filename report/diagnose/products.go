@@ -104,7 +104,7 @@ func (f *Facts) serving(least float64, words string, names ...string) *Finding {
 		if fd == nil {
 			return nil
 		}
-		fd.Title = title("%s %s of %s", words, dur(ns), aStep(f.plainStep(p), p.Name))
+		fd.Title = title("%s %s of %s", words, dur(ns), f.plainStepWords(p))
 		fd.add("%s: %s a step that nothing hides, in %d launches on each rank", p.Name, dur(ns), f.eachStep(p, c.Launches))
 		fd.Confirm = fmt.Sprintf("their time per %s step, now %s, and their launches, now %d", p.Name, dur(ns), f.eachStep(p, c.Launches))
 		return fd
@@ -152,7 +152,7 @@ func attentionKVRead(f *Facts) *Finding {
 	if fd == nil {
 		return nil
 	}
-	fd.Title = title("Attention takes %s of %s: KV cache reads", dur(ns), aStep(f.plainStep(p), decode))
+	fd.Title = title("Attention takes %s of %s: KV cache reads", dur(ns), f.plainStepWords(p))
 	fd.add("decode: attention kernels %s a step (%s) in %d launches", dur(ns), percent(share(ns, f.plainStep(p))), f.eachStep(p, c.Launches))
 	fd.add("the gain holds for a 16-bit cache and kernels bound by memory")
 	fd.Remedy = f.remedy("half the bytes a token; check quality, and that the attention backend supports it", smallCache, sgCache)

@@ -118,7 +118,7 @@ func copies(f *Facts) *Finding {
 		if fd == nil {
 			return nil
 		}
-		fd.Title = title("Copies take %s of %s", dur(ns), aStep(f.plainStep(p), p.Name))
+		fd.Title = title("Copies take %s of %s", dur(ns), f.plainStepWords(p))
 		fd.add("%s: %d copies a step on each rank, %s that nothing hides", p.Name, f.eachStep(p, n), dur(ns))
 		fd.add("%s: most in %s: %d a step, %s each at the median", p.Name, most.Kind, f.eachStep(p, most.Count), bytesText(most.MedianBytes))
 		if pageable > 0 {

@@ -60,8 +60,9 @@ func bytesText(n int64) string {
 	return strconv.FormatInt(n, 10) + " B"
 }
 
-// titleLength is the longest title: one line of a card and of a terminal.
-const titleLength = 80
+// titleLength is the longest title: one line of a card, and hardly more of a
+// terminal.
+const titleLength = 84
 
 // title formats a title. The numbers in it are of bounded width, so the cut is
 // a safety net for strange names from a trace.
