@@ -86,6 +86,22 @@ func checkAgrees(t *testing.T, a *document.Analysis) {
 	checkKernels(t, a, same)
 	checkSteps(t, a, same)
 	checkStepWords(t, a)
+	checkTokenTimes(t, a)
+}
+
+// checkTokenTimes wants tokens to come as fast as the steps that make them.
+func checkTokenTimes(t *testing.T, a *document.Analysis) {
+	t.Helper()
+	for _, p := range a.Phases {
+		m := document.MeanStep(a, p.Phase)
+		if m == nil || p.Tokens == 0 {
+			continue
+		}
+		step, tokens := float64(m.Total())/float64(m.Steps), float64(p.Tokens)/float64(p.Steps)
+		if got := p.USPerToken * 1000 * tokens; math.Abs(got-step) > 1 {
+			t.Errorf("%s: %s tokens of a step take %.0f ns, the step %.0f", a.Window.Name, p.Phase, got, step)
+		}
+	}
 }
 
 // stepLength finds what verdict and findings call the length of a step.

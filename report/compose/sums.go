@@ -272,14 +272,19 @@ func (b *builder) phases() {
 		}
 		out.StepNS, out.BusyNS, out.GraphNS = figures.SpreadOf(durs), figures.SpreadOf(busy), figures.SpreadOf(graph)
 		if out.Tokens > 0 {
-			total := int64(0)
-			for _, d := range durs {
-				total += d
-			}
-			out.USPerToken = float64(total) / 1000 / float64(out.Tokens)
+			out.USPerToken = b.stepUS(out) * float64(out.Steps) / float64(out.Tokens)
 		}
 		b.a.Phases = append(b.a.Phases, out)
 	}
+}
+
+// stepUS is the mean step of a phase in µs. It reaches to the next step's start:
+// tokens come no faster than steps begin.
+func (b *builder) stepUS(p document.Phase) float64 {
+	if m := document.MeanStep(b.a, p.Phase); m != nil {
+		return float64(m.Total()) / 1000 / float64(m.Steps)
+	}
+	return float64(p.StepNS.Median) / 1000
 }
 
 // stacks joins the ranks' trees; equal frames under equal parents are one.

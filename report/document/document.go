@@ -259,7 +259,7 @@ type Phase struct {
 	GraphNS    Spread  `json:"graph_ns,omitzero"` // of busy_ns: only graphs recorded as a whole ran; absent without such
 	Tokens     int64   `json:"tokens"`
 	Requests   int64   `json:"requests"`
-	USPerToken float64 `json:"us_per_token"` // 0 when tokens are unknown
+	USPerToken float64 `json:"us_per_token"` // of the mean step, start to start; 0 when tokens are unknown
 	// WeightReadFloorNS is the least time in which a rank can read its weights
 	// once at its GPU's datasheet bandwidth; 0 when unknown.
 	WeightReadFloorNS int64 `json:"weight_read_floor_ns"`
