@@ -148,9 +148,40 @@ func TestLandmarksOfWholeGraphs(t *testing.T) {
 	}
 }
 
+// TestHeadsBehindGraphs: one product between a step's only whole graph and its
+// sampling gives the logits; nothing else behind graphs is known.
+func TestHeadsBehindGraphs(t *testing.T) {
+	for _, test := range []struct{ passes, want string }{
+		{"c W g z|c W n g z|W . g z", "lm_head lm_head lm_head"},
+		{"c W g g z|c W g z|c W g z", "? ? lm_head lm_head"},
+		{"c W k a W g z|c W W g z|c W g z", "? ? lm_head"},
+		{"c W g f g z|c W g X z|c g W g z", "? ? ? ? ? lm_head"},
+		{"c W g z|c W g z|c W g", "lm_head lm_head ?"},
+	} {
+		if got := rolesOn(wholeGraphs(t, strings.Split(test.passes, "|")), 7); got != test.want {
+			t.Errorf("%s: %s, want %s", test.passes, got, test.want)
+		}
+	}
+}
+
 // wholeByLandmarks says of each step how many events it has, its phase and its
 // whole graphs.
 func wholeByLandmarks(t *testing.T, passes []string) string {
+	t.Helper()
+	ev := wholeGraphs(t, passes)
+	runs := map[int]int{}
+	for i := range ev.Trace.GraphRuns {
+		runs[ev.StepOfRun(i)]++
+	}
+	out := ""
+	for i := range ev.Steps {
+		out += fmt.Sprintf("%d %s whole %d, ", ev.Steps[i].Launches, ev.Steps[i].Label.Phase, runs[i])
+	}
+	return out
+}
+
+// wholeGraphs plays passes with graphs recorded as a whole.
+func wholeGraphs(t *testing.T, passes []string) *Events {
 	t.Helper()
 	s := &script{}
 	at := 0
@@ -180,14 +211,5 @@ func wholeByLandmarks(t *testing.T, passes []string) string {
 	if len(tr.GraphRuns) != len(launched) {
 		t.Fatalf("%d runs of %d launches", len(tr.GraphRuns), len(launched))
 	}
-	ev := NewEvents(tr, classifier(t), Evidence{})
-	runs := map[int]int{}
-	for i := range tr.GraphRuns {
-		runs[ev.StepOfRun(i)]++
-	}
-	out := ""
-	for i := range ev.Steps {
-		out += fmt.Sprintf("%d %s whole %d, ", ev.Steps[i].Launches, ev.Steps[i].Label.Phase, runs[i])
-	}
-	return out
+	return NewEvents(tr, classifier(t), Evidence{})
 }

@@ -67,9 +67,11 @@ func (ev *Events) placeRoles(hide func(int) bool) []Known {
 	}
 	p := &placer{ev: ev, classes: make([]role.Kernel, t.Names()), known: make([]bool, t.Names()), hide: hide, decided: map[uint64]decision{}}
 	p.streams, p.onMain = make([]int32, t.Tracks()), make([]int32, len(ev.Calls))
-	for _, events := range ev.passes() {
+	steps := ev.passes()
+	for _, events := range steps {
 		p.place(events, out)
 	}
+	p.headsBehindGraphs(steps, out)
 	for _, events := range ev.outsideSteps() {
 		p.place(events, out)
 		for _, i := range events {
@@ -81,8 +83,12 @@ func (ev *Events) placeRoles(hide func(int) bool) []Known {
 }
 
 // outsideSteps lists the runs of events that no step launched, before, between
-// and behind the steps: what ran when the recording began, most often.
+// and behind the steps: what ran when the recording began, most often. Long
+// ones are other work than a pass.
 func (ev *Events) outsideSteps() (runs [][]int32) {
+	if len(ev.Steps) == 0 {
+		return nil
+	}
 	open := false
 	for i, s := range ev.stepOf {
 		switch {
@@ -94,8 +100,12 @@ func (ev *Events) outsideSteps() (runs [][]int32) {
 			runs, open = append(runs, []int32{int32(i)}), true
 		}
 	}
-	return runs
+	return slices.DeleteFunc(runs, func(run []int32) bool { return len(run) > maxOutside })
 }
+
+// maxOutside is far above the kernels of one eager pass, which has some dozens
+// a layer.
+const maxOutside = 1 << 14
 
 // passes lists the events of each step; without step annotations, of each
 // pass between landmarks.

@@ -23,6 +23,7 @@ func (p *placer) splice(main []int32, side map[trace.TrackID][]int32) []int32 {
 		run    []int32
 	}
 	var list []insertion
+	norms := p.norms(main)
 	for _, tr := range slices.Sorted(maps.Keys(side)) {
 		events := side[tr]
 		if slices.ContainsFunc(events, func(i int32) bool { return isAnchor(p.class(i).Class) }) {
@@ -30,9 +31,9 @@ func (p *placer) splice(main []int32, side map[trace.TrackID][]int32) []int32 {
 		}
 		delete(side, tr)
 		for len(events) > 0 {
-			norm := p.normBefore(main, p.start(events[0]))
+			norm := p.normBefore(main, norms, p.start(events[0]))
 			n := 1
-			for n < len(events) && p.normBefore(main, p.start(events[n])) == norm {
+			for n < len(events) && p.normBefore(main, norms, p.start(events[n])) == norm {
 				n++
 			}
 			if norm >= 0 && p.isBlock(events[:n], main[norm+1:]) {
@@ -56,21 +57,29 @@ func (p *placer) splice(main []int32, side map[trace.TrackID][]int32) []int32 {
 
 func (p *placer) start(i int32) trace.Time { return p.ev.Trace.Start(p.ev.Trace.GPU()[i]) }
 
+// norms lists where the norms of the main stream stand in it.
+func (p *placer) norms(main []int32) (at []int) {
+	for n, i := range main {
+		if c := p.class(i).Class; c == role.Norm || c == role.WeakNorm {
+			at = append(at, n)
+		}
+	}
+	return at
+}
+
 // normBefore returns the last norm of the main stream that began by a moment,
 // -1 when none did.
-func (p *placer) normBefore(main []int32, at trace.Time) int {
-	n, _ := slices.BinarySearchFunc(main, at, func(i int32, at trace.Time) int {
-		if p.start(i) <= at {
+func (p *placer) normBefore(main []int32, norms []int, at trace.Time) int {
+	n, _ := slices.BinarySearchFunc(norms, at, func(n int, at trace.Time) int {
+		if p.start(main[n]) <= at {
 			return -1
 		}
 		return 1
 	})
-	for n--; n >= 0; n-- {
-		if c := p.class(main[n]).Class; c == role.Norm || c == role.WeakNorm {
-			return n
-		}
+	if n == 0 {
+		return -1
 	}
-	return -1
+	return norms[n-1]
 }
 
 // isBlock says whether a side run is part of an FFN, or holds input products
