@@ -72,7 +72,7 @@ type Server struct {
 	base    *url.URL
 	client  *http.Client
 	header  http.Header
-	secrets []string
+	secrets Secrets
 	caFile  string
 	bearer  bool
 	timeout time.Duration
@@ -130,19 +130,17 @@ func newServer(o Options) (*Server, error) {
 	}
 	for k, values := range o.Header {
 		s.header[http.CanonicalHeaderKey(k)] = values
-		s.secrets = append(s.secrets, values...)
 	}
 	if user != nil {
 		q := http.Request{Header: s.header}
 		password, _ := user.Password()
 		q.SetBasicAuth(user.Username(), password)
-		s.secrets = append(s.secrets, password)
 	}
 	if o.APIKey != "" {
 		s.bearer = true
 		s.header.Set("Authorization", "Bearer "+o.APIKey)
-		s.secrets = append(s.secrets, o.APIKey)
 	}
+	s.secrets = SecretsOf(s.header)
 	if s.client, err = newClient(o); err != nil {
 		return nil, err
 	}
@@ -279,20 +277,10 @@ func (s *Server) plain(err error) error {
 	default:
 		text = fmt.Sprintf("%s is not reachable: %v", at, err)
 	}
-	return &sentence{s.discreet(text), []error{kind, err}}
-}
-
-// discreet is text without what authorises us.
-func (s *Server) discreet(text string) string {
-	for _, secret := range s.secrets {
-		if len(secret) > 3 {
-			text = strings.ReplaceAll(text, secret, "<secret>")
-		}
-	}
-	return text
+	return &sentence{s.secrets.Hide(text), []error{kind, err}}
 }
 
 // said quotes the start of an answer for an error.
 func (s *Server) said(r reply) string {
-	return printable(ScrubLog(s.discreet(string(r.body[:min(len(r.body), 2000)]))), 200)
+	return printable(ScrubLog(s.secrets.Hide(string(r.body[:min(len(r.body), 2000)]))), 200)
 }

@@ -78,6 +78,7 @@ type load struct {
 	target    *Target
 	endpoints []string
 	client    *http.Client
+	secrets   serving.Secrets
 	fields    atomic.Uint32 // those that the server has not refused
 	run       string        // tells this run's salts from others'
 	clock     clock
@@ -108,7 +109,7 @@ func Run(ctx context.Context, t Target, plan Plan, o Options) (Result, error) {
 	if slots == 0 {
 		slots = MaxRunning
 	}
-	l := &load{target: &t, endpoints: endpoints, timeout: o.Timeout, onToken: o.OnToken, progress: o.Progress}
+	l := &load{target: &t, endpoints: endpoints, secrets: serving.SecretsOf(t.Header), timeout: o.Timeout, onToken: o.OnToken, progress: o.Progress}
 	if l.timeout == 0 {
 		l.timeout = DefaultTimeout
 	}
@@ -176,7 +177,7 @@ func (l *load) send(ctx context.Context, window string, planned []Planned, slots
 		row := &rows[sent]
 		l.open(row, window, sent, &planned[sent])
 		row.EndUnixNS = ended
-		row.Error = "not sent: " + reason(sending, nil)
+		row.Error = "not sent: " + l.reason(sending, nil)
 		l.progress.Failed.Add(1)
 	}
 	res.Rows, res.NotDue = rows[:sent], len(planned)-sent

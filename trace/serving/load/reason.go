@@ -30,7 +30,7 @@ type statusError struct {
 }
 
 func (e *statusError) Error() string {
-	if m := errorMessage(e.body); m != "" {
+	if m := errorMessage(e.body); strings.TrimSpace(m) != "" {
 		return fmt.Sprintf("HTTP %d: %s", e.code, m)
 	}
 	return fmt.Sprintf("HTTP %d", e.code)
@@ -41,25 +41,26 @@ func (e *statusError) Error() string {
 func errorMessage(body []byte) string {
 	var top map[string]json.RawMessage
 	if json.Unmarshal(body, &top) != nil {
-		return sentence(string(body))
+		return string(body)
 	}
 	for _, key := range []string{"error", "message", "detail"} {
 		raw := top[key]
 		var s string
 		if json.Unmarshal(raw, &s) == nil && s != "" {
-			return sentence(s)
+			return s
 		}
 		var in struct{ Message string }
 		if json.Unmarshal(raw, &in) == nil && in.Message != "" {
-			return sentence(in.Message)
+			return in.Message
 		}
 	}
-	return sentence(string(body))
+	return string(body)
 }
 
 // reason is why a request failed, without the names and addresses of machines: rows
-// are handed on, and are counted by it.
-func reason(ctx context.Context, err error) string {
+// are handed on, and are counted by it. What authorises the requests, which a server may
+// repeat, is hidden before the text is cut.
+func (l *load) reason(ctx context.Context, err error) string {
 	if cause := context.Cause(ctx); errors.Is(cause, context.Canceled) {
 		return "cancelled"
 	} else if cause != nil {
@@ -84,9 +85,9 @@ func reason(ctx context.Context, err error) string {
 		if p, perr := url.Parse(u.URL); perr == nil {
 			host = p.Host
 		}
-		return sentence(strings.ReplaceAll(u.Err.Error(), host, "server"))
+		return sentence(l.secrets.Hide(strings.ReplaceAll(u.Err.Error(), host, "server")))
 	}
-	return sentence(err.Error())
+	return sentence(l.secrets.Hide(err.Error()))
 }
 
 // bottom is the innermost of wrapped errors: the system's own.

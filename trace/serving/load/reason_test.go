@@ -35,18 +35,18 @@ func TestReason(t *testing.T) {
 		{get(&tls.CertificateVerificationError{Err: x509.HostnameError{Host: "node7.example"}}), "the server's TLS certificate is not trusted"},
 		{errLongLine, errLongLine.Error()},
 	} {
-		if got := reason(context.Background(), c.err); got != c.want {
+		if got := (&load{}).reason(context.Background(), c.err); got != c.want {
 			t.Errorf("%v: %q, want %q", c.err, got, c.want)
 		}
 	}
 	ctx, stop := context.WithCancelCause(context.Background())
 	stop(errDeadline)
-	if got := reason(ctx, get(context.Canceled)); got != errDeadline.Error() {
+	if got := (&load{}).reason(ctx, get(context.Canceled)); got != errDeadline.Error() {
 		t.Errorf("the cause is lost: %q", got)
 	}
 	late, stopLate := context.WithDeadline(context.Background(), time.Unix(0, 0))
 	defer stopLate()
-	if got := reason(late, get(context.DeadlineExceeded)); got != "context deadline exceeded" {
+	if got := (&load{}).reason(late, get(context.DeadlineExceeded)); got != "context deadline exceeded" {
 		t.Errorf("%q", got)
 	}
 }

@@ -51,7 +51,7 @@ func (l *load) request(ctx context.Context, p *Planned, row *serving.Request, fr
 	}
 	row.EndUnixNS = l.clock.now()
 	if err != nil {
-		row.Error = reason(ctx, err)
+		row.Error = l.reason(ctx, err)
 	}
 	free()
 	if res != nil {

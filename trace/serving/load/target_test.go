@@ -155,8 +155,36 @@ func TestErrorMessage(t *testing.T) {
 		`{"message":"1 validation error: {'type': 'int_type', 'loc': ('body', 'prompt'), 'input': 'my secret'}"}`: "1 validation error: {'type': 'int_type', 'loc': ('body', 'prompt'),",
 		strings.Repeat("é", 300): strings.Repeat("é", 200) + "…",
 	} {
-		if got := errorMessage([]byte(body)); got != want {
+		if got := sentence(errorMessage([]byte(body))); got != want {
 			t.Errorf("%s: %q, want %q", body, got, want)
+		}
+	}
+}
+
+// TestNoSecrets: a server that repeats what authorised a request leaves nothing of it in
+// the rows, which are handed on; not even at the end of a text that is cut.
+func TestNoSecrets(t *testing.T) {
+	const key = "key-0123456789"
+	for name, answer := range map[string]http.HandlerFunc{
+		"an error": func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(400)
+			fmt.Fprintf(w, `{"error":{"message":"refused %s"}}`, r.Header.Get("Authorization"))
+		},
+		"an error in the stream": func(w http.ResponseWriter, r *http.Request) {
+			token(w, "a", "null", 1)
+			say(w, `data: {"error":{"message":"lost `+r.Header.Get("Authorization")+`"}}`+"\n\n"+done)
+		},
+		"cut in the key": func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(401)
+			fmt.Fprint(w, strings.Repeat(".", 185), " ", strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+		},
+	} {
+		target := serve(t, answer)
+		target.Header = http.Header{"Authorization": {"Bearer " + key}}
+		for _, row := range run(t, target, plan(t, 1, 1), Options{}).Rows {
+			if !row.Failed() || strings.Contains(row.Error, key[:6]) {
+				t.Errorf("%s: the row says %q", name, row.Error)
+			}
 		}
 	}
 }
