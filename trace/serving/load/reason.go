@@ -30,6 +30,9 @@ type statusError struct {
 }
 
 func (e *statusError) Error() string {
+	if e.code >= 300 && e.code < 400 {
+		return fmt.Sprintf("HTTP %d: it redirects; give the URL that it redirects to", e.code)
+	}
 	if m := errorMessage(e.body); strings.TrimSpace(m) != "" {
 		return fmt.Sprintf("HTTP %d: %s", e.code, m)
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"tokprof/fixtures/golden"
@@ -176,7 +177,7 @@ func TestNoSecrets(t *testing.T) {
 		},
 		"cut in the key": func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(401)
-			fmt.Fprint(w, strings.Repeat(".", 185), " ", strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+			fmt.Fprint(w, strings.Repeat(".", 180), " ", strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
 		},
 	} {
 		target := serve(t, answer)
@@ -186,5 +187,22 @@ func TestNoSecrets(t *testing.T) {
 				t.Errorf("%s: the row says %q", name, row.Error)
 			}
 		}
+	}
+}
+
+// TestRedirect: a redirect is not followed, so that no key reaches the host that it names.
+func TestRedirect(t *testing.T) {
+	var went atomic.Int32
+	elsewhere := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		went.Add(1)
+		token(w, "a", `"length"`, 1)
+	})
+	target := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere.URLs[0]+r.URL.Path, http.StatusTemporaryRedirect)
+	})
+	target.Header = http.Header{"X-Key": {"key-0123456789"}}
+	row := run(t, target, plan(t, 1, 1), Options{}).Rows[0]
+	if want := "HTTP 307: it redirects; give the URL that it redirects to"; row.Error != want || row.Status != 307 || went.Load() != 0 {
+		t.Errorf("%d, %q, %d requests went on; want %q", row.Status, row.Error, went.Load(), want)
 	}
 }
