@@ -269,7 +269,7 @@ func (c *capturing) record(ctx context.Context) error {
 		return err
 	}
 	if b.LeftProfiling != "" {
-		fmt.Fprintf(c.std.out, "THE PROFILER STILL RUNS on the server and slows it down. Stop it by hand:\n  %s\n", strings.ReplaceAll(b.LeftProfiling, "\n", "\n  "))
+		fmt.Fprintf(c.std.out, "THE PROFILER COULD NOT BE STOPPED and may still slow the server down. Stop it by hand:\n  %s\n", strings.ReplaceAll(b.LeftProfiling, "\n", "\n  "))
 	}
 	if ctx.Err() != nil {
 		fmt.Fprintf(c.std.err, "tokprof: interrupted; what was recorded is in %s (tokprof analyze %s)\n", c.out, quoteArg(c.out))
@@ -295,7 +295,7 @@ func (c *capturing) record(ctx context.Context) error {
 		fmt.Fprintf(c.std.out, "\nbundle %s\npage   %s\n", c.out, filepath.Join(c.out, capture.PageName))
 	}
 	if b.LeftProfiling != "" {
-		return errors.New("the profiler still runs on the server")
+		return errors.New("the profiler could not be stopped")
 	}
 	return nil
 }

@@ -79,6 +79,9 @@ func (s *session) collect(ctx context.Context, folders []*folder, w *Window, flu
 		want.stopped, want.patience, want.settle, want.poll = flushed, s.Patience, s.Settle, s.Poll
 		want.progress = func(p string) { s.Progress(w.Name + ": waiting for traces: " + p) }
 		a, err := f.wait(ctx, want)
+		if len(a.files) > 0 {
+			s.proved(f.targets)
+		}
 		if e := s.bring(f, a, w); e != nil {
 			return false, e
 		}

@@ -89,10 +89,13 @@ type guard struct {
 
 	mu      sync.Mutex
 	running []bool
+	// unproven are those whose stop calls were all answered by errors: they may have
+	// stopped in the middle of it, or never have heard of it (a gateway's 503).
+	unproven []bool
 }
 
 func newGuard(all []Profiler, stopping context.Context, tell func(string)) *guard {
-	return &guard{all: all, stopping: stopping, tell: tell, running: make([]bool, len(all))}
+	return &guard{all: all, stopping: stopping, tell: tell, running: make([]bool, len(all)), unproven: make([]bool, len(all))}
 }
 
 // start starts all profilers side by side; when one fails, those that run are
@@ -162,7 +165,7 @@ func (g *guard) stopOne(i int, p Profiler) (still bool, err error) {
 		// off, or fails in the same way because there is nothing left to stop.
 		g.tell(fmt.Sprintf("stopping the profiler: %v; asking once more, traces may still come", err))
 		if err = p.Stop(g.stopping); errors.As(err, &flush) {
-			err = nil
+			g.unproven[i], err = true, nil
 		}
 		still = true
 	}
@@ -174,9 +177,14 @@ func (g *guard) stopOne(i int, p Profiler) (still bool, err error) {
 
 // leftRunning says which profilers could not be stopped, "" when none is left.
 func (g *guard) leftRunning() string {
+	return byHand(g.all, g.isRunning)
+}
+
+// byHand says how to stop some of the profilers, a line each.
+func byHand(all []Profiler, which func(i int) bool) string {
 	var hands []string
-	for i, p := range g.all {
-		if g.isRunning(i) {
+	for i, p := range all {
+		if which(i) {
 			hands = append(hands, p.ByHand())
 		}
 	}

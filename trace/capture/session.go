@@ -89,6 +89,10 @@ type session struct {
 	rows  []serving.Request
 	began time.Time
 
+	// unproven are the profilers of the window whose stop calls were answered by errors
+	// alone, and of which no trace shows yet that they stopped.
+	unproven []bool
+
 	// stepsNow is how many steps each server says it has run.
 	stepsNow []atomic.Int64
 	// What the last profiled window really cost.
@@ -225,7 +229,27 @@ func (s *session) profiled(ctx context.Context, w WindowPlan) error {
 	if err == nil {
 		err = e
 	}
-	return err
+	return s.prove(err)
+}
+
+// proved notes that servers have written: profilers write when they have stopped.
+func (s *session) proved(targets []int) {
+	for _, t := range targets {
+		if t < len(s.unproven) { // one session of Nsight Systems may serve several
+			s.unproven[t] = false
+		}
+	}
+}
+
+// prove says which profilers may still run: those that answered the stop calls with
+// errors and left no trace.
+func (s *session) prove(err error) error {
+	left := byHand(s.Profilers, func(i int) bool { return s.unproven[i] })
+	if left == "" || s.b.LeftProfiling != "" {
+		return err
+	}
+	s.b.LeftProfiling = left
+	return &stillRunning{errors.New("the server answered each stop call with an error, and no trace came"), err}
 }
 
 // stillRunning is a profiler that did not stop, beside what else went wrong.
@@ -264,6 +288,7 @@ func (s *session) load(ctx context.Context, w WindowPlan, win *Window) (flushed 
 		s.Progress(w.Name + ": stopping the profiler; the server writes its traces now, which can take minutes")
 		var stopErr error
 		flushed, stopErr = g.stop()
+		s.unproven = g.unproven
 		win.StopReturnUnixNS = time.Now().UnixNano()
 		s.flush = time.Duration(win.StopReturnUnixNS - win.StopCallUnixNS)
 		if left := g.leftRunning(); left != "" {
