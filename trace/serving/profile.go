@@ -91,6 +91,8 @@ func (s *Server) startRefused(path string, r reply) error {
 	text := strings.ToLower(string(r.body[:min(len(r.body), 4096)]))
 	failed := r.ok() && (gjson.GetBytes(r.body, "status").Str == "error" || gjson.GetBytes(r.body, "success").Type == gjson.False)
 	switch {
+	case r.ok() && r.page():
+		return s.webPage(path)
 	case r.ok() && !failed:
 		return nil
 	case r.status == http.StatusNotFound:
@@ -109,6 +111,11 @@ func (s *Server) startRefused(path string, r reply) error {
 		return &sentence{fmt.Sprintf("%s answered %d to POST %s%s: %s", s.URL(), r.status, path, hint, s.said(r)), []error{ErrMayBeProfiling}}
 	}
 	return fmt.Errorf("%s answered %d to POST %s: %s", s.URL(), r.status, path, s.said(r))
+}
+
+// webPage is the error of a call that some gateway answered in the server's place.
+func (s *Server) webPage(path string) error {
+	return fmt.Errorf("POST %s%s was answered by a web page, so it did not reach the server: give its own address, or what the gateway between wants with --header", s.URL(), path)
 }
 
 func (s *Server) noProfiler() error {
@@ -304,6 +311,8 @@ func (s *Server) stopAnswer(path string, r reply, attempt int) error {
 	bounded := s.bounded
 	s.mu.Unlock()
 	switch {
+	case r.ok() && r.page():
+		return &StopError{Status: r.status, Attempts: attempt, text: s.webPage(path).Error()}
 	case r.ok() && !failed, idle:
 		s.mu.Lock()
 		s.bounded = false

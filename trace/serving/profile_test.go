@@ -128,6 +128,15 @@ func TestStartErrors(t *testing.T) {
 	}
 }
 
+// TestStartWebPage: a login page in place of the server starts nothing.
+func TestStartWebPage(t *testing.T) {
+	v := &server{engine: "vllm", version: "0.20.2", profiler: true, answers: map[string]answer{"POST /start_profile": {200, "<html>Log in</html>"}}}
+	_, err := connect(t, v, serving.Options{}).StartProfile(t.Context(), serving.ProfileOptions{})
+	if err == nil || errors.Is(err, serving.ErrMayBeProfiling) || !strings.Contains(err.Error(), "did not reach the server") {
+		t.Error(err)
+	}
+}
+
 // TestStartCutOff: without an answer a recording may run, and the error says so.
 func TestStartCutOff(t *testing.T) {
 	v := &server{engine: "vllm", version: "0.20.2", profiler: true}
@@ -187,6 +196,7 @@ func TestStopErrors(t *testing.T) {
 	}{
 		{"vllm", answer{500, "Internal Server Error"}, &serving.StopError{Status: 500, Attempts: 1, MayStillFlush: true}},
 		{"vllm", answer{504, "upstream request timeout"}, &serving.StopError{Status: 504, Attempts: 1, MayStillFlush: true}},
+		{"vllm", answer{200, "\n<!DOCTYPE html><title>Log in</title>"}, &serving.StopError{Status: 200, Attempts: 1}},
 		{"vllm", answer{403, ""}, &serving.StopError{Status: 403, Attempts: 1}},
 		{"sglang", answer{500, "Profiling is not in progress. Call /start_profile first."}, nil},
 		{"sglang", answer{500, "Internal Server Error"}, &serving.StopError{Status: 500, Attempts: 1, MayStillFlush: true, ProbablyEnded: true}},

@@ -213,6 +213,9 @@ type reply struct {
 
 func (r reply) ok() bool { return r.status == http.StatusOK }
 
+// page says that the answer is a web page: a gateway's login, which no engine sends.
+func (r reply) page() bool { return bytes.HasPrefix(bytes.TrimSpace(r.body), []byte("<")) }
+
 // maxReply bounds the memory of an answer; the largest real ones, metrics of
 // large deployments, have a few MB.
 const maxReply = 64 << 20
