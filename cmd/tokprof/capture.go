@@ -269,7 +269,7 @@ func (c *capturing) record(ctx context.Context) error {
 		return err
 	}
 	if b.LeftProfiling != "" {
-		fmt.Fprintf(c.std.out, "THE PROFILER COULD NOT BE STOPPED and may still slow the server down. Stop it by hand:\n  %s\n", strings.ReplaceAll(b.LeftProfiling, "\n", "\n  "))
+		fmt.Fprintf(c.std.out, "THE PROFILER COULD NOT BE STOPPED and may slow the server down. Stop it by hand:\n  %s\n", strings.ReplaceAll(b.LeftProfiling, "\n", "\n  "))
 	}
 	if ctx.Err() != nil {
 		fmt.Fprintf(c.std.err, "tokprof: interrupted; what was recorded is in %s (tokprof analyze %s)\n", c.out, quoteArg(c.out))
@@ -286,7 +286,7 @@ func (c *capturing) record(ctx context.Context) error {
 		return err
 	}
 	if len(files) == 0 && len(b.Left) == 0 {
-		return c.tellCopy()
+		return c.noTraces()
 	}
 	if err := c.shared.finishBundle(ctx, b); err != nil {
 		return err
@@ -300,14 +300,26 @@ func (c *capturing) record(ctx context.Context) error {
 	return nil
 }
 
-// tellCopy says how to finish where the profiler's folder cannot be reached.
-func (c *capturing) tellCopy() error {
+// noTraces says how to finish where a profiler's folder cannot be reached. Where all can,
+// and nothing came, the capture has failed.
+func (c *capturing) noTraces() error {
+	if c.nsysSession != "" {
+		return fmt.Errorf("nsys wrote no report: does session %s record the server (nsys sessions list)?\nwhat was recorded is in %s", c.nsysSession, c.out)
+	}
+	var came []string
 	for _, t := range c.targets {
+		if t.TraceDir != "" {
+			came = append(came, t.TraceDir)
+			continue
+		}
 		from := t.Server.Facts.TraceDir
 		if from == "" {
 			from = "PROFILER_FOLDER"
 		}
 		fmt.Fprintf(c.std.out, "The traces are on the server's host. Copy them and finish with:\n  scp 'HOST:%s/*' %s/ && tokprof analyze %s\n", from, quoteArg(c.out), quoteArg(c.out))
+	}
+	if len(came) == len(c.targets) {
+		return fmt.Errorf("no trace came into %s: is that the folder that the server's profiler writes to? What the server logged says why it wrote none\nwhat was recorded is in %s", strings.Join(came, ", "), c.out)
 	}
 	return nil
 }
