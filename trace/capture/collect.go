@@ -117,8 +117,8 @@ func exists(path string) bool {
 func (s *session) bring(f *folder, a arrived, w *Window) error {
 	into := s.serverFolder(f)
 	for _, p := range a.files {
-		to := path.Join(into, publicName(filepath.Base(p)))
 		kind := kindOf(p)
+		to := s.free(into, publicName(filepath.Base(p)), w.Name)
 		if st, err := os.Stat(filepath.Join(f.dir, p)); err == nil && kind == TraceFile {
 			s.bytes += st.Size()
 		}
@@ -139,6 +139,20 @@ func (s *session) bring(f *folder, a arrived, w *Window) error {
 	}
 	s.tellMissing(f, a, w)
 	return nil
+}
+
+// free is where a window's file goes in the bundle: under its own name, and beside it
+// where an earlier window's has that name, since some servers write each window's files
+// over the last one's (torch's tables, TensorRT-LLM's traces).
+func (s *session) free(into, name, window string) string {
+	to := path.Join(into, name)
+	if !exists(filepath.Join(s.Dir, filepath.FromSlash(to))) {
+		return to
+	}
+	if kindOf(name) == ProfilerTable {
+		return path.Join(into, strings.TrimSuffix(name, ".txt")+"."+window+".txt")
+	}
+	return path.Join(into, window+"."+name)
 }
 
 // tellMissing says which traces did not come. Ranks count on from server to
