@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"tokprof/trace"
 	"tokprof/trace/serving"
@@ -51,7 +52,7 @@ type Bundle struct {
 // shape (manifest with spec and windows, traces beside it).
 func Open(dir string) (*Bundle, error) {
 	m, err := readManifest(dir)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, fmt.Errorf("%s holds no %s: it is no bundle (tokprof analyze reads folders of traces)", dir, ManifestName)
 	}
 	if err != nil {

@@ -91,6 +91,9 @@ func TestBadManifests(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want an error with %q", text, b, err, want)
 		}
 	}
+	if _, err := Open("bundle_test.go"); err == nil || !strings.Contains(err.Error(), "holds no manifest.json") {
+		t.Errorf("a file: %v", err)
+	}
 	if _, err := Open(t.TempDir()); err == nil || !strings.Contains(err.Error(), "holds no manifest.json") {
 		t.Errorf("an empty folder: %v", err)
 	}
