@@ -132,6 +132,9 @@ func source(ctx context.Context, path string) (kineto.Source, func(), error) {
 	if st.IsDir() {
 		return kineto.Source{}, nil, &Error{Path: path, Offset: -1, What: "is a directory", Hint: "name one file in it"}
 	}
+	if st.Mode().Type() == fs.ModeNamedPipe {
+		return kineto.Source{Name: path, R: newInterruptible(ctx, &pipe{path: path}), Size: -1}, func() {}, nil
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return kineto.Source{}, nil, openError(path, err)

@@ -3,6 +3,7 @@ package trace
 import (
 	"context"
 	"io"
+	"os"
 )
 
 // interruptible reads a stream that may block for ever, such as a pipe whose
@@ -71,4 +72,23 @@ func (s *interruptible) Read(p []byte) (int, error) {
 	n := copy(p, s.rest)
 	s.rest = s.rest[n:]
 	return n, nil
+}
+
+// pipe is a named pipe, opened by the first Read: opening waits for the writer, which
+// may never come.
+type pipe struct {
+	path string
+	f    *os.File
+}
+
+func (p *pipe) Read(b []byte) (n int, err error) {
+	if p.f == nil {
+		if p.f, err = os.Open(p.path); err != nil {
+			return 0, err
+		}
+	}
+	if n, err = p.f.Read(b); err != nil {
+		_ = p.f.Close()
+	}
+	return n, err
 }
