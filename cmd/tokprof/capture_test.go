@@ -109,3 +109,28 @@ func TestDemoInterrupted(t *testing.T) {
 		t.Errorf("ended with %v, want exit code %d; it said\n%s", err, exitInterrupted, &out)
 	}
 }
+
+// TestSecondSignal: what cannot be interrupted, such as opening a pipe that nobody
+// writes to, ends at the second signal.
+func TestSecondSignal(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "rules")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), build(t), "explain", "--rules", pipe, "kernel")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for range 100 {
+		select {
+		case <-ended:
+			return
+		case <-time.After(100 * time.Millisecond):
+			_ = cmd.Process.Signal(syscall.SIGINT)
+		}
+	}
+	_ = cmd.Process.Kill()
+	t.Error("two signals did not end it")
+}
