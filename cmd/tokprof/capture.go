@@ -139,6 +139,17 @@ func (o *captureOptions) checkFlags() error {
 	case len(o.traceDirs) > 1 && len(o.traceDirs) != len(o.servers):
 		return usageError{fmt.Sprintf("%d --trace-dir for %d servers", len(o.traceDirs), len(o.servers)), "give one for all, or one for each --server in the same order"}
 	}
+	for _, n := range []struct {
+		flag  string
+		below bool
+	}{
+		{"--requests", o.requests < 0}, {"--concurrency", o.concurrency < 0}, {"--shared-prefix", o.sharedPrefix < 0},
+		{"--steps", o.steps < 0}, {"--max-seconds", o.maxTime < 0}, {"--patience", o.patience < 0},
+	} {
+		if n.below {
+			return usageError{n.flag + " is below 0", "leave it out for the default"}
+		}
+	}
 	for _, d := range o.traceDirs {
 		if st, err := os.Stat(d); err != nil || !st.IsDir() {
 			return fmt.Errorf("--trace-dir %s is no folder that can be read here", d)
