@@ -191,6 +191,35 @@ func byHand(all []Profiler, which func(i int) bool) string {
 	return strings.Join(hands, "\n")
 }
 
+// proved notes that servers have written: profilers write when they have stopped.
+func (s *session) proved(targets []int) {
+	for _, t := range targets {
+		if t < len(s.unproven) { // one session of Nsight Systems may serve several
+			s.unproven[t] = false
+		}
+	}
+}
+
+// prove says which profilers may still run: those that answered the stop calls with
+// errors and left no trace.
+func (s *session) prove(err error) error {
+	left := byHand(s.Profilers, func(i int) bool { return s.unproven[i] })
+	if left == "" || s.b.LeftProfiling != "" {
+		return err
+	}
+	s.b.LeftProfiling = left
+	return &stillRunning{errors.New("the server answered each stop call with an error, and no trace came"), err}
+}
+
+// stillRunning is a profiler that did not stop, beside what else went wrong.
+type stillRunning struct{ stop, rest error }
+
+func (e *stillRunning) Error() string {
+	return errors.Join(fmt.Errorf("the profiler could not be stopped: %w", e.stop), e.rest).Error()
+}
+
+func (e *stillRunning) Unwrap() []error { return []error{e.stop, e.rest} }
+
 // nsysSession drives a session that `nsys launch --session-new=NAME` made.
 type nsysSession struct {
 	nsys, name, dir string

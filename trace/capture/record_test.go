@@ -217,36 +217,6 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// deaf is a profiler whose stop calls a gateway answers with an error.
-type deaf struct{ Profiler }
-
-func (deaf) Stop(context.Context) error { return MayFlush{errors.New("answered 503")} }
-
-// TestStopUnproven: stop calls that were all answered by errors prove nothing, unless a
-// trace comes. The bundle says that the profiler may still run and how to stop it.
-func TestStopUnproven(t *testing.T) {
-	for _, folder := range []bool{true, false} {
-		r := newRig(t, replay.Options{})
-		real := r.o.Profilers[0]
-		r.o.Profilers[0] = deaf{real}
-		r.o.Patience = 200 * time.Millisecond
-		if !folder {
-			r.o.Targets[0].TraceDir = ""
-		}
-		b, err := Record(t.Context(), r.o)
-		if err == nil || !strings.Contains(err.Error(), "could not be stopped") || b.LeftProfiling != real.ByHand() {
-			t.Errorf("error %v, left profiling %q", err, b.LeftProfiling)
-		}
-		if len(b.Windows) != 1 {
-			t.Errorf("%d windows: no other is begun on a server that may still profile", len(b.Windows))
-		}
-		if err := real.Stop(t.Context()); err != nil {
-			t.Error(err)
-		}
-		r.idle(t)
-	}
-}
-
 // TestEngines records servers whose profilers behave otherwise.
 func TestEngines(t *testing.T) {
 	for _, c := range []struct {

@@ -149,9 +149,7 @@ func (s *session) run(ctx context.Context) (err error) {
 	}
 	if s.Warmup != nil {
 		s.Progress("warming up")
-		rows, notes, err := s.Put(ctx, "warmup", *s.Warmup)
-		s.keep(rows, notes)
-		if err != nil {
+		if err := s.unprofiled(ctx, "warmup", *s.Warmup); err != nil {
 			return fmt.Errorf("the warm-up failed, nothing was profiled: %w", err)
 		}
 	}
@@ -193,10 +191,28 @@ func (s *session) plain(ctx context.Context, w WindowPlan) error {
 	s.Progress(name + ": the load without the profiler")
 	s.b.Windows = append(s.b.Windows, Window{Name: name, Files: []string{}})
 	end := s.scrape(ctx, name)
-	rows, notes, err := s.Put(ctx, name, w.Load)
-	end()
+	defer end()
+	return s.unprofiled(ctx, name, w.Load)
+}
+
+// unprofiled puts a load on the servers without the profiler. One that takes too long
+// ends the capture: what stands still now would stand still under the profiler.
+func (s *session) unprofiled(ctx context.Context, name string, p load.Plan) error {
+	if s.MaxTime > 0 {
+		var cancel func()
+		ctx, cancel = context.WithTimeoutCause(ctx, s.MaxTime, s.tooLong())
+		defer cancel()
+	}
+	rows, notes, err := s.Put(ctx, name, p)
 	s.keep(rows, notes)
+	if cause := context.Cause(ctx); cause != nil && errors.As(cause, &limitReached{}) {
+		return fmt.Errorf("window %s did not end: %w", name, cause)
+	}
 	return err
+}
+
+func (s *session) tooLong() limitReached {
+	return limitReached{fmt.Sprintf("it ran for %v (--max-seconds)", s.MaxTime)}
 }
 
 // profiled runs one window under the profiler and collects its files.
@@ -231,35 +247,6 @@ func (s *session) profiled(ctx context.Context, w WindowPlan) error {
 	}
 	return s.prove(err)
 }
-
-// proved notes that servers have written: profilers write when they have stopped.
-func (s *session) proved(targets []int) {
-	for _, t := range targets {
-		if t < len(s.unproven) { // one session of Nsight Systems may serve several
-			s.unproven[t] = false
-		}
-	}
-}
-
-// prove says which profilers may still run: those that answered the stop calls with
-// errors and left no trace.
-func (s *session) prove(err error) error {
-	left := byHand(s.Profilers, func(i int) bool { return s.unproven[i] })
-	if left == "" || s.b.LeftProfiling != "" {
-		return err
-	}
-	s.b.LeftProfiling = left
-	return &stillRunning{errors.New("the server answered each stop call with an error, and no trace came"), err}
-}
-
-// stillRunning is a profiler that did not stop, beside what else went wrong.
-type stillRunning struct{ stop, rest error }
-
-func (e *stillRunning) Error() string {
-	return errors.Join(fmt.Errorf("the profiler could not be stopped: %w", e.stop), e.rest).Error()
-}
-
-func (e *stillRunning) Unwrap() []error { return []error{e.stop, e.rest} }
 
 // gone says whether no server answers any more.
 func (s *session) gone(ctx context.Context) bool {
@@ -325,7 +312,7 @@ func (s *session) bounded(ctx context.Context, window string) (context.Context, 
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := func() { cancel(nil) }
 	if s.MaxTime > 0 {
-		t := time.AfterFunc(s.MaxTime, func() { cancel(limitReached{fmt.Sprintf("it ran for %v (--max-seconds)", s.MaxTime)}) })
+		t := time.AfterFunc(s.MaxTime, func() { cancel(s.tooLong()) })
 		stop = func() { t.Stop(); cancel(nil) }
 	}
 	if s.MaxBytes > 0 && s.Cost != nil {
