@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	"tokprof/trace/serving"
 )
@@ -234,10 +235,10 @@ func NsysSession(nsys, name, dir string) Profiler {
 
 func (n *nsysSession) Start(ctx context.Context, window string) error {
 	err := n.run(ctx, "start", "--session="+n.name, "--output="+filepath.Join(n.dir, window), "--force-overwrite=true", "--sample=none")
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		return NotStarted{err}
 	}
-	return nil
+	return err // cut off, nsys may have started
 }
 
 func (n *nsysSession) Stop(ctx context.Context) error {
@@ -247,7 +248,10 @@ func (n *nsysSession) Stop(ctx context.Context) error {
 func (n *nsysSession) ByHand() string { return n.nsys + " stop --session=" + n.name }
 
 func (n *nsysSession) run(ctx context.Context, args ...string) error {
-	out, err := exec.CommandContext(ctx, n.nsys, args...).CombinedOutput()
+	cmd := exec.CommandContext(ctx, n.nsys, args...)
+	// A Ctrl-C goes to the whole group of processes: it must not cut off nsys stop.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, err := cmd.CombinedOutput()
 	if err == nil {
 		return nil
 	}

@@ -1,0 +1,39 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestNsysInterrupted: an nsys start that is cut off may have started, so it is stopped;
+// and nsys runs apart from the terminal's Ctrl-C.
+func TestNsysInterrupted(t *testing.T) {
+	nsys := filepath.Join(t.TempDir(), "nsys")
+	script := "#!/bin/sh\necho $1 >>$0.calls\nset -- $(cat /proc/$$/stat)\necho $1 $5 >$0.group\ncase $(tail -1 $0.calls) in start) exec sleep 60;; esac\n"
+	if err := os.WriteFile(nsys, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	g := newGuard([]Profiler{NsysSession(nsys, "prod", t.TempDir())}, t.Context(), func(string) {})
+	err := g.start(ctx, "decode")
+	var off NotStarted
+	if err == nil || errors.As(err, &off) || !g.anyRunning() {
+		t.Errorf("cut off: %v, running %v", err, g.anyRunning())
+	}
+	if _, err := g.stop(); err != nil || g.anyRunning() {
+		t.Errorf("stop: %v", err)
+	}
+	if calls, err := os.ReadFile(nsys + ".calls"); err != nil || string(calls) != "start\nstop\n" {
+		t.Errorf("calls %q, %v", calls, err)
+	}
+	text, err := os.ReadFile(nsys + ".group")
+	if f := strings.Fields(string(text)); err != nil || len(f) != 2 || f[0] != f[1] {
+		t.Errorf("process and group %q, %v: want nsys in a group of its own", text, err)
+	}
+}
