@@ -86,7 +86,14 @@ func exampleServers(t *testing.T, bin string) *strings.Replacer {
 		t.Cleanup(s.Close)
 		swap = append(swap, "http://"+host+":8000", url, "/mnt/"+host+"/prof", traces)
 	}
-	nsys := "#!/bin/sh\nexit 0\n"
+	// It writes a report at each stop, which it exports as the one of the examples.
+	nsys := `#!/bin/sh
+case $1 in
+start) echo "$3" | sed s/--output=// >"$0.out" ;;
+stop) echo report >"$(cat "$0.out").nsys-rep" ;;
+export) cp report1.sqlite "$7" ;;
+esac
+`
 	if err := os.WriteFile(filepath.Join(filepath.Dir(bin), "nsys"), []byte(nsys), 0o755); err != nil {
 		t.Fatal(err)
 	}
