@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -77,6 +78,9 @@ func (s *serverFlags) connect(ctx context.Context) ([]capture.Target, error) {
 		server, err := serving.Connect(ctx, serving.Options{URL: u, Engine: s.engine, Header: header, APIKey: key, CAFile: s.ca})
 		if err != nil {
 			return nil, err
+		}
+		if slices.ContainsFunc(out, func(t capture.Target) bool { return t.Server.URL() == server.URL() }) {
+			return nil, usageError{"--server " + server.URL() + " is given twice", "name each server once: its ranks would be awaited twice"}
 		}
 		out = append(out, capture.Target{Server: server, About: about(server, s.model)})
 	}
