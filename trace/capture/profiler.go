@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 
 	"tokprof/trace/serving"
 )
@@ -249,8 +248,7 @@ func (n *nsysSession) ByHand() string { return n.nsys + " stop --session=" + n.n
 
 func (n *nsysSession) run(ctx context.Context, args ...string) error {
 	cmd := exec.CommandContext(ctx, n.nsys, args...)
-	// A Ctrl-C goes to the whole group of processes: it must not cut off nsys stop.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	ownGroup(cmd)
 	out, err := cmd.CombinedOutput()
 	if err == nil {
 		return nil

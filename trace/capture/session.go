@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -149,7 +150,12 @@ func (s *session) run(ctx context.Context) (err error) {
 	}
 	if s.Warmup != nil {
 		s.Progress("warming up")
-		if err := s.unprofiled(ctx, "warmup", *s.Warmup); err != nil {
+		// The first requests may compile kernels for minutes.
+		most := limit{s.MaxTime, "--max-seconds"}
+		if most.after > 0 && most.after < s.Patience {
+			most = limit{s.Patience, "--patience"}
+		}
+		if err := s.unprofiled(ctx, "warmup", *s.Warmup, most); err != nil {
 			return fmt.Errorf("the warm-up failed, nothing was profiled: %w", err)
 		}
 	}
@@ -192,27 +198,39 @@ func (s *session) plain(ctx context.Context, w WindowPlan) error {
 	s.b.Windows = append(s.b.Windows, Window{Name: name, Files: []string{}})
 	end := s.scrape(ctx, name)
 	defer end()
-	return s.unprofiled(ctx, name, w.Load)
+	return s.unprofiled(ctx, name, w.Load, limit{s.MaxTime, "--max-seconds"})
 }
 
-// unprofiled puts a load on the servers without the profiler. One that takes too long
-// ends the capture: what stands still now would stand still under the profiler.
-func (s *session) unprofiled(ctx context.Context, name string, p load.Plan) error {
-	if s.MaxTime > 0 {
+// unprofiled puts a load on the servers without the profiler, for so long at
+// most. Where not one token came until then the capture ends: what stands still
+// now would stand still under the profiler.
+func (s *session) unprofiled(ctx context.Context, name string, p load.Plan, most limit) error {
+	if most.after > 0 {
 		var cancel func()
-		ctx, cancel = context.WithTimeoutCause(ctx, s.MaxTime, s.tooLong())
+		ctx, cancel = context.WithTimeoutCause(ctx, most.after, most.reached())
 		defer cancel()
 	}
 	rows, notes, err := s.Put(ctx, name, p)
 	s.keep(rows, notes)
-	if cause := context.Cause(ctx); cause != nil && errors.As(cause, &limitReached{}) {
-		return fmt.Errorf("window %s did not end: %w", name, cause)
+	cause := context.Cause(ctx)
+	if cause == nil || !errors.As(cause, &limitReached{}) {
+		return err
 	}
-	return err
+	if !slices.ContainsFunc(rows, func(r serving.Request) bool { return len(r.TokenUnixNS) > 0 }) {
+		return fmt.Errorf("window %s: no token came, and %w", name, cause)
+	}
+	s.note("window %s was ended early: %v", name, cause)
+	return nil
 }
 
-func (s *session) tooLong() limitReached {
-	return limitReached{fmt.Sprintf("it ran for %v (--max-seconds)", s.MaxTime)}
+// limit is how long a load may take, 0 for ever, and the flag that says so.
+type limit struct {
+	after time.Duration
+	flag  string
+}
+
+func (l limit) reached() limitReached {
+	return limitReached{fmt.Sprintf("it ran for %v (%s)", l.after, l.flag)}
 }
 
 // profiled runs one window under the profiler and collects its files.
@@ -312,7 +330,7 @@ func (s *session) bounded(ctx context.Context, window string) (context.Context, 
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := func() { cancel(nil) }
 	if s.MaxTime > 0 {
-		t := time.AfterFunc(s.MaxTime, func() { cancel(s.tooLong()) })
+		t := time.AfterFunc(s.MaxTime, func() { cancel(limit{s.MaxTime, "--max-seconds"}.reached()) })
 		stop = func() { t.Stop(); cancel(nil) }
 	}
 	if s.MaxBytes > 0 && s.Cost != nil {

@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,21 +44,35 @@ func TestStopUnproven(t *testing.T) {
 }
 
 // TestStalledWithoutProfiler: a server that stands still before the profiler starts does
-// not hold the capture.
+// not hold the capture; one that is only slow is profiled all the same.
 func TestStalledWithoutProfiler(t *testing.T) {
-	for _, at := range []string{"warmup", "decode-plain"} {
+	for _, c := range []struct {
+		at       string
+		patience time.Duration
+		rows     []serving.Request
+		want     string // of the error, or of a note where tokens came
+	}{
+		{"warmup", time.Second, nil, "window warmup: no token came, and it ran for 2s (--max-seconds)"},
+		{"warmup", 3 * time.Second, nil, "window warmup: no token came, and it ran for 3s (--patience)"},
+		{"decode-plain", time.Second, nil, "window decode-plain: no token came, and it ran for 2s (--max-seconds)"},
+		{"decode-plain", time.Second, []serving.Request{{Window: "decode-plain", TokenUnixNS: []int64{1}}}, "window decode-plain was ended early: it ran for 2s (--max-seconds)"},
+	} {
 		r := newRig(t, replay.Options{})
-		r.o.Warmup, r.o.MaxTime = Warmup(r.o.Windows), 2*time.Second
+		r.o.Warmup, r.o.MaxTime, r.o.Patience = Warmup(r.o.Windows), 2*time.Second, c.patience
 		put := r.o.Put
 		r.o.Put = func(ctx context.Context, window string, p load.Plan) ([]serving.Request, []string, error) {
-			if window == at {
+			if window == c.at {
 				<-ctx.Done()
-				return nil, nil, context.Cause(ctx)
+				return c.rows, nil, context.Cause(ctx)
 			}
 			return put(ctx, window, p)
 		}
-		if _, err := Record(t.Context(), r.o); err == nil || !strings.Contains(err.Error(), "window "+at+" did not end: it ran for 2s") {
-			t.Errorf("%s: %v", at, err)
+		b, err := Record(t.Context(), r.o)
+		switch {
+		case c.rows == nil && (err == nil || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%s: %v, want %s", c.at, err, c.want)
+		case c.rows != nil && (err != nil || !slices.Contains(b.Notes, c.want)):
+			t.Errorf("%s: %v, notes %q, want %s", c.at, err, b.Notes, c.want)
 		}
 		r.idle(t)
 	}
