@@ -162,7 +162,7 @@ func (ev *Events) contents(c int32) (has contents) {
 			has.anchor, has.product = true, true
 		case role.Gemm:
 			has.product = true
-		case role.Embed:
+		case role.Embed, role.EmbedNorm:
 			has.embed = true
 		}
 		has.reduce = has.reduce || m.Subgroup == "all_reduce"

@@ -54,14 +54,19 @@ func landmarkSteps(ev *Events) (steps []Step, stepOf, runOf []int32) {
 type landmark struct {
 	anchor, sample, start, input bool
 	decode, prefill              bool
+	embedNorm                    bool
 }
 
 // landmarks walks the GPU events by start.
 type landmarks struct {
-	ev       *Events
-	classes  map[trace.NameID]landmark
-	any      bool // attention was seen, or graphs that may hide it between the marks of steps
-	begun    bool
+	ev      *Events
+	classes map[trace.NameID]landmark
+	any     bool // attention was seen, or graphs that may hide it between the marks of steps
+	begun   bool
+	// opening is the norm, fused with the embedding, that opens each pass; norms
+	// behind it may have the embedding in their names too.
+	opening  trace.NameID
+	opens    bool // opening is known
 	early    int  // whole graphs that came in front of their step's first event
 	anchored bool // since the last border
 	sampled  bool
@@ -88,6 +93,13 @@ func (p phaseSigns) phase() trace.Phase {
 
 func (l *landmarks) begins(i int) bool {
 	m := l.of(i)
+	if m.embedNorm {
+		n := l.ev.Trace.NameOf(l.ev.Trace.GPU()[i])
+		if !l.opens && !l.anchored {
+			l.opening, l.opens = n, true
+		}
+		m.start = l.opens && n == l.opening
+	}
 	border := !l.begun || l.early > 0 || l.anchored && (m.start || l.sampled && m.input)
 	l.any = l.any || l.anchored && (border || m.sample)
 	if border {
@@ -134,12 +146,13 @@ func (l *landmarks) of(i int) landmark {
 	match := l.ev.match[n]
 	c, _ := role.Classify(match, t.Name(n))
 	m := landmark{
-		anchor:  c == role.Core || c == role.Linear,
-		sample:  c == role.Sample,
-		start:   c == role.Embed || strings.Contains(t.Name(n), "slot_mapping"),
-		input:   c == role.Norm || c == role.Gemm || match.Group == "attention" || match.Subgroup == "memcpy_h2d",
-		decode:  match.Subgroup == "decode" || match.Subgroup == "mla_decode",
-		prefill: match.Subgroup == "prefill" || match.Subgroup == "mla_prefill",
+		anchor:    c == role.Core || c == role.Linear,
+		sample:    c == role.Sample,
+		start:     c == role.Embed || strings.Contains(t.Name(n), "slot_mapping"),
+		input:     c == role.Norm || c == role.EmbedNorm || c == role.Gemm || match.Group == "attention" || match.Subgroup == "memcpy_h2d",
+		embedNorm: c == role.EmbedNorm,
+		decode:    match.Subgroup == "decode" || match.Subgroup == "mla_decode",
+		prefill:   match.Subgroup == "prefill" || match.Subgroup == "mla_prefill",
 	}
 	l.classes[n] = m
 	return m

@@ -111,6 +111,8 @@ func TestLandmarks(t *testing.T) {
 	}{
 		{"a whole model", []string{"e " + layers + " n g z", "e " + layers + " n g z"}, "e " + layers + " n g z | e " + layers + " n g z"},
 		{"a first stage has no sampler", []string{"e " + layers + " R", "e " + layers + " R"}, "e " + layers + " R | e " + layers + " R"},
+		{"norms with the embedding in their names", []string{"E g k a g Y g f g n g k a g n g f g R", "E g k a g Y g f g n g k a g n g f g R"},
+			"E g k a g Y g f g n g k a g n g f g R | E g k a g Y g f g n g k a g n g f g R"},
 		{"a last stage has no embedding", []string{layers + " n g z", layers + " n g z"}, layers + " n g z | " + layers + " n g z"},
 		{"a middle stage has neither", []string{"R " + layers + " R", "R " + layers + " R"}, "R " + layers + " R R " + layers + " R"},
 		{"without attention there is no pass", []string{"g f g g f g z", "g f g z"}, "-g -f -g -g -f -g -z -g -f -g -z"},

@@ -29,7 +29,7 @@ func rolesOn(ev *Events, stream int64) string {
 func TestKernelNames(t *testing.T) {
 	c := classifier(t)
 	for l, want := range map[string]string{
-		"e": "other.embedding", "n": "other.norm", "g": "gemm.dense", "k": "attention.kv_write", "f": "ffn.activation",
+		"e": "other.embedding", "E": "other.norm", "Y": "other.norm", "n": "other.norm", "g": "gemm.dense", "k": "attention.kv_write", "f": "ffn.activation",
 		"X": "ffn.moe_gemm", "o": "ffn.moe_router", "r": "comm.all_reduce", "z": "other.sampling", "R": "comm.send_recv",
 		"G": "comm.all_gather", "C": "attention.linear", "l": "attention.linear", ".": "other.elementwise",
 	} {

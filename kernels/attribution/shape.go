@@ -85,6 +85,11 @@ func (ev *Events) voteShapes() {
 	}
 	for _, s := range ev.Shapes {
 		k := &ev.known[s.Event]
+		if s.K == 1 {
+			// An outer product (positions times frequencies) has no weight.
+			k.Role, k.Provenance, k.Confidence = role.Unknown, ByNothing, 0
+			continue
+		}
 		win, ok := winners[weight{s.K, s.N}]
 		if !ok || k.Provenance > s.How {
 			continue

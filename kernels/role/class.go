@@ -16,29 +16,30 @@ type Class uint8
 
 // Classes.
 const (
-	None     Class = iota // says nothing about structure
-	Core                  // attention itself: the anchor of a layer
-	Combine               // the end of a split attention
-	Linear                // linear attention, state space: an anchor too
-	KVWrite               // into the KV cache
-	AttnAux               // rope, q/k norm, metadata …
-	Gemm                  // a product
-	Tail                  // the second kernel of a split product
-	Prologue              // quantises the input of the next product
-	Fill                  // a memset
-	Norm                  // possibly a boundary between blocks
-	WeakNorm              // an unnamed fused reduction: a norm if it stands where one must
-	Act                   // activation between FFN products
-	Expert                // grouped product over experts
-	MoE                   // routing, permuting, combining
-	Shrink                // LoRA, first half
-	Expand                // LoRA, second half
-	Comm                  // collective
-	Embed                 // embedding
-	Sample                // sampling
-	Softmax               // softmax outside fused attention
-	Sigmoid               // an elementwise kernel with a sigmoid
-	Product               // an elementwise product of two tensors
+	None      Class = iota // says nothing about structure
+	Core                   // attention itself: the anchor of a layer
+	Combine                // the end of a split attention
+	Linear                 // linear attention, state space: an anchor too
+	KVWrite                // into the KV cache
+	AttnAux                // rope, q/k norm, metadata …
+	Gemm                   // a product
+	Tail                   // the second kernel of a split product
+	Prologue               // quantises the input of the next product
+	Fill                   // a memset
+	Norm                   // possibly a boundary between blocks
+	WeakNorm               // an unnamed fused reduction: a norm if it stands where one must
+	Act                    // activation between FFN products
+	Expert                 // grouped product over experts
+	MoE                    // routing, permuting, combining
+	Shrink                 // LoRA, first half
+	Expand                 // LoRA, second half
+	Comm                   // collective
+	Embed                  // embedding
+	EmbedNorm              // a norm fused with an embedding, or with what is left of one
+	Sample                 // sampling
+	Softmax                // softmax outside fused attention
+	Sigmoid                // an elementwise kernel with a sigmoid
+	Product                // an elementwise product of two tensors
 )
 
 // Classify turns a kernel's category, tags and name into its class. mla says
@@ -109,7 +110,7 @@ func otherClass(m kernels.Match, name string) Class {
 	switch m.Subgroup {
 	case "norm":
 		if strings.Contains(name, "embedding") {
-			return Embed
+			return EmbedNorm
 		}
 		return Norm
 	case "embedding":

@@ -1,5 +1,7 @@
 package role
 
+import "slices"
+
 // Assign gives every kernel of one pass its place. seq is the main stream in
 // order of start.
 //
@@ -14,6 +16,7 @@ func Assign(seq []Kernel) []Place {
 	for i := range out {
 		out[i].Layer = -1
 	}
+	seq = embedOnce(seq)
 	p := &pass{seq: seq, out: out}
 	layer := 0
 	for n, part := range cutModels(seq) {
@@ -28,6 +31,30 @@ func Assign(seq []Kernel) []Place {
 	p.doubtRare(p.scaled)
 	p.confide()
 	p.serve()
+	return out
+}
+
+// embedOnce decides what norms fused with an embedding are: the first of a
+// model's pass is its embedding. Compilers add the embedding's output up again
+// in the norms behind it, whose names then have it too.
+func embedOnce(seq []Kernel) []Kernel {
+	out, embedded := seq, false
+	for i, k := range seq {
+		switch k.Class {
+		case Sample:
+			embedded = false
+		case Embed, Core, Linear, KVWrite:
+			embedded = true
+		case EmbedNorm:
+			if &out[0] == &seq[0] {
+				out = slices.Clone(seq)
+			}
+			if out[i].Class = Embed; embedded {
+				out[i].Class = Norm
+			}
+			embedded = true
+		}
+	}
 	return out
 }
 

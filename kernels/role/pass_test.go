@@ -15,7 +15,7 @@ var letters = map[string]Kernel{
 	"q": {Class: Prologue}, "m": {Class: Fill}, "a": {Class: Core}, "c": {Class: Combine}, "l": {Class: Linear},
 	"k": {Class: KVWrite}, "x": {Class: AttnAux}, "f": {Class: Act}, "X": {Class: Expert}, "o": {Class: MoE},
 	"s": {Class: Shrink}, "S": {Class: Expand}, "r": {Class: Comm}, "z": {Class: Sample}, "y": {Class: Softmax},
-	"i": {Class: Sigmoid}, "p": {Class: Product}, "F": {Class: Act, Bare: true}, ".": {}, "C": {Class: Linear, Conv: true}, "M": {Class: Core, MLA: true}, "K": {Class: KVWrite, MLA: true},
+	"i": {Class: Sigmoid}, "p": {Class: Product}, "F": {Class: Act, Bare: true}, "E": {Class: EmbedNorm}, ".": {}, "C": {Class: Linear, Conv: true}, "M": {Class: Core, MLA: true}, "K": {Class: KVWrite, MLA: true},
 }
 
 // parse reads a pass: tokens "letter[:role][@layer]".

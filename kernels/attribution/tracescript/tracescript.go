@@ -107,6 +107,8 @@ func OpenFile(t testing.TB, path string) *trace.Trace {
 // Letters are real names for the letters in which tests spell passes.
 var Letters = map[string]string{
 	"e": "_vocab_parallel_embedding_kernel",
+	"E": "triton_red_fused__to_copy_add_embedding_mean_mul_pow_rsqrt_0",
+	"Y": "triton_per_fused__to_copy__unsafe_view_add_embedding_mean_mul_pow_rsqrt_7",
 	"n": Norm,
 	"g": Gemm,
 	"a": Attn,
