@@ -63,7 +63,7 @@ func moduleRoles(t *testing.T, w *strings.Builder, modules string, flags []strin
 		if got := r["role"]; got != "" && !slices.Contains(want, got) {
 			t.Errorf("%s %v: %s of %s has role %s, want %v", model, flags, r["name"], module, got, want)
 		}
-		if n := layerNumber.FindString(module); r["role"] != "" && n != "" && n != "."+r["layer"]+"." {
+		if n := layerNumber.FindString(module); r["layer"] != "" && n != "" && n != "."+r["layer"]+"." {
 			t.Errorf("%s %v: %s of %s stands in layer %q", model, flags, r["name"], module, r["layer"])
 		}
 	}

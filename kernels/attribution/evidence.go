@@ -109,6 +109,7 @@ func (ev *Events) weigh(e Evidence, direct []Shaped) {
 		if len(ev.Shapes) == len(direct) {
 			ev.Shapes = append(ev.Shapes, ev.twinShapes(direct)...)
 		}
+		ev.latentByShape()
 		ev.voteShapes()
 		if e.Calibration != nil {
 			ev.calibrate(e.Calibration)

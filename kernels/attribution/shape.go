@@ -101,6 +101,66 @@ func (ev *Events) voteShapes() {
 	}
 }
 
+// latentByShape gives roles to the input products of latent attention that no
+// kernel's name tells from plain attention. Which product is which follows from
+// what it reads: kv_b reads kv_a's output without its rope part, and a second
+// query product reads the first one's output whole.
+func (ev *Events) latentByShape() {
+	type layer struct {
+		step int32
+		n    int16
+	}
+	inputs := map[layer][]Shaped{}
+	for _, s := range ev.Shapes {
+		k := &ev.known[s.Event]
+		if k.Role == role.Unknown && k.Layer >= 0 && k.Zone == role.NoZone && ev.Match(int(s.Event)).Subgroup != "splitk_reduce" {
+			at := layer{ev.stepOf[s.Event], k.Layer}
+			inputs[at] = append(inputs[at], s)
+		}
+	}
+	for _, products := range inputs {
+		for i, r := range latentRoles(products) {
+			k := &ev.known[products[i].Event]
+			k.Role, k.Provenance, k.Confidence, k.Zone = r, products[i].How, 1, role.Attention
+		}
+	}
+}
+
+// latentRoles reads three or four products as latent attention's inputs, nil
+// where they are not, or not in one way alone.
+func latentRoles(products []Shaped) []role.Role {
+	if len(products) < 3 || len(products) > 4 {
+		return nil
+	}
+	hidden := products[0].K
+	var found []role.Role
+	for kva := range products {
+		for kvb := range products {
+			a, b := products[kva].Product, products[kvb].Product
+			if kva == kvb || a.K != hidden || b.K >= a.N || a.N-b.K > b.K || b.K == hidden {
+				continue
+			}
+			roles := make([]role.Role, len(products))
+			roles[kva], roles[kvb] = role.KVA, role.KVB
+			var q []*trace.Product
+			for i, p := range products {
+				if roles[i] == role.Unknown {
+					roles[i] = role.Q
+					q = append(q, p.Product)
+				}
+			}
+			if q[0].K != hidden || len(q) == 2 && (q[1].K != q[0].N || q[1].K == hidden) {
+				continue
+			}
+			if found != nil {
+				return nil
+			}
+			found = roles
+		}
+	}
+	return found
+}
+
 // shapeCounts counts the products of each weight, and says which stand in some
 // step more often than the model has layers.
 func (ev *Events) shapeCounts() (all map[weight]int, often map[weight]bool) {
