@@ -247,6 +247,42 @@ func (t *Trace) FirstInputs(external map[uint64]bool) map[uint64]FirstInput {
 	return out
 }
 
+// querySide is where PyTorch's own attention ops have the queries' positions in
+// the shape of their first input: torch's native_functions.yaml and the calls of
+// aten/src/ATen/native/transformers/cuda/attention.cu.
+var querySide = map[string]int{
+	"aten::_cudnn_attention_forward":                         2, // batch, heads, positions, width
+	"aten::_scaled_dot_product_cudnn_attention":              2,
+	"aten::_scaled_dot_product_flash_attention":              2,
+	"aten::_scaled_dot_product_efficient_attention":          2,
+	"aten::_scaled_dot_product_fused_attention_overrideable": 2,
+	"aten::_flash_attention_forward":                         1, // batch, positions, heads, width
+	"aten::_efficient_attention_forward":                     1,
+}
+
+// Queries finds the ops with the given External ids that are attention over
+// queries of one length, and how many positions these have.
+func (t *Trace) Queries(external map[uint64]bool) map[uint64]int {
+	out := map[uint64]int{}
+	p := &Products{t: t}
+	for _, a := range t.file.TextArgs {
+		if a.Key != argDims {
+			continue
+		}
+		e := t.Event(EventID(a.Event))
+		side, ok := querySide[t.Name(e.Name)]
+		if !ok || e.Kind != Op || !external[e.External] {
+			continue
+		}
+		var shapes []json.RawMessage
+		var query []int
+		if json.Unmarshal([]byte(p.text(a.Text)), &shapes) == nil && len(shapes) > 0 && json.Unmarshal(shapes[0], &query) == nil && len(query) == 4 {
+			out[e.External] = query[side]
+		}
+	}
+	return out
+}
+
 // firstTensor is the size of the first input with sides, 0 when its type is not
 // known.
 func firstTensor(dims, types string) int64 {

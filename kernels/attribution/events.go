@@ -48,7 +48,7 @@ func NewEvents(t *trace.Trace, c *kernels.Classifier, e Evidence) *Events {
 	ev.Steps = findSteps(t)
 	ev.stepOf = binSteps(ev)
 	if len(ev.Steps) == 0 {
-		ev.Steps, ev.stepOf, ev.runOf = landmarkSteps(ev)
+		ev.Steps, ev.stepOf, ev.runOf = landmarkSteps(ev, e.Blind)
 		ev.Landmarks = len(ev.Steps) > 0
 		measureSteps(ev, ev.stepOf)
 	}

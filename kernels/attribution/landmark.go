@@ -15,7 +15,7 @@ import (
 // first attention kernel belongs to the first step. A graph recorded as a whole
 // hides the attention of its pass, so it stands for it; behind sampling it
 // begins the next pass. The steps of graph runs follow from that order too.
-func landmarkSteps(ev *Events) (steps []Step, stepOf, runOf []int32) {
+func landmarkSteps(ev *Events, blind bool) (steps []Step, stepOf, runOf []int32) {
 	t := ev.Trace
 	stepOf, runOf = make([]int32, len(t.GPU())), make([]int32, 0, len(t.GraphRuns))
 	l := &landmarks{ev: ev, classes: map[trace.NameID]landmark{}}
@@ -42,6 +42,9 @@ func landmarkSteps(ev *Events) (steps []Step, stepOf, runOf []int32) {
 		if int(runOf[i]) == len(steps) {
 			runOf[i] = -1 // of a pass whose events the recording ends before
 		}
+	}
+	if !blind {
+		l.countQueries(stepOf)
 	}
 	for i := range steps {
 		steps[i].Label.Phase = l.phases[i].phase()
@@ -156,6 +159,39 @@ func (l *landmarks) of(i int) landmark {
 	}
 	l.classes[n] = m
 	return m
+}
+
+// countQueries reads the phases of steps from the shapes of their attention. One
+// position a request is decode. More are a prompt's where the recording also
+// holds decode; by itself an encoder's or a training step's looks the same.
+func (l *landmarks) countQueries(stepOf []int32) {
+	t := l.ev.Trace
+	if !t.HasShapes() {
+		return
+	}
+	external := map[uint64]bool{}
+	anchors := func(visit func(step int32, op uint64)) {
+		for i, id := range t.GPU() {
+			if stepOf[i] >= 0 && l.of(i).anchor && !l.ev.InGraph(i) {
+				visit(stepOf[i], t.Event(id).External)
+			}
+		}
+	}
+	anchors(func(_ int32, op uint64) { external[op] = op != 0 })
+	queries := t.Queries(external)
+	decode := false
+	anchors(func(_ int32, op uint64) { decode = decode || queries[op] == 1 })
+	if !decode {
+		return
+	}
+	anchors(func(step int32, op uint64) {
+		switch n := queries[op]; {
+		case n == 1:
+			l.phases[step].decode++
+		case n > 1:
+			l.phases[step].prefill++
+		}
+	})
 }
 
 // fillSpans gives landmark steps the host time of their launches.

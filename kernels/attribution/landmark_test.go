@@ -79,6 +79,46 @@ func TestLandmarksEqualAnnotations(t *testing.T) {
 	})
 }
 
+// TestPhasesByQueries: in plain PyTorch no kernel serves one phase alone. The
+// attention's shapes tell them apart; a prompt alone could be an encoder's pass.
+func TestPhasesByQueries(t *testing.T) {
+	files, err := filepath.Glob("../../fixtures/traces/torch-models/*.pt.trace.json.gz")
+	if err != nil || len(files) < 8 {
+		t.Fatal(files, err)
+	}
+	for _, path := range files {
+		tr := tracescript.OpenFile(t, unannotated(t, path))
+		for _, c := range []struct {
+			blind bool
+			want  string
+		}{{false, "prefill decode "}, {true, "none none "}} {
+			got := ""
+			for _, s := range NewEvents(tr, classifier(t), Evidence{Blind: c.blind}).Steps {
+				got += s.Label.Phase.String() + " "
+			}
+			if got != c.want {
+				t.Errorf("%s, blind %v: phases %s, want %s", path, c.blind, got, c.want)
+			}
+		}
+	}
+	path := unannotated(t, files[0])
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	oneEach := []byte(`[[4, 16, 1, 64],`)
+	if !bytes.Contains(text, oneEach) {
+		t.Fatalf("%s has no attention of one position", files[0])
+	}
+	if err := os.WriteFile(path, bytes.ReplaceAll(text, oneEach, []byte(`[[4, 16, 2, 64],`)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	steps := NewEvents(tracescript.OpenFile(t, path), classifier(t), Evidence{}).Steps
+	if len(steps) != 2 || steps[0].Label.Phase != trace.NoPhase || steps[1].Label.Phase != trace.NoPhase {
+		t.Errorf("without decode: %+v", steps)
+	}
+}
+
 // cutByLandmarks spells unannotated passes, a bar between steps.
 func cutByLandmarks(t *testing.T, passes ...string) string {
 	t.Helper()

@@ -325,7 +325,7 @@ func (b *builder) stepTrust() {
 	case len(b.a.Steps) == 0:
 		b.doubt("no_steps", document.Info, []string{"phases", "steps"}, "no step annotations and no attention kernels: time is not split into steps and phases")
 	case landmarks:
-		b.doubt("landmark_steps", document.Info, []string{"phases", "steps"}, "no step annotations: steps are cut at sampling, embedding and slot mapping; phases are known only where kernels tell")
+		b.doubt("landmark_steps", document.Info, []string{"phases", "steps"}, "no step annotations: steps are cut at sampling, embedding and slot mapping; phases are known only where kernels, or the shapes of their attention, tell")
 	}
 	if conflicts > 0 {
 		b.doubt("role_conflict", document.Warning, []string{"roles", "parts", "layers"}, "the module and the place in the pass give %s products different roles; the module was believed", figures.Count(conflicts))
