@@ -5,6 +5,89 @@ import (
 	"strings"
 )
 
+// prelude places what stands before the first anchor: the last products behind
+// a norm are the first layer's input projection (with latent attention, which
+// has norms between its products, all behind the first norm; a draft model
+// joins its two inputs in a product before that). It returns where the layer
+// starts.
+func (p *pass) prelude(from int, anchors []anchor, draft bool) (start int, known bool) {
+	a, begin := anchors[0], from
+	for i := from; i < a.from; i++ {
+		switch p.seq[i].Class {
+		case Embed:
+			p.out[i].Role = Embedding
+			begin = i + 1
+		case Act, Expert:
+			// Another model's layers (a vision tower's): not this one's.
+			begin = i + 1
+		}
+	}
+	first := p.firstNorm(begin, a.from)
+	fused := begin > from && p.seq[begin-1].Class == Embed
+	if first < 0 && !fused || a.broken {
+		return a.from, false
+	}
+	for begin < a.from && p.seq[begin].Class == Comm {
+		// The parts of a split embedding are added up before the first layer.
+		begin++
+	}
+	at := p.firstInputs(begin, first, anchors, fused, draft)
+	if at < 0 {
+		return a.from, false
+	}
+	p.project(at, a)
+	return at, true
+}
+
+// firstInputs is where the first layer's input projections start, behind what
+// stands in front of the first norm; -1 when that is not known.
+func (p *pass) firstInputs(begin, first int, anchors []anchor, fused, draft bool) int {
+	a := anchors[0]
+	cuts := p.cuts(begin, a.from)
+	switch {
+	case len(p.inner.products) > 1 && !a.mla && !a.linear:
+		return p.splitInputs(begin, a.from, cuts)
+	case draft && len(cuts) == 0:
+		// One product straight behind the norms of both inputs takes them
+		// together (EAGLE-3); with a norm behind it, it is the product that joins
+		// them and the projection is missing.
+		if a.mla || a.linear || p.products(begin, a.from) != 1 || !p.straight(begin, a.from) {
+			return -1
+		}
+		return begin
+	case a.mla && draft:
+		return cuts[0]
+	case len(cuts) > 1 && !a.mla && !a.linear && len(anchors) > 1 && p.inner.word == "":
+		// Norms among products, and no other layer that tells what they part.
+		return -1
+	case len(cuts) > 0 && !a.mla:
+		return cuts[len(cuts)-1]
+	case first >= 0 && p.products(begin, first) == 0:
+		return first
+	case !fused || len(anchors) > 1 && !p.looksAsInside(begin, a):
+		return -1
+	}
+	return begin
+}
+
+// straight says whether no norm stands behind the products of seq[from:to] and
+// one before them.
+func (p *pass) straight(from, to int) bool {
+	norm, product := false, false
+	for _, k := range p.seq[from:to] {
+		switch k.Class {
+		case Norm, WeakNorm:
+			if product {
+				return false
+			}
+			norm = true
+		case Gemm:
+			product = true
+		}
+	}
+	return norm
+}
+
 // inputsFit says whether the pieces between an FFN and the next attention can
 // be its input projections. Where norms stand between those of most layers, a
 // layer without them has lost some; otherwise such a norm says that an anchor
