@@ -114,7 +114,7 @@ func phaseColumns(a *document.Analysis) []column {
 	steps := map[string]int64{}
 	for i := range a.Steps {
 		if a.Steps[i].DurNS > 0 {
-			steps[a.Steps[i].Phase]++
+			steps[a.Steps[i].Phase] += a.Steps[i].OnGPUs()
 		}
 	}
 	byPhase := map[string]*column{}

@@ -74,7 +74,7 @@ func mdTime(a *document.Analysis) []string {
 	}
 	cols = cols[:min(len(cols), 5)]
 	names := rowNames(cols, ticketRows)
-	head, rule := "| per step |", "|---|"
+	head, rule := "| "+perStep(a)+" |", "|---|"
 	for i := range cols {
 		head += " " + mdText(cols[i].Title) + " | |"
 		rule += "---:|---:|"

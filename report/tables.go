@@ -18,15 +18,24 @@ const (
 	gapCells   = 3
 )
 
+// perStep is what the numbers of a step table are for. A rank's GPUs work side by
+// side: a step's time is that of one.
+func perStep(a *document.Analysis) string {
+	if a.PerGPU() {
+		return "step per GPU"
+	}
+	return "per step"
+}
+
 // stepLines is the step table: the first column with bars, then as many others
 // as fit.
-func stepLines(cols []column, rows int, o TextOptions) []textLine {
+func stepLines(cols []column, rows int, o TextOptions, per string) []textLine {
 	cell := timeCells + shareCells
 	fit := min(len(cols), max(1, (o.Width-nameCells-6)/(cell+gapCells)))
 	cols = cols[:fit]
 	barCells := min(24, o.Width-nameCells-fit*cell-(fit-1)*gapCells-1)
 	names := rowNames(cols, rows)
-	title := textLine{{padRight("per step", nameCells), styleBold}}
+	title := textLine{{padRight(per, nameCells), styleBold}}
 	for i := range cols {
 		width := cell
 		if i == 0 {

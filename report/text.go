@@ -145,7 +145,7 @@ func oneWindow(a *document.Analysis, o TextOptions) []textLine {
 	rows := max(3, room)
 	lines := append(head, textLine{})
 	if len(cols) > 0 {
-		lines = append(lines, stepLines(cols, rows, o)...)
+		lines = append(lines, stepLines(cols, rows, o, perStep(a))...)
 	} else {
 		lines = append(lines, groupLines(a, rows, o)...)
 	}

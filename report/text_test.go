@@ -321,7 +321,7 @@ func TestStepTitles(t *testing.T) {
 		{Title: "prefill rank 1", Phase: "prefill", Cells: map[string]int64{"ffn": 1000}},
 	}
 	var b strings.Builder
-	writeLine(&b, stepLines(cols, 6, TextOptions{Width: 80})[0], TextOptions{Width: 80})
+	writeLine(&b, stepLines(cols, 6, TextOptions{Width: 80}, "per step")[0], TextOptions{Width: 80})
 	if title := strings.TrimSuffix(b.String(), "\n"); !strings.Contains(title, "prefill rank 0") || !strings.Contains(title, "prefill rank 1") || cellWidth(title) > 80 {
 		t.Errorf("%q", title)
 	}

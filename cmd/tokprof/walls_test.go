@@ -58,7 +58,7 @@ var testWalls = map[string][]string{
 	"report":                {"fixtures/golden"},
 	"report/page":           {"fixtures/golden"},
 	"report/compare":        {"trace"},
-	"report/compose":        {"fixtures/golden", "kernels/collective/reducing", "report/latency", "trace/serving"},
+	"report/compose":        {"fixtures/golden", "kernels/attribution/tracescript", "kernels/collective/reducing", "report/latency", "trace/serving"},
 	"report/engines":        {"kernels/collective/reducing"},
 	"report/diagnose":       {"fixtures/golden"},
 	"kernels":               {"fixtures/golden"},

@@ -11,7 +11,8 @@ import (
 // Collective is one run of a collective on this rank.
 type Collective struct {
 	Step    int32 // -1 outside every step
-	Order   int32 // among the collectives of its step, by start
+	Device  int
+	Order   int32 // among the collectives of its step on its device, by start
 	Kernel  int32 // into Rank.Kernels
 	Start   trace.Time
 	Dur     trace.Time
@@ -25,18 +26,21 @@ type Collective struct {
 	external uint64 // External id of the launch, 0 below a CUDA graph
 }
 
-// collectives numbers what add gathered, by start within each step: every rank
-// of a group runs the same collectives in the same order, which is how they
-// are matched.
+// collectives numbers what add gathered, by start within each step and device:
+// every device of a group runs the same collectives in the same order, which is
+// how they are matched.
 func (u *sums) collectives() []Collective {
 	list := u.comm
 	slices.SortStableFunc(list, func(a, b Collective) int {
 		return cmp.Or(cmp.Compare(a.Step, b.Step), cmp.Compare(a.Start, b.Start))
 	})
+	next := map[int]int32{} // by device
 	for i := range list {
-		if i > 0 && list[i].Step == list[i-1].Step {
-			list[i].Order = list[i-1].Order + 1
+		if i > 0 && list[i].Step != list[i-1].Step {
+			clear(next)
 		}
+		list[i].Order = next[list[i].Device]
+		next[list[i].Device]++
 	}
 	sizeByOp(u.ev.Trace, list)
 	return list

@@ -5,6 +5,7 @@
 package breakdown
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -59,7 +60,8 @@ type Rank struct {
 	// file.
 	Series []trace.Series
 
-	host *hostTimes
+	host      *hostTimes
+	onDevices []StepDevice // of several devices only
 }
 
 // Device is one GPU of the trace.
@@ -122,7 +124,8 @@ type Copy struct {
 	Sizes     []int64 // of the sized ones, by end time
 }
 
-// StepSum is the time of one role, or of what has none, in one part and step.
+// StepSum is the time of one role, or of what has none, in one part and step,
+// over all devices.
 type StepSum struct {
 	Step int32
 	Part attribution.Part
@@ -130,14 +133,15 @@ type StepSum struct {
 	Time trace.Time
 }
 
-// LayerSum is the time of one part of one layer over the steps of a phase.
+// LayerSum is the time of one part of one layer over the steps of a phase and
+// the devices that the layer ran on.
 type LayerSum struct {
 	Phase trace.Phase
 	Layer int
 	Kind  role.LayerKind
 	Part  attribution.Part
 	Time  trace.Time
-	Steps int64 // in which the layer ran
+	Steps int64 // in which the layer ran, counted on each device
 }
 
 // Options say what to keep beside the sums.
@@ -169,9 +173,14 @@ func Reduce(t *trace.Trace, c *kernels.Classifier, o Options) *Rank {
 		u.batches = newBatches(ev)
 	}
 	r.host = newHostTimes(ev)
-	for _, device := range devices(ev) {
+	on := devices(ev)
+	for _, device := range on {
 		u.device(device, r.host)
+		if len(on) > 1 {
+			r.onDevices = append(r.onDevices, stepDevices(ev, device)...)
+		}
 	}
+	slices.SortStableFunc(r.onDevices, func(a, b StepDevice) int { return cmp.Compare(a.Step, b.Step) })
 	u.finish()
 	r.Collectives = u.collectives()
 	r.Batches = u.batches.list()

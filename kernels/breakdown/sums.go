@@ -99,15 +99,15 @@ func newSums(ev *attribution.Events, r *Rank, s *attribution.Stacks) *sums {
 	}
 	u.perPhase = ev.Layers()
 	u.layers = make([]layerSum, numPhases*u.perPhase*int(attribution.PartCount))
-	for i := range u.layers {
-		u.layers[i].last = -1
-	}
 	return u
 }
 
 // device adds up the events of one device.
 func (u *sums) device(de deviceEvents, host *hostTimes) {
 	t := u.ev.Trace
+	for i := range u.layers {
+		u.layers[i].last = -1 // a step counts on each device
+	}
 	d := Device{Device: de.device, Events: int64(len(de.events))}
 	w := &walk{idler: idler{ev: u.ev, host: host}, runs: de.runs}
 	sw := &sweep{ev: u.ev, done: u.add, runs: de.runs}
@@ -159,7 +159,7 @@ func (u *sums) add(i int32, exposed trace.Time) {
 		}
 		m := t.Message(t.GPU()[i])
 		u.comm = append(u.comm, Collective{
-			Step: int32(u.ev.StepOf(int(i))), Kernel: c.Kernel, Start: e.Start, Dur: e.Dur, Exposed: exposed,
+			Step: int32(u.ev.StepOf(int(i))), Device: t.Track(e.Track).Device, Kernel: c.Kernel, Start: e.Start, Dur: e.Dur, Exposed: exposed,
 			Bytes: m.Bytes, Told: m.Bytes > 0, Ranks: m.Ranks, external: external,
 		})
 	}

@@ -69,6 +69,7 @@ func checkSums(t *testing.T, tr *trace.Trace, r *Rank) {
 		same("events of "+what, got, n)
 	}
 	checkSteps(t, ev, r)
+	checkStepDevices(t, ev, r)
 	checkIdle(t, r)
 	checkCopies(t, tr, r)
 }

@@ -26,7 +26,8 @@ type Whole struct {
 // deviceRun is a graph run with what belongs to it.
 type deviceRun struct {
 	trace.GraphRun
-	phase trace.Phase // of the step that launched it
+	step  int32       // that launched it, -1 for none
+	phase trace.Phase // of the step
 }
 
 // wholeSums adds up a device's graph runs; exposed is each one's.
@@ -73,9 +74,9 @@ func runsOf(ev *attribution.Events, device int) []deviceRun {
 		if g.Device != device {
 			continue
 		}
-		r := deviceRun{GraphRun: g}
-		if s := ev.StepOfRun(i); s >= 0 {
-			r.phase = ev.Steps[s].Label.Phase
+		r := deviceRun{GraphRun: g, step: int32(ev.StepOfRun(i))}
+		if r.step >= 0 {
+			r.phase = ev.Steps[r.step].Label.Phase
 		}
 		out = append(out, r)
 	}

@@ -43,7 +43,8 @@ type Member struct {
 const minEstimate = 8
 
 // Match matches the ranks' collectives by their order inside the step, and
-// those outside every step by the time at which they ran. The shortest run of a
+// those outside every step by the time at which they ran. The devices of one
+// process take part like ranks. The shortest run of a
 // collective came last and moved data all the time; what the others took longer
 // is waiting. Runs that do not overlap in time are not one collective, whatever
 // their order. One rank alone gets an estimate from the lower envelope of equal
@@ -53,7 +54,7 @@ func Match(ranks []*breakdown.Rank) Matching {
 	for i, r := range ranks {
 		s.Of[i] = make([]Split, len(r.Collectives))
 	}
-	if len(ranks) == 1 {
+	if len(ranks) == 1 && oneDevice(ranks[0]) {
 		s.Estimated = true
 		s.envelope(ranks[0])
 		return s
@@ -104,17 +105,23 @@ func atOneTime(ranks []*breakdown.Rank, all []Member) (out []Group) {
 	return out
 }
 
-// whole says whether a group is one run of each of its ranks, and of no more
-// ranks than its kernels say took part.
+// whole says whether a group is one run of each of its devices, and of no more
+// than its kernels say took part.
 func (g Group) whole() bool {
-	seen := map[int]bool{}
+	seen := map[[2]int]bool{}
 	for _, m := range g.Members {
-		if seen[m.Rank] || m.Run.Ranks > 0 && m.Run.Ranks < len(g.Members) {
+		place := [2]int{m.Rank, m.Run.Device}
+		if seen[place] || m.Run.Ranks > 0 && m.Run.Ranks < len(g.Members) {
 			return false
 		}
-		seen[m.Rank] = true
+		seen[place] = true
 	}
 	return true
+}
+
+// oneDevice says whether a rank's collectives ran on one device.
+func oneDevice(r *breakdown.Rank) bool {
+	return !slices.ContainsFunc(r.Collectives, func(c breakdown.Collective) bool { return c.Device != r.Collectives[0].Device })
 }
 
 // overlapping puts runs together that have one kernel name and were all

@@ -89,14 +89,18 @@ func stepRuns(list []breakdown.Collective) func(yield func(from, to int) bool) {
 func (s *sizer) step(list []breakdown.Collective, out []Message) {
 	label := s.r.Steps[list[0].Step].Label
 	layers := layersOf(s.r, label.Phase)
-	count := map[string]int{}
+	type each struct {
+		kind   string
+		device int
+	}
+	count := map[each]int{}
 	for _, c := range list {
-		count[s.kind(c)]++
+		count[each{s.kind(c), c.Device}]++
 	}
 	for j, c := range list {
 		kind := s.kind(c)
 		w, rows := width{}, int64(0)
-		switch n := count[kind]; {
+		switch n := count[each{kind, c.Device}]; {
 		case (kind == "all_reduce" || kind == "reduce_scatter") && layers > 0 && (n == 2*layers || n == 2*layers+1):
 			w, rows = s.hidden, label.Tokens
 		case kind == "all_gather" && n == 1:

@@ -6,6 +6,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -83,6 +84,7 @@ func checkAgrees(t *testing.T, a *document.Analysis) {
 		same("whole graphs", whole(func(w document.WholeSample) int64 { return w.Runs }), hidden(func(g document.Graph) int64 { return g.Replays }))
 	}
 	checkDevices(t, a, same)
+	checkLengths(t, a, same)
 	checkKernels(t, a, same)
 	checkSteps(t, a, same)
 	checkStepWords(t, a)
@@ -131,6 +133,59 @@ func checkStepWords(t *testing.T, a *document.Analysis) {
 	}
 }
 
+// checkLengths wants a mean step's busy and idle time to be its length, and no
+// share of anything to be more than all of it.
+func checkLengths(t *testing.T, a *document.Analysis, same func(string, int64, int64)) {
+	t.Helper()
+	limits := document.PauseLimits(a.Steps)
+	for _, m := range document.StepMeans(a) {
+		var busy, length int64
+		for i := range a.Steps {
+			s := &a.Steps[i]
+			if s.Phase != m.Phase || s.Rank != m.Rank || s.DurNS == 0 || len(s.Parts) == 0 {
+				continue
+			}
+			span := s.DurNS
+			if s.PeriodNS > 0 && s.PeriodNS <= limits[s.Phase] {
+				span = s.PeriodNS
+			}
+			busy, length = busy+s.BusyNS, length+max(span, s.BusyNS)
+			if s.BusyNS > s.DurNS || s.GraphNS() > s.BusyNS {
+				t.Errorf("%s: step %d of rank %d is busy %d ns (%d in whole graphs) of %d", a.Window.Name, s.Index, s.Rank, s.BusyNS, s.GraphNS(), s.DurNS)
+			}
+		}
+		same(fmt.Sprintf("%s steps of rank %d, busy and idle", m.Phase, m.Rank), busy+m.Idle, length)
+	}
+	share := func(what string, x float64) {
+		t.Helper()
+		if !(x >= 0 && x <= 1+1e-9) {
+			t.Errorf("%s: %s is a share of %v", a.Window.Name, what, x)
+		}
+	}
+	for _, rows := range [][]document.Row{a.Groups, a.Categories, a.Parts, a.Roles} {
+		for _, r := range rows {
+			share(r.Phase+" "+r.Name, r.Share)
+		}
+	}
+	for _, d := range a.Devices {
+		for _, c := range d.IdleCauses {
+			share("idle, "+c.Cause, c.Share)
+		}
+	}
+	for _, f := range a.Findings {
+		share("the gain of "+f.ID, f.GainShare)
+		for _, text := range append([]string{f.Title, f.MaxGain}, f.Evidence...) {
+			for _, m := range percents.FindAllStringSubmatch(text, -1) {
+				x, _ := strconv.ParseFloat(m[1], 64)
+				share("a number of "+text, x/100)
+			}
+		}
+	}
+}
+
+// percents are shares in words; behind a plus sign they are growth.
+var percents = regexp.MustCompile(`(?:^|[^+\d.])([\d.]+) %`)
+
 func graphRanks(a *document.Analysis) (ranks []int) {
 	for _, d := range a.Devices {
 		if !slices.Contains(ranks, d.Rank) {
@@ -152,7 +207,7 @@ func checkSteps(t *testing.T, a *document.Analysis, same func(string, int64, int
 		return r.TimeNS
 	})
 	if slices.ContainsFunc(a.Steps, func(s document.Step) bool { return len(s.Parts) > 0 }) {
-		same("parts of steps", sums(a.Steps, parts)-sums(a.Steps, func(s document.Step) int64 { return s.GraphNS() }), inSteps)
+		same("parts of steps", sums(a.Steps, func(s document.Step) int64 { return (parts(s) - s.GraphNS()) * s.OnGPUs() }), inSteps)
 	}
 	for _, tl := range a.Timelines {
 		i := slices.IndexFunc(a.Steps, func(s document.Step) bool { return s.Rank == tl.Rank && s.Index == tl.Step })
@@ -173,7 +228,7 @@ func checkSteps(t *testing.T, a *document.Analysis, same func(string, int64, int
 			}
 		}
 		same("events drawn of "+tl.Title, events, a.Steps[i].Launches)
-		same("time drawn of "+tl.Title, time, parts(a.Steps[i])-a.Steps[i].GraphNS())
+		same("time drawn of "+tl.Title, time, (parts(a.Steps[i])-a.Steps[i].GraphNS())*a.Steps[i].OnGPUs())
 		if tl.Phase != a.Steps[i].Phase || !strings.HasPrefix(tl.Title, fmt.Sprintf("%s step %d", tl.Phase, tl.Step)) {
 			t.Errorf("%q is of %s step %d", tl.Title, a.Steps[i].Phase, a.Steps[i].Index)
 		}

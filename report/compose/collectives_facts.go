@@ -28,8 +28,8 @@ func (p *phaseCollective) size(m collective.Message, ranks int, transfer trace.T
 	}
 }
 
-// phaseCollectives sums the first rank's collectives by phase and kernel, in
-// the order in which they came first.
+// phaseCollectives sums the collectives of the first rank's first device by
+// phase and kernel, in the order in which they came first.
 func (b *builder) phaseCollectives() (order []*phaseCollective) {
 	type key struct {
 		phase  string
@@ -39,7 +39,7 @@ func (b *builder) phaseCollectives() (order []*phaseCollective) {
 	alone := b.aloneRanks()
 	for j, c := range b.ranks[0].Collectives {
 		s := b.split.Of[0][j]
-		if c.Step < 0 || !s.Known {
+		if c.Step < 0 || !s.Known || c.Device != b.ranks[0].Collectives[0].Device {
 			continue
 		}
 		k := key{b.ranks[0].Steps[c.Step].Label.Phase.String(), b.kernelAt[0][c.Kernel]}
@@ -58,14 +58,18 @@ func (b *builder) phaseCollectives() (order []*phaseCollective) {
 		}
 	}
 	for _, g := range b.split.Groups {
-		first := slices.IndexFunc(g.Members, func(m collective.Member) bool { return m.Rank == 0 })
+		first := slices.IndexFunc(g.Members, func(m collective.Member) bool {
+			return m.Rank == 0 && m.Run.Device == b.ranks[0].Collectives[0].Device
+		})
 		if first < 0 || g.Members[first].Run.Step < 0 {
 			continue
 		}
 		m := g.Members[first]
 		if p := at[key{b.ranks[0].Steps[m.Run.Step].Label.Phase.String(), b.kernelAt[0][m.Run.Kernel]}]; p != nil {
 			p.Ranks = max(p.Ranks, len(g.Members))
-			p.late[b.number[g.Members[g.Late].Rank]]++
+			if ofRanks(g) > 1 {
+				p.late[b.number[g.Members[g.Late].Rank]]++
+			}
 			p.size(b.groupMessage(g), b.groupRanks(g), b.split.Of[0][m.Index].Transfer)
 		}
 	}
@@ -103,4 +107,14 @@ func (b *builder) commRow(kernel int32) document.Collective {
 		}
 	}
 	return document.Collective{}
+}
+
+// ofRanks is how many ranks ran a collective: the devices of one are not told
+// apart by who comes late.
+func ofRanks(g collective.Group) int {
+	seen := map[int]bool{}
+	for _, m := range g.Members {
+		seen[m.Rank] = true
+	}
+	return len(seen)
 }

@@ -14,12 +14,16 @@ import (
 // first: the data moves at its end.
 func (b *builder) splitRows(parts map[rowKey]*document.Row) {
 	for i := range b.ranks {
-		b.splitRank(i, parts, "")
+		b.splitRank(i, parts, "", allDevices)
 	}
 }
 
-// splitRank does it for one rank's collectives, of one phase or of all ("").
-func (b *builder) splitRank(i int, parts map[rowKey]*document.Row, only string) {
+// allDevices are those of a rank.
+const allDevices = -1
+
+// splitRank does it for one rank's collectives, of one phase or of all (""), on
+// one device or on all.
+func (b *builder) splitRank(i int, parts map[rowKey]*document.Row, only string, device int) {
 	r := b.ranks[i]
 	for j, c := range r.Collectives {
 		s := b.split.Of[i][j]
@@ -27,7 +31,7 @@ func (b *builder) splitRank(i int, parts map[rowKey]*document.Row, only string) 
 		if c.Step >= 0 {
 			phase = r.Steps[c.Step].Label.Phase
 		}
-		if !s.Known || only != "" && phase.String() != only {
+		if !s.Known || only != "" && phase.String() != only || device != allDevices && c.Device != device {
 			continue
 		}
 		transfer := breakdown.Cell{Time: s.Transfer, Exposed: min(s.Transfer, c.Exposed), Launches: 1}

@@ -68,8 +68,9 @@ func (b *builder) facts() diagnose.Facts {
 		}
 	}
 	for _, l := range b.a.Launches {
+		rank, several := b.placeOf(slices.Index(b.number, l.Rank))
 		f.Launches = append(f.Launches, diagnose.LaunchFacts{
-			Rank: l.Rank, Calls: l.Calls, GraphCalls: l.GraphCalls, DelayMedianNS: l.DelayMedianNS, DelayP99NS: l.DelayP99NS,
+			Rank: rank, Device: l.Device, Several: several, Calls: l.Calls, GraphCalls: l.GraphCalls, DelayMedianNS: l.DelayMedianNS, DelayP99NS: l.DelayP99NS,
 			QueueDepth: l.DepthMean, CallMedianNS: l.CallMedianNS, ShortNS: l.ShortNS, ShortKernels: l.ShortKernels, ShortTimeNS: l.ShortTimeNS,
 		})
 	}
@@ -105,7 +106,7 @@ func (b *builder) decodeInGraphs() bool {
 	return graph*2 > all
 }
 
-// phaseFacts gives each phase's mean step, rank by rank.
+// phaseFacts gives each phase's mean step, GPU by GPU.
 func (b *builder) phaseFacts() []diagnose.PhaseFacts {
 	var out []diagnose.PhaseFacts
 	for _, p := range b.a.Phases {
@@ -116,9 +117,12 @@ func (b *builder) phaseFacts() []diagnose.PhaseFacts {
 		if m := document.MeanStep(b.a, p.Phase); m != nil {
 			f.PeriodMeanNS = m.Total() / m.Steps
 		}
-		for i := range b.ranks {
-			if r := b.rankFacts(i, p.Phase); r != nil {
-				f.Ranks = append(f.Ranks, *r)
+		for i, r := range b.ranks {
+			for _, d := range r.Devices {
+				if x, steps := b.rankFacts(i, d, p.Phase); steps > 0 {
+					f.Ranks = append(f.Ranks, x)
+					f.GPUSteps += steps
+				}
 			}
 		}
 		out = append(out, f)
@@ -126,38 +130,46 @@ func (b *builder) phaseFacts() []diagnose.PhaseFacts {
 	return out
 }
 
-// rankFacts is one rank's mean step: its parts and its idle time by cause.
-func (b *builder) rankFacts(i int, phase string) *diagnose.RankFacts {
+// rankFacts is the mean step of a rank on one of its devices, over so many
+// steps: its parts and its idle time by cause.
+func (b *builder) rankFacts(i int, d breakdown.Device, phase string) (out diagnose.RankFacts, steps int64) {
 	r := b.ranks[i]
-	var steps int64
-	for _, s := range r.Steps {
-		if s.Label.Phase.String() == phase && s.Ran() {
+	for _, s := range r.StepDevices() {
+		if s.Device == d.Device && r.Steps[s.Step].Label.Phase.String() == phase {
 			steps++
 		}
 	}
 	if steps == 0 {
-		return nil
+		return out, 0
 	}
 	parts := map[rowKey]*document.Row{}
 	for _, c := range r.Cells {
-		if c.Phase.String() == phase {
+		if c.Phase.String() == phase && c.Device == d.Device {
 			addRow(parts, phase, c.Part.String(), c)
 		}
 	}
-	b.splitRank(i, parts, phase)
-	out := &diagnose.RankFacts{Rank: b.number[i]}
+	b.splitRank(i, parts, phase, d.Device)
+	out.Device = d.Device
+	out.Rank, out.Several = b.placeOf(i)
 	for _, p := range parts {
 		out.Parts = append(out.Parts, diagnose.PartFacts{Name: p.Name, TimeNS: p.TimeNS / steps, ExposedNS: p.ExposedNS / steps})
 	}
 	slices.SortFunc(out.Parts, func(x, y diagnose.PartFacts) int { return strings.Compare(x.Name, y.Name) })
-	for _, d := range r.Devices {
-		for c, t := range d.PhaseIdle[phaseNumber(phase)] {
-			if t > 0 {
-				out.Idle = append(out.Idle, diagnose.IdleFacts{Cause: breakdown.Cause(c).String(), TimeNS: int64(t) / steps})
-			}
+	for c, t := range d.PhaseIdle[phaseNumber(phase)] {
+		if t > 0 {
+			out.Idle = append(out.Idle, diagnose.IdleFacts{Cause: breakdown.Cause(c).String(), TimeNS: int64(t) / steps})
 		}
 	}
-	return out
+	return out, steps
+}
+
+// placeOf is how findings name a rank: -1 where nothing but its GPUs is to be
+// told apart.
+func (b *builder) placeOf(i int) (rank int, several bool) {
+	if several = len(b.ranks[i].Devices) > 1; several && len(b.ranks) == 1 {
+		return -1, true
+	}
+	return b.number[i], several
 }
 
 func phaseNumber(name string) trace.Phase {

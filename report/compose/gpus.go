@@ -1,6 +1,8 @@
 package compose
 
 import (
+	"slices"
+
 	"tokprof/kernels/breakdown"
 	"tokprof/kernels/collective"
 	"tokprof/report/document"
@@ -41,11 +43,11 @@ func (b *builder) busyBy(phase string) (out []document.NameTime) {
 			}
 			addRow(rows, phase, name, c)
 		}
-		b.splitRank(i, rows, phase)
+		b.splitRank(i, rows, phase, allDevices)
 	}
 	for _, s := range b.a.Steps {
 		if g := s.GraphNS(); g > 0 && s.Phase == phase {
-			addRow(rows, phase, document.WholePart, breakdown.Cell{Time: trace.Time(g)})
+			addRow(rows, phase, document.WholePart, breakdown.Cell{Time: trace.Time(g * s.OnGPUs())})
 		}
 	}
 	for _, r := range sortRows(rows, nil) {
@@ -55,9 +57,10 @@ func (b *builder) busyBy(phase string) (out []document.NameTime) {
 }
 
 // sentBytes is what each rank sent in collectives of known size; nothing where
-// they are estimated from a lone file.
+// they are estimated from a lone file, or of a rank's several GPUs, which the
+// counters tell apart.
 func (b *builder) sentBytes() gpus.Sent {
-	if b.split.Estimated {
+	if b.split.Estimated || slices.ContainsFunc(b.ranks, func(r *breakdown.Rank) bool { return len(r.Devices) > 1 }) {
 		return gpus.Sent{}
 	}
 	sent := gpus.Sent{Bytes: make([]int64, len(b.ranks))}

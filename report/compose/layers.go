@@ -14,7 +14,7 @@ import (
 // quarter is not noise.
 const outlier = 1.25
 
-// layers writes the mean time of each layer per step and rank.
+// layers writes the mean time of each layer per step and GPU that it ran on.
 func (b *builder) layers() {
 	type key struct {
 		phase trace.Phase

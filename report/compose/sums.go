@@ -200,7 +200,7 @@ func (b *builder) copies() {
 
 func (b *builder) steps() {
 	for i, r := range b.ranks {
-		sums, next := r.StepSums, followers(r.Steps)
+		sums, next, on := r.StepSums, followers(r.Steps), byStep(r)
 		for n, s := range r.Steps {
 			out := document.Step{
 				Index: n, Rank: b.number[i], Phase: s.Label.Phase.String(), Name: s.Name,
@@ -208,7 +208,11 @@ func (b *builder) steps() {
 				Launches: s.Launches, Parts: []document.NameTime{}, Roles: []document.NameTime{},
 			}
 			if s.Ran() {
-				out.StartUnixNS, out.DurNS, out.BusyNS = int64(s.First), int64(s.Last-s.First), int64(s.Busy)
+				out.StartUnixNS, out.DurNS = int64(s.First), int64(s.Last-s.First)
+			}
+			out.BusyNS = on[n].mean(on[n].busy)
+			if on[n].gpus > 1 {
+				out.GPUs = on[n].gpus
 			}
 			if next[n] != nil {
 				out.PeriodNS = int64(next[n].First - s.First)
@@ -220,13 +224,40 @@ func (b *builder) steps() {
 				}
 				sums = sums[1:]
 			}
-			if s.Graph > 0 {
-				figures.AddTime(&out.Parts, document.WholePart, int64(s.Graph))
+			if on[n].graph > 0 {
+				figures.AddTime(&out.Parts, document.WholePart, on[n].graph)
 			}
 			b.a.Steps = append(b.a.Steps, out)
 		}
-		b.splitSteps(i, b.a.Steps[len(b.a.Steps)-len(r.Steps):])
+		steps := b.a.Steps[len(b.a.Steps)-len(r.Steps):]
+		b.splitSteps(i, steps)
+		for n := range steps {
+			for _, list := range [][]document.NameTime{steps[n].Parts, steps[n].Roles} {
+				for k := range list {
+					list[k].TimeNS = on[n].mean(list[k].TimeNS)
+				}
+			}
+		}
 	}
+}
+
+// stepSum is what the GPUs of a rank did in one step, all together.
+type stepSum struct{ gpus, busy, graph int64 }
+
+// mean is a sum over the GPUs of the step, of one of them: they work side by
+// side, so that only this can be held against the step's length.
+func (s stepSum) mean(sum int64) int64 { return sum / max(s.gpus, 1) }
+
+// byStep sums each step of a rank over the GPUs that it ran on.
+func byStep(r *breakdown.Rank) []stepSum {
+	out := make([]stepSum, len(r.Steps))
+	for _, d := range r.StepDevices() {
+		s := &out[d.Step]
+		s.gpus++
+		s.busy += int64(d.Busy)
+		s.graph += int64(d.Graph)
+	}
+	return out
 }
 
 // followers gives each step that launched something the next such one in time;

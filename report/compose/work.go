@@ -2,8 +2,10 @@ package compose
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
+	"tokprof/kernels/breakdown"
 	"tokprof/kernels/roofline"
 	"tokprof/report/document"
 )
@@ -95,11 +97,14 @@ func (b *builder) found() roofline.Found {
 }
 
 // workByConfig sums a role over the layers and steps of a phase; nil where the
-// config does not determine it.
+// config does not determine it, nor how several GPUs of one rank share it.
 func (b *builder) workByConfig(r *document.Row, gpu roofline.GPU, tp int) *document.Work {
 	w := &document.Work{How: "config", CoveredNS: r.TimeNS}
 	format := ""
 	for i := range b.ranks {
+		if len(b.ranks[i].Devices) > 1 {
+			return nil
+		}
 		for _, s := range b.ranks[i].Steps {
 			if s.Label.Phase.String() != r.Phase || s.Launches == 0 {
 				continue
@@ -217,8 +222,9 @@ func (b *builder) checkModel(tp int, known bool) {
 // floors gives each phase the least time in which one rank can read its
 // weights once, which no decode step beats.
 func (b *builder) floors(gpu roofline.GPU, tp int) {
-	if gpu.MemBandwidth <= 0 {
-		return
+	several := func(r *breakdown.Rank) bool { return len(r.Devices) > 1 }
+	if gpu.MemBandwidth <= 0 || slices.ContainsFunc(b.ranks, several) {
+		return // how several GPUs of one rank share its weights is not known
 	}
 	for i := range b.a.Phases {
 		p := &b.a.Phases[i]

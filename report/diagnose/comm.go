@@ -26,9 +26,9 @@ func rankImbalance(f *Facts) *Finding {
 			return nil
 		}
 		least, most := extremes(ns)
-		fd.Title = title("Ranks wait %s of %s for each other's work", dur(mean), aStep(p.step(), p.Name))
-		fd.add("%s: waiting in collectives %s a step (rank %d) to %s (rank %d)", p.Name, dur(ns[least]), p.Ranks[least].Rank, dur(ns[most]), p.Ranks[most].Rank)
-		if c := f.awaited(p, p.Ranks[least].Rank); c != "" {
+		fd.Title = title("%ss wait %s of %s for each other's work", capital(p.unit()), dur(mean), aStep(p.step(), p.Name))
+		fd.add("%s: waiting in collectives %s a step (%s) to %s (%s)", p.Name, dur(ns[least]), p.Ranks[least].name(), dur(ns[most]), p.Ranks[most].name())
+		if c := f.awaited(p, &p.Ranks[least]); c != "" {
 			fd.add("%s", c)
 		} else if inferred {
 			fd.add("waiting here is collective time beyond that of the rank with least")
@@ -90,7 +90,7 @@ func transferOverPCIe(f *Facts) *Finding {
 			return nil
 		}
 		fd.Title = title("Transfer over PCIe takes %s of %s: no NVLink", dur(ns), f.plainStepWords(p))
-		fd.add("%s: transfer that nothing hides, %s a step on every rank", p.Name, dur(ns))
+		fd.add("%s: transfer that nothing hides, %s a step on every %s", p.Name, dur(ns), p.unit())
 		fd.add("the topology says %s between these ranks' GPUs", c.PCIe)
 		fd.addCollective(p, c)
 		fd.Remedy = f.remedy("pipeline or data parallelism moves far less than tensor parallelism; a model that fits one GPU needs neither\n"+
@@ -167,7 +167,7 @@ func exposedTransfer(f *Facts) *Finding {
 			kind = strings.ReplaceAll(c.Kind, "_", "-")
 		}
 		fd.Title = title("Exposed %s transfer takes %s of %s", kind, dur(ns), f.plainStepWords(p))
-		fd.add("%s: transfer that nothing hides, %s a step on every rank", p.Name, dur(ns))
+		fd.add("%s: transfer that nothing hides, %s a step on every %s", p.Name, dur(ns), p.unit())
 		large := false
 		if c != nil {
 			large = c.Bytes >= largeMessageBytes
@@ -239,7 +239,7 @@ func streamWait(f *Facts) *Finding {
 			return nil
 		}
 		fd.Title = title("Kernels wait %s of %s for another stream or a copy", dur(ns), aStep(p.step(), p.Name))
-		fd.add("%s: launched in time, started late: idle (dependency) %s a step on every rank", p.Name, dur(ns))
+		fd.add("%s: launched in time, started late: idle (dependency) %s a step on every %s", p.Name, dur(ns), p.unit())
 		fd.Remedy = "# no flag: the step's timeline shows the event or copy that is waited for"
 		fd.Confirm = fmt.Sprintf("idle (dependency) per %s step, now %s", p.Name, dur(ns))
 		return fd

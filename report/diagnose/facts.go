@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -40,7 +41,7 @@ type Facts struct {
 // the same steps.
 type PhaseFacts struct {
 	Name     string // "decode", "prefill", "mixed", …
-	Steps    int64  // per rank
+	Steps    int64  // counted once, not per rank
 	Tokens   int64  // over all steps, counted once, not per rank; 0 when unknown
 	Requests int64  // likewise
 	// PeriodMeanNS is from a step's start to the next one's, DurationMeanNS
@@ -51,13 +52,19 @@ type PhaseFacts struct {
 	DurationMeanNS   int64
 	DurationMedianNS int64
 	Ranks            []RankFacts
+	// GPUSteps are the steps counted on each GPU that they ran on: what sums over
+	// all GPUs are divided by. 0: Steps on every rank.
+	GPUSteps int64
 }
 
-// RankFacts is how a mean step of one rank adds up.
+// RankFacts is how a mean step of one rank adds up; of a rank that drives
+// several GPUs, on one of them.
 type RankFacts struct {
-	Rank  int
-	Parts []PartFacts
-	Idle  []IdleFacts
+	Rank    int  // -1 of a lone rank that has several GPUs
+	Device  int  // of the rank's, where it has
+	Several bool // GPUs
+	Parts   []PartFacts
+	Idle    []IdleFacts
 }
 
 // PartFacts is the time of a part in a step: "attention", "ffn", "transfer",
@@ -115,9 +122,11 @@ type CollectiveFacts struct {
 	PCIe string
 }
 
-// LaunchFacts is how the host fed one rank over the whole window.
+// LaunchFacts is how the host fed one GPU over the whole window.
 type LaunchFacts struct {
 	Rank          int
+	Device        int // as in RankFacts
+	Several       bool
 	Calls         int64
 	GraphCalls    int64 // of them graph launches
 	DelayMedianNS int64 // call to first GPU event
@@ -145,7 +154,7 @@ func (f Facts) cleaned() *Facts {
 	f.Phases = slices.Clone(f.Phases)
 	for i := range f.Phases {
 		p := &f.Phases[i]
-		atLeastZero(&p.Steps, &p.Tokens, &p.Requests, &p.PeriodMeanNS, &p.PeriodMedianNS, &p.DurationMeanNS, &p.DurationMedianNS)
+		atLeastZero(&p.Steps, &p.GPUSteps, &p.Tokens, &p.Requests, &p.PeriodMeanNS, &p.PeriodMedianNS, &p.DurationMeanNS, &p.DurationMedianNS)
 		p.Ranks = slices.Clone(p.Ranks)
 		for j := range p.Ranks {
 			r := &p.Ranks[j]
@@ -294,12 +303,38 @@ func (f *Facts) ranks() int64 {
 	return int64(max(n, 1))
 }
 
-// eachStep turns a total over steps and ranks into a mean per step and rank.
+// eachStep turns a total over steps and GPUs into a mean per step and GPU.
 func (f *Facts) eachStep(p *PhaseFacts, total int64) int64 {
-	if p.Steps <= 0 {
+	switch {
+	case p.GPUSteps > 0:
+		return total / p.GPUSteps
+	case p.Steps <= 0:
 		return 0
 	}
 	return total / p.Steps / f.ranks()
+}
+
+// gpuName is "rank 1", or "GPU 3 of rank 1" where the rank has several, and
+// "GPU 3" where there is no other rank.
+func gpuName(rank, device int, several bool) string {
+	switch {
+	case several && rank < 0:
+		return fmt.Sprintf("GPU %d", device)
+	case several:
+		return fmt.Sprintf("GPU %d of rank %d", device, rank)
+	}
+	return fmt.Sprintf("rank %d", rank)
+}
+
+func (r *RankFacts) name() string   { return gpuName(r.Rank, r.Device, r.Several) }
+func (l *LaunchFacts) name() string { return gpuName(l.Rank, l.Device, l.Several) }
+
+// unit is what a mean step is of: a rank, or a GPU where one rank has several.
+func (p *PhaseFacts) unit() string {
+	if slices.ContainsFunc(p.Ranks, func(r RankFacts) bool { return r.Several }) {
+		return "GPU"
+	}
+	return "rank"
 }
 
 // categories adds up the categories of a phase that match one of the names; a

@@ -42,8 +42,8 @@ func captured() map[string]Facts {
 
 func tp2() Facts {
 	rank := func(n int, waiting int64, idle ...IdleFacts) RankFacts {
-		return RankFacts{n, []PartFacts{exposed("ffn", 820_000), exposed("attention", 540_000), exposed("head", 230_000),
-			exposed("transfer", 148_000), exposed("waiting", waiting), exposed("other", 100_000)}, idle}
+		return RankFacts{Rank: n, Parts: []PartFacts{exposed("ffn", 820_000), exposed("attention", 540_000), exposed("head", 230_000),
+			exposed("transfer", 148_000), exposed("waiting", waiting), exposed("other", 100_000)}, Idle: idle}
 	}
 	return Facts{
 		Engine: "vLLM", Version: "0.20.2", Ranks: 2, WorldSize: 2, Graphs: true, WindowNS: 112_726_530,
@@ -53,12 +53,12 @@ func tp2() Facts {
 				rank(1, 1_006_000, IdleFacts{"host_late", 180_000}, IdleFacts{"launch_latency", 40_000}, IdleFacts{"short_gap", 150_000}),
 			}},
 			{Name: "mixed", Steps: 1, Tokens: 645, Requests: 8, PeriodMeanNS: 18_076_155, Ranks: []RankFacts{
-				{0, []PartFacts{exposed("comm", 2_690_000)}, []IdleFacts{{"host_late", 8_400_000}, {"launch_latency", 2_900_000}}},
-				{1, []PartFacts{exposed("comm", 2_690_000)}, []IdleFacts{{"host_late", 8_400_000}, {"launch_latency", 2_900_000}}},
+				{Rank: 0, Parts: []PartFacts{exposed("comm", 2_690_000)}, Idle: []IdleFacts{{"host_late", 8_400_000}, {"launch_latency", 2_900_000}}},
+				{Rank: 1, Parts: []PartFacts{exposed("comm", 2_690_000)}, Idle: []IdleFacts{{"host_late", 8_400_000}, {"launch_latency", 2_900_000}}},
 			}},
 			{Name: "prefill", Steps: 1, Tokens: 64, Requests: 1, PeriodMeanNS: 15_410_871, Ranks: []RankFacts{
-				{0, []PartFacts{exposed("comm", 900_000)}, []IdleFacts{{"host_late", 11_000_000}, {"launch_latency", 1_900_000}}},
-				{1, []PartFacts{exposed("comm", 8_700_000)}, []IdleFacts{{"host_late", 3_600_000}, {"launch_latency", 900_000}}},
+				{Rank: 0, Parts: []PartFacts{exposed("comm", 900_000)}, Idle: []IdleFacts{{"host_late", 11_000_000}, {"launch_latency", 1_900_000}}},
+				{Rank: 1, Parts: []PartFacts{exposed("comm", 8_700_000)}, Idle: []IdleFacts{{"host_late", 3_600_000}, {"launch_latency", 900_000}}},
 			}},
 		},
 		Categories: []CategoryFacts{
@@ -92,8 +92,8 @@ func onPCIe() Facts {
 func nccl() Facts {
 	f := tp2()
 	rank := func(n int, waiting int64, idle ...IdleFacts) RankFacts {
-		return RankFacts{n, []PartFacts{exposed("ffn", 829_000), exposed("attention", 545_000), exposed("head", 233_000),
-			exposed("transfer", 240_000), exposed("waiting", waiting), exposed("other", 107_000)}, idle}
+		return RankFacts{Rank: n, Parts: []PartFacts{exposed("ffn", 829_000), exposed("attention", 545_000), exposed("head", 233_000),
+			exposed("transfer", 240_000), exposed("waiting", waiting), exposed("other", 107_000)}, Idle: idle}
 	}
 	f.WindowNS = 155_085_985
 	f.Phases = []PhaseFacts{{Name: "decode", Steps: 24, Tokens: 183, Requests: 183, PeriodMeanNS: 4_360_000, PeriodMedianNS: 4_388_046, Ranks: []RankFacts{
@@ -113,9 +113,9 @@ func nccl() Facts {
 func hostbound() Facts {
 	return Facts{
 		Engine: "vLLM", Version: "0.20.2", Ranks: 1, WorldSize: 1, Eager: true, WindowNS: 215_100_011,
-		Phases: []PhaseFacts{{Name: "decode", Steps: 39, Tokens: 39, Requests: 39, PeriodMeanNS: 4_960_000, PeriodMedianNS: 4_913_554, Ranks: []RankFacts{{0,
-			[]PartFacts{exposed("ffn", 366_000), exposed("attention", 168_000), exposed("head", 325_000), exposed("other", 72_000)},
-			[]IdleFacts{{"host_late", 3_330_000}, {"launch_latency", 660_000}, {"short_gap", 9000}, {"host_sync", 6800}}}}}},
+		Phases: []PhaseFacts{{Name: "decode", Steps: 39, Tokens: 39, Requests: 39, PeriodMeanNS: 4_960_000, PeriodMedianNS: 4_913_554, Ranks: []RankFacts{{Rank: 0,
+			Parts: []PartFacts{exposed("ffn", 366_000), exposed("attention", 168_000), exposed("head", 325_000), exposed("other", 72_000)},
+			Idle:  []IdleFacts{{"host_late", 3_330_000}, {"launch_latency", 660_000}, {"short_gap", 9000}, {"host_sync", 6800}}}}}},
 		Categories: []CategoryFacts{
 			{"decode", "gemm.dense", 27_408_796, 27_408_796, 663}, {"decode", "other.elementwise", 1_585_941, 1_585_941, 897},
 			{"decode", "attention.core", 1_312_958, 1_312_958, 156}, {"decode", "other.softmax", 1_292_668, 1_292_668, 39},
@@ -131,11 +131,11 @@ func eager() Facts {
 	return Facts{
 		Engine: "vLLM", Version: "0.20.2", Ranks: 1, WorldSize: 1, Eager: true, WindowNS: 134_217_402,
 		Phases: []PhaseFacts{
-			{Name: "decode", Steps: 7, Tokens: 55, Requests: 55, PeriodMeanNS: 13_200_000, PeriodMedianNS: 13_082_762, Ranks: []RankFacts{{0,
-				[]PartFacts{exposed("ffn", 1_030_000), exposed("attention", 530_000), exposed("head", 390_000), exposed("other", 190_000)},
-				[]IdleFacts{{"host_late", 9_500_000}, {"launch_latency", 1_310_000}, {"profiler", 140_000}, {"short_gap", 28_000}}}}},
-			{Name: "mixed", Steps: 1, Tokens: 645, Requests: 8, PeriodMeanNS: 16_309_731, Ranks: []RankFacts{{0,
-				[]PartFacts{exposed("ffn", 3_000_000), exposed("attention", 1_700_000)}, []IdleFacts{{"host_late", 9_600_000}, {"launch_latency", 1_200_000}}}}},
+			{Name: "decode", Steps: 7, Tokens: 55, Requests: 55, PeriodMeanNS: 13_200_000, PeriodMedianNS: 13_082_762, Ranks: []RankFacts{{Rank: 0,
+				Parts: []PartFacts{exposed("ffn", 1_030_000), exposed("attention", 530_000), exposed("head", 390_000), exposed("other", 190_000)},
+				Idle:  []IdleFacts{{"host_late", 9_500_000}, {"launch_latency", 1_310_000}, {"profiler", 140_000}, {"short_gap", 28_000}}}}},
+			{Name: "mixed", Steps: 1, Tokens: 645, Requests: 8, PeriodMeanNS: 16_309_731, Ranks: []RankFacts{{Rank: 0,
+				Parts: []PartFacts{exposed("ffn", 3_000_000), exposed("attention", 1_700_000)}, Idle: []IdleFacts{{"host_late", 9_600_000}, {"launch_latency", 1_200_000}}}}},
 		},
 		Categories: []CategoryFacts{
 			{"decode", "gemm.dense", 11_084_048, 11_084_048, 343}, {"decode", "other.norm", 751_871, 751_871, 343},
@@ -148,9 +148,9 @@ func eager() Facts {
 func moe() Facts {
 	return Facts{
 		Engine: "vLLM", Version: "0.20.2", Ranks: 1, WorldSize: 1, Graphs: true, WindowNS: 115_186_050,
-		Phases: []PhaseFacts{{Name: "decode", Steps: 23, Tokens: 183, Requests: 183, PeriodMeanNS: 3_140_000, PeriodMedianNS: 3_076_358, Ranks: []RankFacts{{0,
-			[]PartFacts{exposed("ffn", 1_710_000), exposed("attention", 400_000), exposed("head", 240_000), exposed("other", 90_000)},
-			[]IdleFacts{{"host_late", 420_000}, {"launch_latency", 90_000}, {"short_gap", 140_000}}}}}},
+		Phases: []PhaseFacts{{Name: "decode", Steps: 23, Tokens: 183, Requests: 183, PeriodMeanNS: 3_140_000, PeriodMedianNS: 3_076_358, Ranks: []RankFacts{{Rank: 0,
+			Parts: []PartFacts{exposed("ffn", 1_710_000), exposed("attention", 400_000), exposed("head", 240_000), exposed("other", 90_000)},
+			Idle:  []IdleFacts{{"host_late", 420_000}, {"launch_latency", 90_000}, {"short_gap", 140_000}}}}}},
 		Categories: []CategoryFacts{
 			{"decode", "ffn.moe_gemm", 33_064_570, 33_064_570, 552}, {"decode", "gemm.dense", 8_936_718, 8_936_718, 851},
 			{"decode", "ffn.moe_permute", 1_182_002, 1_182_002, 552}, {"decode", "ffn.moe_router", 1_115_779, 1_115_779, 276},
@@ -171,11 +171,11 @@ func lora() Facts {
 	return Facts{
 		Engine: "vLLM", Version: "0.20.2", Ranks: 1, WorldSize: 1, Graphs: true, WindowNS: 457_272_845,
 		Phases: []PhaseFacts{
-			{Name: "decode", Steps: 13, Tokens: 133, Requests: 133, PeriodMeanNS: 6_560_000, PeriodMedianNS: 6_559_055, Ranks: []RankFacts{{0,
-				[]PartFacts{exposed("ffn", 1_800_000), exposed("attention", 1_100_000), exposed("head", 380_000), exposed("other", 300_000)},
-				[]IdleFacts{{"host_late", 2_300_000}, {"launch_latency", 450_000}, {"short_gap", 200_000}}}}},
-			{Name: "mixed", Steps: 6, Tokens: 7150, Requests: 55, PeriodMeanNS: 48_000_000, PeriodMedianNS: 47_806_440, Ranks: []RankFacts{{0,
-				[]PartFacts{exposed("ffn", 9_000_000), exposed("attention", 5_000_000)}, []IdleFacts{{"host_late", 26_000_000}, {"launch_latency", 5_000_000}, {"host_sync", 90_000}}}}},
+			{Name: "decode", Steps: 13, Tokens: 133, Requests: 133, PeriodMeanNS: 6_560_000, PeriodMedianNS: 6_559_055, Ranks: []RankFacts{{Rank: 0,
+				Parts: []PartFacts{exposed("ffn", 1_800_000), exposed("attention", 1_100_000), exposed("head", 380_000), exposed("other", 300_000)},
+				Idle:  []IdleFacts{{"host_late", 2_300_000}, {"launch_latency", 450_000}, {"short_gap", 200_000}}}}},
+			{Name: "mixed", Steps: 6, Tokens: 7150, Requests: 55, PeriodMeanNS: 48_000_000, PeriodMedianNS: 47_806_440, Ranks: []RankFacts{{Rank: 0,
+				Parts: []PartFacts{exposed("ffn", 9_000_000), exposed("attention", 5_000_000)}, Idle: []IdleFacts{{"host_late", 26_000_000}, {"launch_latency", 5_000_000}, {"host_sync", 90_000}}}}},
 		},
 		Categories: []CategoryFacts{
 			{"decode", "gemm.dense", 27_349_625, 27_349_625, 845}, {"decode", "other.lora", 8_508_879, 8_508_879, 1716},

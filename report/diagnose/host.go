@@ -116,18 +116,18 @@ func lateRank(f *Facts) *Finding {
 		}
 		late, waiter := &p.Ranks[l.late], &p.Ranks[l.waiter]
 		wait, step := l.waits[l.waiter], p.step()
-		fd.Title = title("Rank %d waits %s of %s for rank %d, whose host is late", waiter.Rank, dur(wait), aStep(step, p.Name), late.Rank)
-		fd.add("%s, rank %d: waiting in collectives %s a step (%s)", p.Name, waiter.Rank, dur(wait), percent(share(wait, step)))
-		fd.add("%s, rank %d: waiting %s, GPU idle for its host %s (%s)", p.Name, late.Rank, dur(l.waits[l.late]), f.hostWords(late), percent(share(late.idle(hostCauses...), step)))
-		if c := f.awaited(p, late.Rank); c != "" {
+		fd.Title = title("%s waits %s of %s for %s, whose host is late", capital(waiter.name()), dur(wait), aStep(step, p.Name), late.name())
+		fd.add("%s, %s: waiting in collectives %s a step (%s)", p.Name, waiter.name(), dur(wait), percent(share(wait, step)))
+		fd.add("%s, %s: waiting %s, GPU idle for its host %s (%s)", p.Name, late.name(), dur(l.waits[l.late]), f.hostWords(late), percent(share(late.idle(hostCauses...), step)))
+		if c := f.awaited(p, late); c != "" {
 			fd.add("%s", c)
 		} else if l.inferred {
 			fd.add("waiting here is collective time beyond that of the rank with least")
 		}
-		f.addLaunches(fd, late.Rank, waiter.Rank)
+		f.addLaunches(fd, late, waiter)
 		f.addTax(fd, p)
 		fd.Remedy = f.hostRemedy(p, l.cause, "one slow process: look for its core's other work, its NUMA node and its clock")
-		fd.Confirm = fmt.Sprintf("%s: waiting of rank %d (now %s) and host idle of rank %d (now %s) fall together", p.Name, waiter.Rank, dur(wait), late.Rank, dur(late.idle(hostCauses...)))
+		fd.Confirm = fmt.Sprintf("%s: waiting of %s (now %s) and host idle of %s (now %s) fall together", p.Name, waiter.name(), dur(wait), late.name(), dur(late.idle(hostCauses...)))
 		return fd
 	})
 }
@@ -149,10 +149,10 @@ func (f *Facts) hostWords(r *RankFacts) string {
 }
 
 // awaited says how often a rank is the last one, where that was measured.
-func (f *Facts) awaited(p *PhaseFacts, rank int) string {
+func (f *Facts) awaited(p *PhaseFacts, r *RankFacts) string {
 	for _, c := range f.Collectives {
-		if c.Phase == p.Name && c.LateShare > 0 && c.LateRank == rank {
-			return fmt.Sprintf("rank %d is the last one in %s of %d %s calls", rank, percent(c.LateShare), c.Count, c.Kind)
+		if c.Phase == p.Name && c.LateShare > 0 && c.LateRank == r.Rank && !r.Several {
+			return fmt.Sprintf("rank %d is the last one in %s of %d %s calls", r.Rank, percent(c.LateShare), c.Count, c.Kind)
 		}
 	}
 	return ""
@@ -160,11 +160,11 @@ func (f *Facts) awaited(p *PhaseFacts, rank int) string {
 
 // addLaunches adds how launches reach the GPUs of some ranks: a short delay
 // means an empty queue, so the host is what the GPU waits for.
-func (f *Facts) addLaunches(fd *Finding, ranks ...int) {
-	for _, rank := range ranks {
+func (f *Facts) addLaunches(fd *Finding, ranks ...*RankFacts) {
+	for _, r := range ranks {
 		for _, l := range f.Launches {
-			if l.Rank == rank && l.DelayMedianNS > 0 {
-				fd.add("rank %d: launch to GPU start %s median, %s p99; queue depth %s; call %s", rank, dur(l.DelayMedianNS), dur(l.DelayP99NS), digits(max(l.QueueDepth, 0)), dur(l.CallMedianNS))
+			if l.name() == r.name() && l.DelayMedianNS > 0 {
+				fd.add("%s: launch to GPU start %s median, %s p99; queue depth %s; call %s", r.name(), dur(l.DelayMedianNS), dur(l.DelayP99NS), digits(max(l.QueueDepth, 0)), dur(l.CallMedianNS))
 			}
 		}
 	}
@@ -193,13 +193,13 @@ func (f *Facts) hostBoundBy(p *PhaseFacts, l hostLoss, what string) *Finding {
 	fd.Title = title("%s: the GPU idles %s of %s", what, dur(idle), aStep(step, p.Name))
 	for i := range p.Ranks {
 		r := &p.Ranks[i]
-		fd.add("%s, rank %d: GPU idle for its host %s, %s of the step", p.Name, r.Rank, f.hostWords(r), percent(share(r.idle(hostCauses...), step)))
+		fd.add("%s, %s: GPU idle for its host %s, %s of the step", p.Name, r.name(), f.hostWords(r), percent(share(r.idle(hostCauses...), step)))
 		if i == 1 && len(p.Ranks) > 2 {
-			fd.add("%d more ranks idle at least %s", len(p.Ranks)-2, dur(idle))
+			fd.add("%d more %ss idle at least %s", len(p.Ranks)-2, p.unit(), dur(idle))
 			break
 		}
 	}
-	f.addLaunches(fd, p.Ranks[0].Rank)
+	f.addLaunches(fd, &p.Ranks[0])
 	f.addTax(fd, p)
 	fd.Remedy = f.hostRemedy(p, l.cause, "")
 	fd.Confirm = fmt.Sprintf("host idle per %s step (now %s) and the step (now %s) fall together", p.Name, dur(idle), dur(step))
@@ -242,17 +242,17 @@ func eagerDecode(f *Facts) *Finding {
 		return nil
 	}
 	for _, l := range f.Launches {
-		if l.Rank == p.Ranks[0].Rank && l.Calls > 0 {
-			fd.add("rank %d: %d of %d launches in the window are graphs", l.Rank, l.GraphCalls, l.Calls)
+		if l.name() == p.Ranks[0].name() && l.Calls > 0 {
+			fd.add("%s: %d of %d launches in the window are graphs", l.name(), l.GraphCalls, l.Calls)
 		}
 	}
 	if n := f.phaseLaunches(p); n > 0 {
-		fd.add("%s: about %d kernels a step on each rank, each launched by the host", p.Name, n)
+		fd.add("%s: about %d kernels a step on each %s, each launched by the host", p.Name, n, p.unit())
 	}
 	return fd
 }
 
-// phaseLaunches is the number of GPU events in a step of one rank.
+// phaseLaunches is the number of GPU events in a step of one GPU.
 func (f *Facts) phaseLaunches(p *PhaseFacts) int64 {
 	var n int64
 	for _, c := range f.Categories {

@@ -17,7 +17,7 @@ func noStep(f *Facts) *Finding {
 	}
 	fd := &Finding{Phase: p.Name}
 	fd.Title = title("The server had no step to run for %s of %s", dur(ns), aStep(p.step(), p.Name))
-	fd.add("%s: GPU idle with no step running, %s a step on every rank (%s)", p.Name, dur(ns), percent(share(ns, p.step())))
+	fd.add("%s: GPU idle with no step running, %s a step on every %s (%s)", p.Name, dur(ns), p.unit(), percent(share(ns, p.step())))
 	fd.MaxGain = "no time of a step: throughput, if there were more requests"
 	fd.Remedy = "# requests do not arrive fast enough: more load, or look at the front end and its queue"
 	fd.Confirm = "requests waiting in the server's metrics are above zero, and idle (no_step) is gone"

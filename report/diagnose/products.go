@@ -105,7 +105,7 @@ func (f *Facts) serving(least float64, words string, names ...string) *Finding {
 			return nil
 		}
 		fd.Title = title("%s %s of %s", words, dur(ns), f.plainStepWords(p))
-		fd.add("%s: %s a step that nothing hides, in %d launches on each rank", p.Name, dur(ns), f.eachStep(p, c.Launches))
+		fd.add("%s: %s a step that nothing hides, in %d launches on each %s", p.Name, dur(ns), f.eachStep(p, c.Launches), p.unit())
 		fd.Confirm = fmt.Sprintf("their time per %s step, now %s, and their launches, now %d", p.Name, dur(ns), f.eachStep(p, c.Launches))
 		return fd
 	})

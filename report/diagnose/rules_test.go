@@ -54,7 +54,7 @@ func phase(name string, steps, tokens, stepNS, hostIdle int64) func(*Facts) {
 	return func(f *Facts) {
 		f.Phases = slices.DeleteFunc(f.Phases, func(p PhaseFacts) bool { return p.Name == name })
 		f.Phases = append(f.Phases, PhaseFacts{Name: name, Steps: steps, Tokens: tokens * steps, Requests: 8 * steps, PeriodMeanNS: stepNS,
-			Ranks: []RankFacts{{0, []PartFacts{exposed("ffn", stepNS-hostIdle)}, []IdleFacts{{"host_late", hostIdle}}}}})
+			Ranks: []RankFacts{{Rank: 0, Parts: []PartFacts{exposed("ffn", stepNS-hostIdle)}, Idle: []IdleFacts{{"host_late", hostIdle}}}}})
 	}
 }
 

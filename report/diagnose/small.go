@@ -61,7 +61,7 @@ func shortKernels(f *Facts) *Finding {
 	gain := min(least.ShortTimeNS, f.WindowNS)
 	fd := &Finding{GainNS: gain, StepShare: part, GainShare: part}
 	fd.Title = title("Kernels under %s (%d) take %s of the window", dur(least.ShortNS), least.ShortKernels, percent(part))
-	fd.add("window, rank %d: %d kernels under %s, together %s of %s", least.Rank, least.ShortKernels, dur(least.ShortNS), dur(least.ShortTimeNS), dur(f.WindowNS))
+	fd.add("window, %s: %d kernels under %s, together %s of %s", least.name(), least.ShortKernels, dur(least.ShortNS), dur(least.ShortTimeNS), dur(f.WindowNS))
 	fd.MaxGain = fmt.Sprintf("at most %s of the %s window (%s)", dur(gain), dur(f.WindowNS), percent(part))
 	var ks []*knob
 	if f.Eager {
@@ -119,7 +119,7 @@ func copies(f *Facts) *Finding {
 			return nil
 		}
 		fd.Title = title("Copies take %s of %s", dur(ns), f.plainStepWords(p))
-		fd.add("%s: %d copies a step on each rank, %s that nothing hides", p.Name, f.eachStep(p, n), dur(ns))
+		fd.add("%s: %d copies a step on each %s, %s that nothing hides", p.Name, f.eachStep(p, n), p.unit(), dur(ns))
 		fd.add("%s: most in %s: %d a step, %s each at the median", p.Name, most.Kind, f.eachStep(p, most.Count), bytesText(most.MedianBytes))
 		if pageable > 0 {
 			fd.add("%s: %d of %d copies use pageable memory, which blocks the host", p.Name, pageable, n)

@@ -255,7 +255,7 @@ type Phase struct {
 	Phase      string  `json:"phase"`
 	Steps      int64   `json:"steps"`
 	StepNS     Spread  `json:"step_ns"`
-	BusyNS     Spread  `json:"busy_ns"`
+	BusyNS     Spread  `json:"busy_ns"`           // of one GPU: as in Step
 	GraphNS    Spread  `json:"graph_ns,omitzero"` // of busy_ns: only graphs recorded as a whole ran; absent without such
 	Tokens     int64   `json:"tokens"`
 	Requests   int64   `json:"requests"`
@@ -287,10 +287,14 @@ type Step struct {
 	Name        string `json:"name"` // the annotation
 	StartUnixNS int64  `json:"start_unix_ns"`
 	DurNS       int64  `json:"dur_ns"` // first to last GPU event; 0 for a step that launched nothing
-	BusyNS      int64  `json:"busy_ns"`
-	Tokens      int64  `json:"tokens"`
-	Requests    int64  `json:"requests"`
-	Launches    int64  `json:"launches"`
+	// GPUs is how many of the rank's GPUs the step ran on, absent for one. Of
+	// several, busy_ns, parts and roles are the mean of one, which goes with
+	// dur_ns and period_ns; launches are of all.
+	GPUs     int64 `json:"gpus,omitempty"`
+	BusyNS   int64 `json:"busy_ns"`
+	Tokens   int64 `json:"tokens"`
+	Requests int64 `json:"requests"`
+	Launches int64 `json:"launches"`
 	// PeriodNS is the time to the next step's start, 0 for the last one.
 	PeriodNS int64 `json:"period_ns"`
 	// Parts are of kernels, and "graphs" is what whole graphs, whose kernels the
@@ -304,13 +308,13 @@ type Step struct {
 type NameTime = figures.NameTime
 
 // Layer is one repeat of the sequence inside a step, over the steps of a phase
-// and all ranks.
+// and all GPUs.
 type Layer struct {
 	Phase  string     `json:"phase"`
 	Index  int        `json:"index"`
 	Kind   string     `json:"kind"`    // "dense", "experts", "linear" …
-	TimeNS int64      `json:"time_ns"` // mean per step and rank
-	Parts  []NameTime `json:"parts"`   // mean per step and rank
+	TimeNS int64      `json:"time_ns"` // mean per step and GPU that it ran on
+	Parts  []NameTime `json:"parts"`   // likewise
 	// Outlier says that the layer takes far longer than the median of its kind.
 	Outlier bool `json:"outlier"`
 }

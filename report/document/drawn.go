@@ -1,6 +1,9 @@
 package document
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // WholePart is the part of a step in which CUDA graphs ran that the file
 // holds as a whole: which kernels ran in that time it does not say.
@@ -57,6 +60,15 @@ func (s *Step) GraphNS() int64 {
 		}
 	}
 	return 0
+}
+
+// OnGPUs is how many GPUs the step ran on.
+func (s *Step) OnGPUs() int64 { return max(s.GPUs, 1) }
+
+// PerGPU says that steps ran on several GPUs of one rank, so that their times
+// are the mean of these.
+func (a *Analysis) PerGPU() bool {
+	return slices.ContainsFunc(a.Steps, func(s Step) bool { return s.GPUs > 1 })
 }
 
 // Timeline is one step, event by event: the representative (median) one of a

@@ -29,7 +29,7 @@ func MainPhase(a *Analysis) string {
 		times[r.Phase] += r.TimeNS
 	}
 	for i := range a.Steps {
-		times[a.Steps[i].Phase] += a.Steps[i].GraphNS()
+		times[a.Steps[i].Phase] += a.Steps[i].GraphNS() * a.Steps[i].OnGPUs()
 	}
 	best := ""
 	for _, p := range a.Phases {

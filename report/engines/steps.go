@@ -79,7 +79,7 @@ func (w *Window) mergeSteps(of []int, told []document.Step) (steps []latency.Ste
 			if s.Name != lead[k].Name {
 				return nil, "the ranks do not run the same steps"
 			}
-			sums[k] = append(sums[k], latency.RankStep{First: int64(s.First), Last: int64(s.Last), Busy: int64(s.Busy), Cells: cells[n]})
+			sums[k] = append(sums[k], latency.RankStep{First: int64(s.First), Last: int64(s.Last), Busy: told[w.toldAt(of[m])+n].BusyNS, Cells: cells[n]})
 		}
 	}
 	for k, ranks := range sums {
@@ -108,17 +108,22 @@ func sameDummy(steps []attribution.Step, s *attribution.Step) int {
 	return best
 }
 
-// rankCells is the time of each step of a rank by part and role. Where streams
-// overlap it is more than the step's.
-func (w *Window) rankCells(i int, told []document.Step) [][]latency.Cell {
-	r, at := w.Ranks[i], 0 // where the rank's steps begin in told
+// toldAt is where a rank's steps begin in told.
+func (w *Window) toldAt(i int) (at int) {
 	for _, before := range w.Ranks[:i] {
 		at += len(before.Steps)
 	}
+	return at
+}
+
+// rankCells is the time of each step of a rank by part and role, on the mean of
+// its GPUs. Where streams overlap it is more than the step's.
+func (w *Window) rankCells(i int, told []document.Step) [][]latency.Cell {
+	r, at := w.Ranks[i], w.toldAt(i)
 	out := make([][]latency.Cell, len(r.Steps))
 	for _, s := range r.StepSums {
 		if s.Part != attribution.PartComm {
-			out[s.Step] = append(out[s.Step], latency.Cell{Part: s.Part.String(), Role: s.Role.String(), TimeNS: int64(s.Time)})
+			out[s.Step] = append(out[s.Step], latency.Cell{Part: s.Part.String(), Role: s.Role.String(), TimeNS: int64(s.Time) / told[at+int(s.Step)].OnGPUs()})
 		}
 	}
 	for n := range out {

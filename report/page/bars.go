@@ -77,7 +77,7 @@ func (w *window) addBars(a *document.Analysis, lex *lexicon) {
 		var common bool
 		w.Bars, w.Legend, common = stepBars(w.ID, means, lex)
 		w.BarsTable = meansTable(means, lex)
-		w.BarsNote = barsNote(means, common)
+		w.BarsNote = barsNote(means, common, a.PerGPU())
 	} else {
 		w.Bars, w.Legend = rowBars(w.ID+"-part", a.Parts, partOrder, lex)
 		if len(w.Bars) > 0 {
@@ -108,8 +108,11 @@ func outsideWhole(a *document.Analysis) string {
 	return fmt.Sprintf("Kernels and copies alone, %s: %s in whole CUDA graphs are in no row.", thin(figures.Dur(events)), thin(figures.Dur(whole)))
 }
 
-func barsNote(means []*document.StepMean, common bool) string {
+func barsNote(means []*document.StepMean, common, perGPU bool) string {
 	note := "Mean over the steps of a phase. Idle runs until the next step starts."
+	if perGPU {
+		note += " Of a rank with several GPUs it is the mean of one."
+	}
 	if !common {
 		note += " Each phase has its own scale."
 	}

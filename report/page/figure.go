@@ -155,12 +155,16 @@ func (f *figure) addLanes(t *document.Timeline) []laneSpan {
 	var spans []laneSpan
 	off := t.StartUnixNS - f.start
 	hosts, mainLane := 0, mainLane(t.Lanes)
+	several := slices.ContainsFunc(t.Lanes, func(l document.Lane) bool { return l.GPU && l.Device != mainLane[0] })
 	for _, l := range hostFirst(t.Lanes) {
 		if len(l.Spans) == 0 || len(f.lanes) == 48 {
 			f.cut += int64(len(l.Spans))
 			continue
 		}
 		name := fmt.Sprintf("rank %d stream %d", t.Rank, l.Stream)
+		if l.GPU && several {
+			name = fmt.Sprintf("rank %d GPU %d stream %d", t.Rank, l.Device, l.Stream)
+		}
 		if !l.GPU {
 			name = fmt.Sprintf("rank %d host", t.Rank)
 			if hosts++; hosts > 1 {

@@ -65,7 +65,11 @@ func layerSection(a *document.Analysis, lex *lexicon, caps limits) *layersView {
 		byPhase[l.Phase] = append(byPhase[l.Phase], l)
 	}
 	mainFirst(a, phases)
-	v := &layersView{Table: &table{Caption: "Time by layer: mean per step and rank", Sort: true,
+	per := "rank"
+	if a.PerGPU() {
+		per = "GPU that runs it"
+	}
+	v := &layersView{Table: &table{Caption: "Time by layer: mean per step and " + per, Sort: true,
 		Cols: cols("Layer", "Phase", "Kind", "#Time", "#Against the median of its phase and kind", "Parts")}}
 	seen := map[string]bool{}
 	var more []string

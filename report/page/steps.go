@@ -243,6 +243,9 @@ func stepTable(a *document.Analysis, id string, limit int) *table {
 	if clock {
 		t.Cols = append(t.Cols, cols("#SM clock, MHz")...)
 	}
+	if a.PerGPU() {
+		t.Cols[5].Label = "Busy, mean of its GPUs"
+	}
 	whole := slices.ContainsFunc(a.Steps, func(s document.Step) bool { return s.GraphNS() > 0 })
 	if whole {
 		t.Cols = append(t.Cols, cols("#Busy in whole graphs")...)
