@@ -77,8 +77,8 @@ func kernelFrame(k *document.Kernel) string {
 
 // wholeFrame is a graph recorded as a whole as the innermost frame. The group in
 // front is no kernel's, and lists without stacks show what it is.
-func wholeFrame(w *document.WholeSample) string {
-	return wholeGroup + ".whole." + w.Name() + " (kernels not recorded)"
+func wholeFrame(a *document.Analysis, w *document.WholeSample) string {
+	return wholeGroup + ".whole." + a.Stacks.WholeName(w) + " (kernels not recorded)"
 }
 
 // wholeGroup stands where kernels have their group.
@@ -145,7 +145,7 @@ func foldedLines(a *document.Analysis) []string {
 	whole := map[string]int64{}
 	for i := range a.Stacks.Whole {
 		w := &a.Stacks.Whole[i]
-		whole[strings.Join([]string{foldedFrame.Replace(stackFrameName(document.Frame{Name: w.Phase})), document.WholeFrame, wholeFrame(w)}, ";")] += w.TimeNS
+		whole[strings.Join([]string{foldedFrame.Replace(stackFrameName(document.Frame{Name: w.Phase})), document.WholeFrame, wholeFrame(a, w)}, ";")] += w.TimeNS
 	}
 	for path, ns := range whole {
 		if ns > 0 {

@@ -180,7 +180,7 @@ func (b *profileBuilder) addWindow(a *document.Analysis, window string) {
 	}
 	for i := range a.Stacks.Whole {
 		w := &a.Stacks.Whole[i]
-		stack := []*profile.Location{b.location(wholeFrame(w), "", "", 0), b.location(document.WholeFrame, "", "", 0), b.location(stackFrameName(document.Frame{Name: w.Phase}), "", "", 0)}
+		stack := []*profile.Location{b.location(wholeFrame(a, w), "", "", 0), b.location(document.WholeFrame, "", "", 0), b.location(stackFrameName(document.Frame{Name: w.Phase}), "", "", 0)}
 		add(profileKey{
 			window: window, kernel: stack[0].ID, group: wholeGroup, cat: wholeGroup + ".whole", rank: w.Rank, device: w.Device, stream: w.Stream,
 			phase: labelText(w.Phase), graph: true, part: wholeGroup,

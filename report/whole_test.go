@@ -64,7 +64,7 @@ func beyondFixture(t *testing.T, draw func(*document.Analysis) string) string {
 }
 
 // TestWholeGraphsFolded: their time stands below their phase in frames of their
-// own, over all ranks, and every kernel's line is as it was.
+// own, a rank's apart from another's graph of equal number, and every kernel's line is as it was.
 func TestWholeGraphsFolded(t *testing.T) {
 	got := beyondFixture(t, func(a *document.Analysis) string {
 		var b bytes.Buffer
@@ -73,8 +73,9 @@ func TestWholeGraphsFolded(t *testing.T) {
 		}
 		return b.String()
 	})
-	const want = "decode;whole graphs (not recorded as kernels);graphs.whole.graph 367 (kernels not recorded) 2000000\n" +
-		"none;whole graphs (not recorded as kernels);graphs.whole.graph 12 (kernels not recorded) 300"
+	const want = "decode;whole graphs (not recorded as kernels);graphs.whole.graph 367 of rank 0 (kernels not recorded) 1500000\n" +
+		"decode;whole graphs (not recorded as kernels);graphs.whole.graph 367 of rank 1 (kernels not recorded) 500000\n" +
+		"none;whole graphs (not recorded as kernels);graphs.whole.graph 12 of rank 0 (kernels not recorded) 300"
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -97,9 +98,9 @@ func TestWholeGraphsInProfile(t *testing.T) {
 		return s.String()
 	})
 	const want = `gpu_time: 128 ms in kernels and copies + 2.00 ms in 33 whole CUDA graphs (kernels not recorded; -tagignore=group=graphs leaves them out)
-graphs.whole.graph 367 (kernels not recorded) < whole graphs (not recorded as kernels) < decode [1500000 1400000 24] map[category:[graphs.whole] device:[gpu0] graph:[true] group:[graphs] part:[graphs] phase:[decode] rank:[r0] stream:[s7]]
-graphs.whole.graph 367 (kernels not recorded) < whole graphs (not recorded as kernels) < decode [500000 500000 8] map[category:[graphs.whole] device:[gpu0] graph:[true] group:[graphs] part:[graphs] phase:[decode] rank:[r1] stream:[s7]]
-graphs.whole.graph 12 (kernels not recorded) < whole graphs (not recorded as kernels) < none [300 300 1] map[category:[graphs.whole] device:[gpu0] graph:[true] group:[graphs] part:[graphs] phase:[none] rank:[r0] stream:[s9]]`
+graphs.whole.graph 367 of rank 0 (kernels not recorded) < whole graphs (not recorded as kernels) < decode [1500000 1400000 24] map[category:[graphs.whole] device:[gpu0] graph:[true] group:[graphs] part:[graphs] phase:[decode] rank:[r0] stream:[s7]]
+graphs.whole.graph 367 of rank 1 (kernels not recorded) < whole graphs (not recorded as kernels) < decode [500000 500000 8] map[category:[graphs.whole] device:[gpu0] graph:[true] group:[graphs] part:[graphs] phase:[decode] rank:[r1] stream:[s7]]
+graphs.whole.graph 12 of rank 0 (kernels not recorded) < whole graphs (not recorded as kernels) < none [300 300 1] map[category:[graphs.whole] device:[gpu0] graph:[true] group:[graphs] part:[graphs] phase:[none] rank:[r0] stream:[s9]]`
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

@@ -45,6 +45,9 @@ func TestWholeGraphsOfExport(t *testing.T) {
 		if got, want := fmt.Sprintf("%+v", a.Stacks.Whole), "[{Graph:367 Rank:0 Device:0 Stream:7 Phase:decode TimeNS:18262952 ExposedNS:18262952 Runs:11}]"; got != want {
 			t.Errorf("%s: samples %s, want %s", file, got, want)
 		}
+		if got := a.Stacks.WholeName(&a.Stacks.Whole[0]); got != "graph 367" {
+			t.Errorf("%s: a lone rank's graph is %s", file, got)
+		}
 	}
 }
 
@@ -58,9 +61,9 @@ func TestWholeGraphsOfTwoRanks(t *testing.T) {
 	checkAgrees(t, a)
 	got := ""
 	for _, w := range a.Stacks.Whole {
-		got += fmt.Sprintf("rank %d %s %d; ", w.Rank, w.Name(), w.TimeNS)
+		got += fmt.Sprintf("%s %d; ", a.Stacks.WholeName(&w), w.TimeNS)
 	}
-	if want := "rank 0 graph 367 18262952; rank 1 graph 367 18262952; "; got != want {
+	if want := "graph 367 of rank 0 18262952; graph 367 of rank 1 18262952; "; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	got = ""

@@ -35,8 +35,16 @@ type WholeGraph struct{ Graph, Exec uint64 }
 // Name is the graph by its number, as Analysis.Graphs lists it.
 func (g WholeGraph) Name() string { return fmt.Sprintf("graph %d", g.Graph) }
 
-// Name is the graph by its number, as Analysis.Graphs lists it.
-func (s *WholeSample) Name() string { return WholeGraph{Graph: s.Graph}.Name() }
+// WholeName names a sample's graph: by its number, as Analysis.Graphs lists it,
+// and by its rank where several ranks ran such graphs, since numbers count
+// within a process.
+func (s *Stacks) WholeName(w *WholeSample) string {
+	name := WholeGraph{Graph: w.Graph}.Name()
+	if slices.ContainsFunc(s.Whole, func(o WholeSample) bool { return o.Rank != w.Rank }) {
+		name += fmt.Sprintf(" of rank %d", w.Rank)
+	}
+	return name
+}
 
 // Totals are the time and launches of the GPU events, and the time and number
 // of the whole graphs beside them.

@@ -93,7 +93,7 @@ func (t *flameTree) build() {
 	for i := range st.Whole {
 		w := &st.Whole[i]
 		at := child(flameKey{parent: phase(w.Phase), kernel: -1, kind: "category", name: document.WholeFrame})
-		n := &t.nodes[child(flameKey{parent: at, kernel: -1, kind: "replays", name: w.Name(), part: wholePart})]
+		n := &t.nodes[child(flameKey{parent: at, kernel: -1, kind: "replays", name: st.WholeName(w), part: wholePart})]
 		n.self[0] += w.TimeNS
 		n.self[1] += w.ExposedNS
 		n.self[2] += w.Runs

@@ -153,14 +153,14 @@ func TestWholeGraphsInFlame(t *testing.T) {
 	if kernels != sampleSums(a) || whole != [3]int64{4_600_000, 4_000_000, 41} {
 		t.Errorf("kernels %v, want %v; whole graphs %v", kernels, sampleSums(a), whole)
 	}
-	if want := []string{"decode > whole graphs (not recorded as kernels) > graph 367", "outside steps > whole graphs (not recorded as kernels) > graph 12"}; !slices.Equal(paths, want) {
+	if want := []string{"decode > whole graphs (not recorded as kernels) > graph 367 of rank 0", "decode > whole graphs (not recorded as kernels) > graph 367 of rank 1", "outside steps > whole graphs (not recorded as kernels) > graph 12 of rank 0"}; !slices.Equal(paths, want) {
 		t.Errorf("paths %q, want %q", paths, want)
 	}
 	s := html.UnescapeString(section(page, "flame"))
 	if !strings.Contains(s, "of kernels and copies + 4.60\u202fms in 41 whole CUDA graphs (hatched), whose kernels are not recorded") {
 		t.Error("the line above the graph does not name both sums")
 	}
-	if got := rowWith(s, "› graph 367"); !strings.Contains(got, "4.50 ms") {
+	if got := rowWith(s, "› graph 367 of rank 0"); !strings.Contains(got, "2.50 ms") {
 		t.Errorf("the largest paths have %q", got)
 	}
 }
@@ -203,9 +203,9 @@ func TestWholeGraphsInBrowser(t *testing.T) {
 	b := newBrowser(t)
 	url := pageFile(t, &document.Set{Analyses: []*document.Analysis{graphModeDocument(t)}})
 	b.run(t, chromedp.Navigate(url), chromedp.WaitVisible(chromedp.CSS(".frames button")))
-	const pick = "[...document.querySelectorAll('.frames button')].find(b => b.textContent === 'graph 367')"
+	const pick = "[...document.querySelectorAll('.frames button')].find(b => b.getAttribute('aria-label').startsWith('graph 367 of rank 0'))"
 	b.want(t, "getComputedStyle("+pick+").backgroundImage.startsWith('repeating-linear-gradient')", "true")
-	b.want(t, pick+".getAttribute('aria-label').includes('replays of graphs, kernels not recorded: 4.50')", "true")
+	b.want(t, pick+".getAttribute('aria-label').includes('replays of graphs, kernels not recorded: 2.50')", "true")
 	b.want(t, "document.querySelectorAll('#w0 .chart canvas').length > 1", "true")
 	b.calm(t, url)
 }
