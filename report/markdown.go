@@ -243,6 +243,10 @@ var otherFileName = regexp.MustCompile(`[^\s"'` + "`" + `]+\.(?:json|jsonl|gz|zs
 // manyTraces finds several of them in a row, without their names.
 var manyTraces = regexp.MustCompile(`\bTRACE(?:, TRACE\b)+`)
 
+// countedFiles finds sentences that count files and then name some of them: with
+// their names gone the number is all there is to say.
+var countedFiles = regexp.MustCompile(`^(\d+ files? .*): (?:TRACE|\d+ other files)(?: and \d+ more)?$`)
+
 // fileAlias stands for the name of input i.
 func fileAlias(i int) string { return fmt.Sprintf("TRACE%d", i) }
 
@@ -259,9 +263,10 @@ func withoutFileNames(a *document.Analysis, s string) string {
 		}
 		return "TRACE"
 	})
-	return manyTraces.ReplaceAllStringFunc(s, func(list string) string {
+	s = manyTraces.ReplaceAllStringFunc(s, func(list string) string {
 		return fmt.Sprintf("%d other files", strings.Count(list, "TRACE"))
 	})
+	return countedFiles.ReplaceAllString(s, "$1")
 }
 
 // mdEscapes makes every character literal that Markdown, HTML or an issue

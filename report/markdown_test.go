@@ -158,7 +158,8 @@ func TestMarkdownNamesNoMachine(t *testing.T) {
 	a.Sources[0].Path = "gpu-node-17_4211.1770000000.pt.trace.json.gz"
 	a.Command = "tokprof analyze gpu-node-17_4211.1770000000.pt.trace.json.gz other-host.json.gz"
 	a.Trust = append(a.Trust, document.Trust{Severity: document.Warning, Message: "rank 0 (gpu-node-17_4211.1770000000.pt.trace.json.gz) is truncated"},
-		document.Trust{Severity: document.Info, Message: "left aside for gpu-node-17_4211.1770000000.pt.trace.json.gz: third-host.csv, third-host.json.gz, third-host.sqlite"})
+		document.Trust{Severity: document.Info, Message: "left aside for gpu-node-17_4211.1770000000.pt.trace.json.gz: third-host.csv, third-host.json.gz, third-host.sqlite"},
+		document.Trust{Severity: document.Info, Message: "7 files left aside for gpu-node-17_4211.1770000000.pt.trace.json.gz, which holds more: third-host.csv, third-host.json.gz and 5 more"})
 	text := Markdown(a)
 	for _, host := range []string{"gpu-node-17", "other-host", "third-host"} {
 		if strings.Contains(text, host) {
@@ -168,7 +169,7 @@ func TestMarkdownNamesNoMachine(t *testing.T) {
 	if !strings.Contains(text, "`tokprof analyze TRACE0 TRACE`") {
 		t.Errorf("command lost in\n%s", text)
 	}
-	if !strings.Contains(text, "left aside for TRACE0: 3 other files") {
+	if !strings.Contains(text, "left aside for TRACE0: 3 other files; 7 files left aside for TRACE0, which holds more\n") {
 		t.Errorf("files not counted in\n%s", text)
 	}
 }

@@ -135,7 +135,8 @@ func (b *builder) summaryTrust(s *trace.SummedRun) {
 		for _, p := range s.Again {
 			names = append(names, p.Info.Name)
 		}
-		b.doubt("same_summary", document.Info, nil, "of the same run as %s, and counted once: %s", s.Parts[0].Info.Name, listed(names))
+		b.doubt("same_summary", document.Info, nil, "%s of the same run as %s, and counted once: %s", filesWord(len(names)), s.Parts[0].Info.Name, listed(names))
+		b.ofFiles(names)
 	}
 	for _, p := range s.Parts {
 		b.rangesInNames(p.Info)
@@ -163,7 +164,8 @@ func (b *builder) aside() {
 		names[u.For] = append(names[u.For], u.Name)
 	}
 	for _, f := range order {
-		b.doubt("left_aside", document.Info, nil, "left aside for %s, which holds as much or more: %s", f, listed(names[f]))
+		b.doubt("left_aside", document.Info, nil, "%s left aside for %s, which holds as much or more: %s", filesWord(len(names[f])), f, listed(names[f]))
+		b.ofFiles(names[f])
 	}
 }
 
@@ -181,11 +183,21 @@ func (b *builder) sumsBeside(in trace.Info) {
 	}
 }
 
-// listed joins names, as many as a sentence holds.
+// listed joins names, as many as a sentence bears.
 func listed(names []string) string {
-	const most = 8
+	const most = 2
 	if n := len(names) - most; n > 0 {
-		names = append(names[:most:most], fmt.Sprintf("%d more", n))
+		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", n)
 	}
 	return strings.Join(names, ", ")
 }
+
+func filesWord(n int) string {
+	if n == 1 {
+		return "1 file"
+	}
+	return fmt.Sprintf("%d files", n)
+}
+
+// ofFiles gives the last line of trust the names that its sentence counts.
+func (b *builder) ofFiles(names []string) { b.a.Trust[len(b.a.Trust)-1].Files = names }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"tokprof/fixtures/golden"
@@ -100,7 +101,7 @@ func TestSummaryUnknown(t *testing.T) {
 }
 
 // TestLeftAside names what was left aside for an input of the window, a long
-// list cut, and nothing that was left aside for another window's.
+// list cut in its sentence alone, and nothing that was left aside for another window's.
 func TestLeftAside(t *testing.T) {
 	c, err := kernels.NewClassifier(nil)
 	if err != nil {
@@ -115,10 +116,10 @@ func TestLeftAside(t *testing.T) {
 	var got []string
 	for _, x := range a.Trust {
 		if x.Code == "left_aside" {
-			got = append(got, x.Message)
+			got = append(got, fmt.Sprintf("%s (%s)", x.Message, strings.Join(x.Files, " ")))
 		}
 	}
-	const want = "left aside for a.csv, which holds as much or more: 0.csv, 1.csv, 2.csv, 3.csv, 4.csv, 5.csv, 6.csv, 7.csv, 2 more"
+	const want = "10 files left aside for a.csv, which holds as much or more: 0.csv, 1.csv and 8 more (0.csv 1.csv 2.csv 3.csv 4.csv 5.csv 6.csv 7.csv 8.csv 9.csv)"
 	if len(got) != 1 || got[0] != want {
 		t.Errorf("%q", got)
 	}

@@ -107,6 +107,9 @@ type Trust struct {
 	Message  string   `json:"message"`
 	// Touches names the numbers that the doubt is about.
 	Touches []string `json:"touches"`
+	// Files are all inputs that a line is about which counts them; absent of
+	// other lines.
+	Files []string `json:"files,omitempty"`
 }
 
 // Doubt is a line of trust, worded as fmt.Sprintf does; touches may be nil.

@@ -261,7 +261,11 @@ func trustItems(a *document.Analysis, prose *textBudget) []trustItem {
 			item = severityMarks[document.Info]
 		}
 		item.Label = prose.take(strings.ReplaceAll(t.Code, "_", " "), 40)
-		item.Message = prose.take(t.Message, 1000)
+		message := t.Message
+		if len(t.Files) > 2 {
+			message += ". All of them: " + strings.Join(t.Files, ", ") + "."
+		}
+		item.Message = prose.take(message, 1000)
 		item.Touches = prose.take(strings.Join(t.Touches, ", "), 300)
 		items = append(items, item)
 	}
