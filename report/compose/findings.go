@@ -46,7 +46,7 @@ func (b *builder) facts() diagnose.Facts {
 	if x := b.a.Tax; x != nil {
 		f.PlainTPOTNS, f.ProfiledTPOTNS = x.PlainTPOTNS, x.TPOTNS
 	}
-	f.Phases = b.phaseFacts()
+	f.Phases, f.GapsKnown = b.phaseFacts(), b.gapsKnown()
 	if p := document.PhaseNamed(b.a, "decode"); p != nil {
 		f.WeightReadFloorNS = p.WeightReadFloorNS
 	}
@@ -117,6 +117,7 @@ func (b *builder) phaseFacts() []diagnose.PhaseFacts {
 		if m := document.MeanStep(b.a, p.Phase); m != nil {
 			f.PeriodMeanNS = m.Total() / m.Steps
 		}
+		f.GapNS = b.longestGap(p.Phase)
 		for i, r := range b.ranks {
 			for _, d := range r.Devices {
 				if x, steps := b.rankFacts(i, d, p.Phase); steps > 0 {
@@ -128,6 +129,34 @@ func (b *builder) phaseFacts() []diagnose.PhaseFacts {
 		out = append(out, f)
 	}
 	return out
+}
+
+// gapsKnown says whether nearly all tokens that clients saw are of known steps.
+func (b *builder) gapsKnown() bool {
+	q := b.a.Requests
+	return q != nil && q.BetweenTokens != nil && q.BetweenTokens.Gaps > 0 && q.Join.Share >= 0.99
+}
+
+// longestGap is the longest gap between two tokens that a client saw over a step
+// of a phase. Where tokens are not joined with steps no gap at all was longer
+// than the longest of all.
+func (b *builder) longestGap(phase string) int64 {
+	q := b.a.Requests
+	if q == nil {
+		return 0
+	}
+	if b.gapsKnown() {
+		for _, t := range q.BetweenTokens.Longest {
+			if t.Name == phase {
+				return t.TimeNS
+			}
+		}
+		return 0
+	}
+	if len(q.Slowest) > 0 {
+		return q.Slowest[0].GapNS
+	}
+	return 0
 }
 
 // rankFacts is the mean step of a rank on one of its devices, over so many

@@ -79,6 +79,29 @@ func TestRequestsGolden(t *testing.T) {
 	golden.Check(t, "requests.json", b.Bytes())
 }
 
+// checkLongest wants the longest gap of each phase to bound the slow tokens of
+// its steps, and none to be longer than the slowest token.
+func checkLongest(t *testing.T, q *document.Requests) {
+	t.Helper()
+	if q.BetweenTokens == nil || q.BetweenTokens.Stalled > 0 {
+		return
+	}
+	for _, s := range q.Slowest {
+		if s.Step < 0 || s.StepsNS == 0 {
+			continue
+		}
+		i := slices.IndexFunc(q.BetweenTokens.Longest, func(x document.NameTime) bool { return x.Name == s.Phase })
+		if i < 0 || q.BetweenTokens.Longest[i].TimeNS < s.GapNS {
+			t.Errorf("a gap of %d ns over a %s step; the longest are %+v", s.GapNS, s.Phase, q.BetweenTokens.Longest)
+		}
+	}
+	for _, x := range q.BetweenTokens.Longest {
+		if x.TimeNS > q.Slowest[0].GapNS {
+			t.Errorf("a gap of %d ns over %s steps, the slowest token came after %d", x.TimeNS, x.Name, q.Slowest[0].GapNS)
+		}
+	}
+}
+
 // checkRequests wants all splits to add up to what they split, and every token
 // to be counted once.
 func checkRequests(t *testing.T, a *document.Analysis) {
@@ -96,6 +119,7 @@ func checkRequests(t *testing.T, a *document.Analysis) {
 	times := func(list []document.NameTime) int64 {
 		return sums(list, func(x document.NameTime) int64 { return x.TimeNS })
 	}
+	checkLongest(t, q)
 	first, between := &document.FirstToken{}, &document.BetweenTokens{}
 	var tokens, firstParts int64
 	for _, r := range q.Rows {

@@ -35,6 +35,7 @@ type Facts struct {
 	// or the server; 0 when unknown.
 	PlainTPOTNS    int64
 	ProfiledTPOTNS int64
+	GapsKnown      bool // nearly all tokens of the clients are of known steps
 }
 
 // PhaseFacts are the steps of one kind. All numbers per step are means over
@@ -52,6 +53,10 @@ type PhaseFacts struct {
 	DurationMeanNS   int64
 	DurationMedianNS int64
 	Ranks            []RankFacts
+	// GapNS is the longest gap between two tokens that a client saw over a step of
+	// the phase, or a bound of it; 0 when unknown, and where GapsKnown says so
+	// when there was none.
+	GapNS int64
 	// GPUSteps are the steps counted on each GPU that they ran on: what sums over
 	// all GPUs are divided by. 0: Steps on every rank.
 	GPUSteps int64
@@ -154,7 +159,7 @@ func (f Facts) cleaned() *Facts {
 	f.Phases = slices.Clone(f.Phases)
 	for i := range f.Phases {
 		p := &f.Phases[i]
-		atLeastZero(&p.Steps, &p.GPUSteps, &p.Tokens, &p.Requests, &p.PeriodMeanNS, &p.PeriodMedianNS, &p.DurationMeanNS, &p.DurationMedianNS)
+		atLeastZero(&p.Steps, &p.GPUSteps, &p.Tokens, &p.Requests, &p.PeriodMeanNS, &p.PeriodMedianNS, &p.DurationMeanNS, &p.DurationMedianNS, &p.GapNS)
 		p.Ranks = slices.Clone(p.Ranks)
 		for j := range p.Ranks {
 			r := &p.Ranks[j]

@@ -12,8 +12,9 @@ func mixedInterference(f *Facts) *Finding {
 	}
 	// What the host costs a mixed step has findings of its own.
 	idle := m.least(func(r *RankFacts) int64 { return r.idle(hostCauses...) })
-	extra := m.step() - d.step() - idle
-	ratio := float64(m.step()) / float64(d.step())
+	gap := m.gap(f)
+	extra := min(m.step()-idle, gap) - d.step()
+	ratio := float64(gap) / float64(d.step())
 	if ratio < stretchRatio {
 		return nil
 	}
@@ -22,19 +23,38 @@ func mixedInterference(f *Facts) *Finding {
 		return nil
 	}
 	fd.Title = title("Prefill stretches token gaps: mixed steps take %s, decode steps %s", dur(m.step()), dur(d.step()))
-	fd.add("mixed %s, decode %s a step: a gap of %s times the usual one", dur(m.step()), dur(d.step()), digits(ratio))
+	steps := fmt.Sprintf("mixed %s, decode %s a step", dur(m.step()), dur(d.step()))
+	if gap < m.step() {
+		fd.Title = title("Prefill stretches token gaps to %s at most; decode steps take %s", dur(gap), dur(d.step()))
+	} else {
+		steps += fmt.Sprintf(": a gap of %s times the usual one", digits(ratio))
+	}
+	fd.add("%s", steps)
+	if m.GapNS > 0 {
+		fd.add("clients: the longest gap over a mixed step %s, %s times a decode step", dur(m.GapNS), digits(float64(m.GapNS)/float64(d.step())))
+	}
 	fd.add("%d mixed to %d decode steps: %s of the steps in which requests decode", m.Steps, d.Steps, percent(share(m.Steps, m.Steps+d.Steps)))
 	tokens := int64(m.perStep(m.Tokens))
 	if tokens > 0 {
 		fd.add("mixed: %d tokens a step for %s requests", tokens, digits(m.perStep(m.Requests)))
 	}
-	fd.MaxGain = fmt.Sprintf("at most %s of %s between tokens; no throughput", dur(extra), dur(m.step()))
+	fd.MaxGain = fmt.Sprintf("at most %s of %s between tokens; no throughput", dur(fd.GainNS), dur(gap))
 	if share(idle, m.step()) >= hostShare {
 		fd.add("mixed: GPU idle for the host %s of the step, not counted here", percent(share(idle, m.step())))
 	}
 	fd.Remedy = f.chunkRemedy(tokens)
 	fd.Confirm = fmt.Sprintf("p99 of the time between tokens and the mixed step (now %s) fall; watch TTFT, which grows", dur(m.step()))
 	return fd
+}
+
+// gap is how long a mixed step keeps a request from its next token: as long as it
+// takes, or as long as clients saw at most, since a token that is delivered late
+// itself hides part of the step behind it.
+func (p *PhaseFacts) gap(f *Facts) int64 {
+	if p.GapNS > 0 || f.GapsKnown {
+		return min(p.step(), p.GapNS)
+	}
+	return p.step()
 }
 
 // chunkRemedy halves the tokens of a mixed step.

@@ -106,6 +106,8 @@ var cases = []crafted{
 	{"stream_wait", idle(0, "dependency", 510_000), idle(0, "dependency", 490_000)},
 	{"mixed_interference", phase("mixed", 10, 4000, 20_000_000, 0), phase("mixed", 10, 4000, 19_900_000, 0)},
 	{"mixed_interference", phase("mixed", 10, 200, 20_000_000, 0), func(f *Facts) { f.Phases[1].Steps = 0 }},
+	{"mixed_interference", all(phase("mixed", 10, 4000, 80_000_000, 0), gap(20_000_000)), gap(19_900_000)},
+	{"mixed_interference", all(phase("mixed", 10, 4000, 20_000_000, 0), gap(30_000_000)), gap(0)},
 	{"low_bandwidth_gemm", role("qkv_proj", 1_200_000, 0.59), role("qkv_proj", 1_200_000, 0.61)},
 	{"low_bandwidth_gemm", all(twoRanks, role("qkv_proj", 4_000_000, 0.4)), role("sampling", 4_000_000, 0.4)},
 	{"low_bandwidth_experts", role("experts_down", 1_200_000, 0.59), role("experts_down", 1_200_000, 0.61)},
@@ -129,6 +131,11 @@ var cases = []crafted{
 	{"small_batch", requests(31), requests(32)},
 	{"profiler_tax", tpot(10_000_000, 10_400_000), tpot(10_000_000, 10_200_000)},
 	{"nothing", func(*Facts) {}, idle(0, "host_late", 2_000_000)},
+}
+
+// gap is the longest one over a mixed step that clients saw, 0 for none.
+func gap(ns int64) func(*Facts) {
+	return func(f *Facts) { f.Phases[1].GapNS, f.GapsKnown = ns, true }
 }
 
 func short(ns int64) func(*Facts) {
@@ -237,3 +244,20 @@ func TestTax(t *testing.T) {
 }
 
 func abs(n int64) int64 { return max(n, -n) }
+
+// TestGapsOfClients: what clients saw over mixed steps bounds what these cost
+// them, and is told.
+func TestGapsOfClients(t *testing.T) {
+	f := healthy()
+	all(phase("mixed", 10, 4000, 80_000_000, 0), gap(25_000_000))(f)
+	i := slices.IndexFunc(Diagnose(*f), func(fd Finding) bool { return fd.ID == "mixed_interference" })
+	if i < 0 {
+		t.Fatal("no finding")
+	}
+	fd := Diagnose(*f)[i]
+	if fd.Title != "Prefill stretches token gaps to 25.0 ms at most; decode steps take 10.0 ms" || fd.GainNS != 15_000_000 ||
+		fd.MaxGain != "at most 15.0 ms of 25.0 ms between tokens; no throughput" ||
+		!slices.Contains(fd.Evidence, "clients: the longest gap over a mixed step 25.0 ms, 2.5 times a decode step") || !slices.Contains(fd.Evidence, "mixed 80.0 ms, decode 10.0 ms a step") {
+		t.Errorf("got %+v", fd)
+	}
+}

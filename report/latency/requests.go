@@ -84,6 +84,9 @@ type BetweenTokens struct {
 	DeliveryNS int64              `json:"delivery_ns"`
 	Parts      []figures.NameTime `json:"parts"`
 	Phases     []figures.NameTime `json:"phases"`
+	// Longest is the longest of the gaps that a step of each phase lies in, as the
+	// client saw it; not part of the JSON contract.
+	Longest []figures.NameTime `json:"-"`
 }
 
 // RequestRole is the time of one role over first_token ("prefill") or

@@ -99,6 +99,9 @@ func betweenTokens(o *ownRow, cover *coverage) *BetweenTokens {
 			sums[i] += l.out[e][i] - l.out[a][i]
 		}
 		cover.add(a+1, e)
+		for _, s := range l.steps[min(a+1, e) : e+1] {
+			g.saw(s.Label.Phase.String(), gap)
+		}
 	}
 	if g.Gaps+g.Stalled == 0 {
 		return nil
@@ -117,7 +120,21 @@ func (g *BetweenTokens) plus(o *BetweenTokens) *BetweenTokens {
 	g.StepsNS += o.StepsNS
 	g.DeliveryNS += o.DeliveryNS
 	g.Parts, g.Phases = addTimes(g.Parts, o.Parts), addTimes(g.Phases, o.Phases)
+	for _, t := range o.Longest {
+		g.saw(t.Name, t.TimeNS)
+	}
 	return g
+}
+
+// saw books a gap in which a step of a phase lies.
+func (g *BetweenTokens) saw(phase string, gap int64) {
+	for i := range g.Longest {
+		if t := &g.Longest[i]; t.Name == phase {
+			t.TimeNS = max(t.TimeNS, gap)
+			return
+		}
+	}
+	g.Longest = append(g.Longest, figures.NameTime{Name: phase, TimeNS: gap})
 }
 
 // coverage counts how often requests spent each step.
