@@ -108,7 +108,8 @@ func inOrder(parts []document.NameTime, more ...document.NameTime) []document.Na
 }
 
 // addWay draws the mean of n requests or gaps as one bar. Time below 0, of a
-// delivery that was quicker than the one before, has no width.
+// delivery that was quicker than the one before, has no width; shares are of the
+// time that has.
 func (v *requestsView) addWay(id, title, label string, n int64, parts []document.NameTime, seen map[string]bool) {
 	var total, wide int64
 	for _, p := range parts {
@@ -120,6 +121,10 @@ func (v *requestsView) addWay(id, title, label string, n int64, parts []document
 	}
 	b := bar{Label: label, Total: thin(figures.Dur(total / n))}
 	b.Desc = title + ", " + label + ": " + b.Total
+	note := ""
+	if total < wide {
+		note = fmt.Sprintf("Delivery, %s below 0, is not drawn.", thin(figures.Dur((wide-total)/n)))
+	}
 	var at int64
 	for _, p := range parts {
 		if p.TimeNS <= 0 {
@@ -129,7 +134,7 @@ func (v *requestsView) addWay(id, title, label string, n int64, parts []document
 		seg := segment(p.Name, at, p.TimeNS, float64(wide))
 		seg.First = at == 0
 		mean := thin(figures.Dur(p.TimeNS / n))
-		seg.Tip = fmt.Sprintf("%s: %s, %s of %s", partLabel(p.Name), mean, thin(figures.Percent(ratio(p.TimeNS, total))), b.Total)
+		seg.Tip = fmt.Sprintf("%s: %s, %s of %s", partLabel(p.Name), mean, thin(figures.Percent(ratio(p.TimeNS, wide))), thin(figures.Dur(wide/n)))
 		if share := float64(p.TimeNS) / float64(wide); share > 0.13 {
 			seg.Label = partLabel(p.Name) + " " + mean
 		} else if share > 0.075 {
@@ -138,8 +143,12 @@ func (v *requestsView) addWay(id, title, label string, n int64, parts []document
 		b.Segs = append(b.Segs, seg)
 		at += p.TimeNS
 	}
-	v.Bars = append(v.Bars, barBlock{ID: id, Title: title, Axis: axisTicks(wide / n), Bars: []bar{b}})
+	v.Bars = append(v.Bars, barBlock{ID: id, Title: title, Axis: axisTicks(wide / n), Bars: []bar{b}, Note: note})
 }
+
+// wholeGap is what shares of the time between tokens are of: where delivery took
+// less than for the token before, the steps are longer than the gaps.
+func wholeGap(g *document.BetweenTokens) int64 { return max(g.TimeNS, g.StepsNS) }
 
 // wayTable says what the bars show.
 func wayTable(q *document.Requests) *table {
@@ -158,13 +167,13 @@ func wayTable(q *document.Requests) *table {
 		if !hasA && !hasB {
 			continue
 		}
-		t.Rows = append(t.Rows, row{Cells: []cell{{Text: partLabel(name), Class: colourClass(name)}, meanCell(a, f.Requests, f.TimeNS), meanCell(b, g.Gaps, g.TimeNS)}})
+		t.Rows = append(t.Rows, row{Cells: []cell{{Text: partLabel(name), Class: colourClass(name)}, meanCell(a, f.Requests, f.TimeNS), meanCell(b, g.Gaps, wholeGap(g))}})
 	}
 	if len(t.Rows) == 0 {
 		return nil
 	}
 	if g.DeliveryNS < 0 {
-		t.Note = "Between tokens, delivery is what the way to the client took longer than for the token before: below 0 when it took less."
+		t.Note = "Between tokens, delivery is what the way to the client took longer than for the token before: below 0 when it took less. Shares are of the time in steps then."
 	}
 	t.Rows = append(t.Rows, row{Class: "lead", Cells: []cell{textCell("all"), meanCell(f.TimeNS, f.Requests, 0), meanCell(g.TimeNS, g.Gaps, 0)}})
 	return t
@@ -206,7 +215,7 @@ func wayPhases(q *document.Requests) *table {
 		if phase == "none" {
 			name = "between steps"
 		}
-		t.Rows = append(t.Rows, row{Cells: []cell{textCell(name), meanCell(a, f.Requests, f.TimeNS), meanCell(b, g.Gaps, g.TimeNS)}})
+		t.Rows = append(t.Rows, row{Cells: []cell{textCell(name), meanCell(a, f.Requests, f.TimeNS), meanCell(b, g.Gaps, wholeGap(g))}})
 	}
 	if len(t.Rows) == 0 {
 		return nil
@@ -228,7 +237,7 @@ func roleWay(q *document.Requests) *table {
 	f, g := cmp.Or(q.FirstToken, &document.FirstToken{}), cmp.Or(q.BetweenTokens, &document.BetweenTokens{})
 	for _, n := range names[:min(len(names), 40)] {
 		t.Rows = append(t.Rows, row{Cells: []cell{textCell(partLabel(n)),
-			meanCell(times[[2]string{"prefill", n}], f.Requests, f.TimeNS), meanCell(times[[2]string{"decode", n}], g.Gaps, g.TimeNS)}})
+			meanCell(times[[2]string{"prefill", n}], f.Requests, f.TimeNS), meanCell(times[[2]string{"decode", n}], g.Gaps, wholeGap(g))}})
 	}
 	if len(t.Rows) == 0 {
 		return nil
