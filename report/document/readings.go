@@ -2,7 +2,8 @@ package document
 
 import "slices"
 
-// ClockEffect says what lower SM clocks can have cost the steps of a phase.
+// ClockEffect says what lower SM clocks can have cost the steps of a phase, each
+// counted once as Phase does.
 // Work that waits for memory does not slow down with the SM clock, so these
 // are upper bounds.
 type ClockEffect struct {

@@ -35,7 +35,7 @@ func (j *Joined) clocks() {
 	for i := range j.a.Phases {
 		p := &j.a.Phases[i]
 		p.SMMHzMean = j.phaseClock(p.Phase, lines)
-		p.Clock = clockEffect(p.Phase, j.a.Steps)
+		p.Clock = clockEffect(p.Phase, j.countedSteps())
 	}
 }
 
@@ -101,6 +101,21 @@ func (j *Joined) stepSpans() []map[string][]interval {
 		}
 		for _, list := range out[i] {
 			slices.SortFunc(list, func(x, y interval) int { return cmp.Compare(x.from, y.from) })
+		}
+	}
+	return out
+}
+
+// countedSteps are the steps that phases count: each once, on one rank of its
+// replica.
+func (j *Joined) countedSteps() (out []document.Step) {
+	counted := map[int]bool{}
+	for _, r := range j.ranks {
+		counted[j.number[j.countedRank(r.Info.Replica)]] = true
+	}
+	for _, s := range j.a.Steps {
+		if counted[s.Rank] {
+			out = append(out, s)
 		}
 	}
 	return out
