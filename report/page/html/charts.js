@@ -79,9 +79,8 @@ function timeline(data, names) {
     for (const { value: [lane, start, , kernel, , corr] } of data.option.series[0].data) {
       if (kernel === HOST && corr) launches.set(laneRank(data, lane) + ":" + corr, start);
     }
-    option.grid[0].left = narrow ? 8 : 118;
-    if (narrow) option.yAxis[0].axisLabel = Object.assign({}, option.yAxis[0].axisLabel, { inside: true, color: p.ink, textBorderColor: p.bg, textBorderWidth: 3, verticalAlign: "bottom" });
-    if (narrow) option.yAxis[0].z = 5;
+    option.grid[0].left = narrow ? 58 : 118;
+    if (narrow) option.yAxis[0].axisLabel = Object.assign({}, option.yAxis[0].axisLabel, { formatter: shortLane });
     option.yAxis[0].axisTick = { show: false };
     const x = option.xAxis[0];
     x.axisLabel.hideOverlap = true;
@@ -226,6 +225,11 @@ function steps(data) {
     c.setOption(option);
     dragZoom(c);
   });
+}
+
+// A lane's name where there is little room: "r0 s17" for "rank 0 stream 17".
+function shortLane(name) {
+  return name.replace(/^rank /, "r").replace(" GPU ", " g").replace(" stream ", " s");
 }
 
 // The time stands below the grid that is lowest on the page.
