@@ -60,7 +60,11 @@ func weightRead(f *Facts) *Finding {
 	fd := &Finding{Phase: decode, MaxGain: "a bound, not a gain: the other findings say what lies between"}
 	fd.add("decode: %s, one reading of this rank's weights at least %s", f.plainStepWords(p), dur(floor))
 	if p.Requests > 0 {
-		fd.add("decode: %s requests a step share it", digits(p.perStep(p.Requests)))
+		if n := digits(p.perStep(p.Requests)); n == "1" {
+			fd.add("decode: 1 request a step has it alone")
+		} else {
+			fd.add("decode: %s requests a step share it", n)
+		}
 	}
 	fd.Confirm = fmt.Sprintf("%s step (now %s) over the floor %s", f.plainName(p), dur(step), dur(floor))
 	if share(floor, step) < weightShare {

@@ -10,8 +10,9 @@ func mixedInterference(f *Facts) *Finding {
 	if d == nil || m == nil || d.Steps == 0 || m.Steps == 0 || d.step() == 0 {
 		return nil
 	}
-	// What the host costs a mixed step has findings of its own.
-	idle := m.least(func(r *RankFacts) int64 { return r.idle(hostCauses...) })
+	// What the host costs a mixed step has findings of its own, also where ranks
+	// wait for the one whose host is late.
+	idle := max(m.least(func(r *RankFacts) int64 { return r.idle(hostCauses...) }), f.hostLoss(m).gainNS)
 	gap := m.gap(f)
 	extra := min(m.step()-idle, gap) - d.step()
 	ratio := float64(gap) / float64(d.step())
@@ -40,7 +41,11 @@ func mixedInterference(f *Facts) *Finding {
 	}
 	fd.MaxGain = fmt.Sprintf("at most %s of %s between tokens; no throughput", dur(fd.GainNS), dur(gap))
 	if share(idle, m.step()) >= hostShare {
-		fd.add("mixed: GPU idle for the host %s of the step, not counted here", percent(share(idle, m.step())))
+		words := "GPU idle for the host"
+		if f.hostLoss(m).late >= 0 {
+			words = "idle or waiting for a late host"
+		}
+		fd.add("mixed: %s %s of the step, not counted here", words, percent(share(idle, m.step())))
 	}
 	fd.Remedy = f.chunkRemedy(tokens)
 	fd.Confirm = fmt.Sprintf("p99 of the time between tokens and the mixed step (now %s) fall; watch TTFT, which grows", dur(m.step()))
