@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -259,5 +260,27 @@ func TestGapsOfClients(t *testing.T) {
 		fd.MaxGain != "at most 15.0 ms of 25.0 ms between tokens; no throughput" ||
 		!slices.Contains(fd.Evidence, "clients: the longest gap over a mixed step 25.0 ms, 2.5 times a decode step") || !slices.Contains(fd.Evidence, "mixed 80.0 ms, decode 10.0 ms a step") {
 		t.Errorf("got %+v", fd)
+	}
+}
+
+// TestLateHostInMixedSteps: what one rank idles for its host and the other waits
+// for it is the late rank's finding alone.
+func TestLateHostInMixedSteps(t *testing.T) {
+	f := healthy()
+	twoRanks(f)
+	phase("mixed", 10, 4000, 40_000_000, 0)(f)
+	f.Phases[1].Ranks = []RankFacts{
+		{Rank: 0, Parts: []PartFacts{exposed("ffn", 5_000_000)}, Idle: []IdleFacts{{"host_late", 34_000_000}}},
+		{Rank: 1, Parts: []PartFacts{exposed("ffn", 5_000_000), exposed("waiting", 34_000_000)}},
+	}
+	ids := ""
+	for _, fd := range Diagnose(*f) {
+		ids += fd.ID + " "
+		if fd.ID == "mixed_interference" {
+			t.Errorf("got %+v", fd)
+		}
+	}
+	if !strings.Contains(ids, "late_rank") {
+		t.Errorf("findings %s", ids)
 	}
 }
