@@ -155,7 +155,9 @@ func (f *figure) addLanes(t *document.Timeline) []laneSpan {
 	var spans []laneSpan
 	off := t.StartUnixNS - f.start
 	hosts, mainLane := 0, mainLane(t.Lanes)
-	several := slices.ContainsFunc(t.Lanes, func(l document.Lane) bool { return l.GPU && l.Device != mainLane[0] })
+	several := slices.ContainsFunc(t.Lanes, func(l document.Lane) bool {
+		return l.GPU && slices.ContainsFunc(t.Lanes, func(o document.Lane) bool { return o.GPU && o.Device != l.Device })
+	})
 	for _, l := range hostFirst(t.Lanes) {
 		if len(l.Spans) == 0 || len(f.lanes) == 48 {
 			f.cut += int64(len(l.Spans))
@@ -163,7 +165,7 @@ func (f *figure) addLanes(t *document.Timeline) []laneSpan {
 		}
 		name := fmt.Sprintf("rank %d stream %d", t.Rank, l.Stream)
 		if l.GPU && several {
-			name = fmt.Sprintf("rank %d GPU %d stream %d", t.Rank, l.Device, l.Stream)
+			name = fmt.Sprintf("rank %d GPU %d s%d", t.Rank, l.Device, l.Stream)
 		}
 		if !l.GPU {
 			name = fmt.Sprintf("rank %d host", t.Rank)
