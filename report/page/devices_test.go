@@ -26,3 +26,37 @@ func TestLanesOfSeveralGPUs(t *testing.T) {
 		}
 	}
 }
+
+// TestUnplacedRanks: a GPU is nobody's only where it is known whose others are.
+func TestUnplacedRanks(t *testing.T) {
+	for _, c := range []struct {
+		ranks [][]int
+		want  string
+	}{{[][]int{{}, {}}, "n/a n/a "}, {[][]int{{0}, {}}, "0 none "}} {
+		r, got := &document.Readings{}, ""
+		for i, ranks := range c.ranks {
+			r.Devices = append(r.Devices, document.DeviceReadings{GPU: i, Ranks: ranks})
+		}
+		for _, row := range gpuTable(r).Rows {
+			got += row.Cells[1].Text + " "
+		}
+		if got != c.want {
+			t.Errorf("ranks %v: %q, want %q", c.ranks, got, c.want)
+		}
+	}
+}
+
+// TestHashOfOneFile: the second rank of a file is of the hash above it, another
+// input without one is not.
+func TestHashOfOneFile(t *testing.T) {
+	a := document.Source{Path: "a.sqlite", Bytes: 9, SHA256: "12ab"}
+	b, c := a, a
+	b.SHA256, c.SHA256, c.Path = "", "", "c.sqlite"
+	got := ""
+	for _, row := range sourceTable([]document.Source{a, b, c}).Rows {
+		got += row.Cells[6].Text + "|"
+	}
+	if want := "12ab|of the same file, above||"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -62,6 +62,7 @@ func stepsBelow(a *document.Analysis, period int64) bool {
 // gpuTable has a row per GPU.
 func gpuTable(r *document.Readings) *table {
 	t := &table{Caption: "GPUs over the window", Cols: cols("GPU", "Rank", "#Readings", "#SM clock, MHz", "#Memory clock, MHz", "#Power, W", "#Temperature, °C", "#Energy", "#NVLink sent", "#Received")}
+	placed := slices.ContainsFunc(r.Devices, func(d document.DeviceReadings) bool { return len(d.Ranks) > 0 })
 	for _, d := range r.Devices {
 		gpu := textCell(gpuName(d.GPU))
 		if d.Name != r.Devices[0].Name {
@@ -71,7 +72,7 @@ func gpuTable(r *document.Readings) *table {
 		if d.PowerLimitW > 0 && d.PowerW != nil {
 			power.Sub += " of " + plainNumber(d.PowerLimitW)
 		}
-		t.Rows = append(t.Rows, row{Cells: []cell{gpu, ranksCell(d), countCell(int64(d.Readings)), levelCell(d.SMMHz), levelCell(d.MemMHz), power, levelCell(d.TempC),
+		t.Rows = append(t.Rows, row{Cells: []cell{gpu, ranksCell(d, placed), countCell(int64(d.Readings)), levelCell(d.SMMHz), levelCell(d.MemMHz), power, levelCell(d.TempC),
 			unlessKnown(d.EnergyJ > 0, joules(d.EnergyJ)), movedCell(d.NVLinkTxBytes), movedCell(d.NVLinkRxBytes)}})
 	}
 	return t
@@ -83,14 +84,18 @@ var howRanks = map[string]string{
 	"correlation": "an estimate: its load fits", "all_gpus": "or one without a file", "active_gpus": "or one without a file",
 }
 
-// ranksCell names the rank of a GPU, or those of which one ran on it.
-func ranksCell(d document.DeviceReadings) cell {
+// ranksCell names the rank of a GPU, or those of which one ran on it. That it is
+// nobody's is known only where the ranks are placed.
+func ranksCell(d document.DeviceReadings, placed bool) cell {
 	words := make([]string, 0, len(d.Ranks))
 	for _, r := range d.Ranks[:min(len(d.Ranks), 8)] {
 		words = append(words, strconv.Itoa(r))
 	}
 	switch len(d.Ranks) {
 	case 0:
+		if !placed {
+			return textCell("n/a")
+		}
 		return textCell("none")
 	case 1:
 		c := textCell(words[0])

@@ -2,6 +2,7 @@ package page
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -325,12 +326,22 @@ func (t *table) transposed() *table {
 	return out
 }
 
+// hashCell is the hash of an input; of a file that holds several ranks the first
+// one has it.
+func hashCell(before []document.Source, s document.Source) cell {
+	first := func(o document.Source) bool { return o.SHA256 != "" && o.Path == s.Path && o.Bytes == s.Bytes }
+	if s.SHA256 == "" && slices.ContainsFunc(before, first) {
+		return textCell("of the same file, above")
+	}
+	return cell{Text: clip(s.SHA256, 64), Code: true}
+}
+
 func sourceTable(ss []document.Source) *table {
 	if len(ss) == 0 {
 		return nil
 	}
 	t := &table{Caption: "Inputs", Cols: cols("File", "Format", "#Rank", "#Size", "#Events", "#Skipped", "SHA-256")}
-	for _, s := range ss {
+	for i, s := range ss {
 		file := textCell(clip(s.Path, 160))
 		file.Code = true
 		if s.Role != "" && s.Role != "gpu" && s.Role != "summary" {
@@ -344,7 +355,7 @@ func sourceTable(ss []document.Source) *table {
 			rank = countCell(int64(s.Rank))
 		}
 		t.Rows = append(t.Rows, row{Cells: []cell{file, textCell(s.Format), rank, bytesCell(s.Bytes), countCell(s.Events), countCell(s.SkippedEvents),
-			{Text: clip(s.SHA256, 64), Code: true}}})
+			hashCell(ss[:i], s)}})
 	}
 	return t
 }
