@@ -284,3 +284,22 @@ func TestLateHostInMixedSteps(t *testing.T) {
 		t.Errorf("findings %s", ids)
 	}
 }
+
+// TestEachStep: totals over all GPUs are of the steps that each ran, which
+// replicas do not share and the GPUs of a rank do.
+func TestEachStep(t *testing.T) {
+	f := &Facts{Ranks: 2}
+	for _, c := range []struct {
+		p    PhaseFacts
+		want int64
+	}{
+		{PhaseFacts{Steps: 10}, 10}, {PhaseFacts{Steps: 10, GPUSteps: 20}, 10},
+		{PhaseFacts{Steps: 20, GPUSteps: 20}, 10}, // two replicas
+		{PhaseFacts{Steps: 10, GPUSteps: 40}, 5},  // two GPUs on each rank
+		{PhaseFacts{}, 0},
+	} {
+		if got := f.eachStep(&c.p, 200); got != c.want {
+			t.Errorf("%+v: %d, want %d", c.p, got, c.want)
+		}
+	}
+}
