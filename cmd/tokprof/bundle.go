@@ -45,9 +45,28 @@ func runWindows(b *capture.Bundle) ([]engines.RunWindow, error) {
 				r.Plain = append(r.Plain, q)
 			}
 		}
+		r.Plain = sameAnswers(r.Plain, r.Requests, w.Name)
 		out = append(out, r)
 	}
 	return out, nil
+}
+
+// sameAnswers are the requests of a run without the profiler whose twins of window got
+// answers of the same length. A server that ends answers where it likes, here and not
+// there, carried another load: what is left without a partner shows in the comparison.
+// Failed twins are left to it.
+func sameAnswers(plain, profiled []serving.Request, window string) []serving.Request {
+	answered := func(q serving.Request) int { return max(q.CompletionTokens, len(q.TokenUnixNS)) }
+	lengths := map[int]int{}
+	for _, q := range profiled {
+		if q.Window == window && !q.Failed() {
+			lengths[q.ID] = answered(q)
+		}
+	}
+	return slices.DeleteFunc(plain, func(q serving.Request) bool {
+		n, ok := lengths[q.ID]
+		return ok && !q.Failed() && n != answered(q)
+	})
 }
 
 // overlaps says whether a request ran while a window was recorded.

@@ -182,6 +182,9 @@ func (l *load) send(ctx context.Context, window string, planned []Planned, slots
 	}
 	res.Rows, res.NotDue = rows[:sent], len(planned)-sent
 	res.Notes = l.notes(full && o.Concurrency == 0)
+	if n := l.shortNote(window, res.Rows, planned); n != "" {
+		res.Notes = append(res.Notes, n)
+	}
 	return res, context.Cause(ctx)
 }
 

@@ -112,9 +112,13 @@ func sentence(s string) string {
 		}
 	}
 	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f }), " ")
-	const most = 200
+	return clip(s, 200)
+}
+
+// clip is the first characters of a text, of so many at most.
+func clip(s string, most int) string {
 	if r := []rune(s); len(r) > most {
-		s = string(r[:most]) + "…"
+		return string(r[:most]) + "…"
 	}
 	return s
 }

@@ -122,7 +122,7 @@ func (l *load) answer(res *http.Response, p *Planned, row *serving.Request) erro
 	t := tokens{row: row, most: p.MaxTokens}
 	t.note(&c)
 	l.progress.Tokens.Add(int64(row.CompletionTokens))
-	if !c.choices {
+	if !c.choices || l.cutShort(p, row) {
 		return errEarlyEnd
 	}
 	return nil
@@ -142,7 +142,7 @@ func (l *load) stream(body io.Reader, p *Planned, row *serving.Request) error {
 		case err != nil:
 			return err
 		case string(data) == "[DONE]":
-			if row.Finish == "" && len(row.TokenUnixNS) == 0 {
+			if row.Finish == "" && len(row.TokenUnixNS) == 0 || l.cutShort(p, row) {
 				return errEarlyEnd
 			}
 			return nil
