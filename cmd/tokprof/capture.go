@@ -280,7 +280,7 @@ func (c *capturing) record(ctx context.Context) error {
 		return err
 	}
 	if b.LeftProfiling != "" {
-		fmt.Fprintf(c.std.out, "THE PROFILER COULD NOT BE STOPPED and may slow the server down. Stop it by hand:\n  %s\n", strings.ReplaceAll(b.LeftProfiling, "\n", "\n  "))
+		fmt.Fprintf(c.std.out, "THE PROFILER COULD NOT BE STOPPED and may slow the server down. Stop it by hand:\n  %s\n", strings.ReplaceAll(b.ByHand, "\n", "\n  "))
 	}
 	if ctx.Err() != nil {
 		fmt.Fprintf(c.std.err, "tokprof: interrupted; what was recorded is in %s (tokprof analyze %s)\n", c.out, quoteArg(c.out))

@@ -46,6 +46,8 @@ type Bundle struct {
 	Manifest
 	// Left are the paths of traces that Record left in the profiler's folder.
 	Left []string
+	// ByHand is LeftProfiling with the servers' addresses, which the manifest leaves out.
+	ByHand string
 }
 
 // Open reads a folder that a capture left, or a recorder's folder of the same

@@ -28,7 +28,7 @@ type Manifest struct {
 	// Notes are what is missing or doubtful, one sentence each.
 	Notes []string `json:"notes"`
 	// LeftProfiling says that a profiler could not be stopped, and how to stop it
-	// by hand; "" otherwise.
+	// by hand, SERVER standing for an address; "" otherwise.
 	LeftProfiling string `json:"left_profiling,omitempty"`
 	Files         []File `json:"files"`
 }

@@ -217,6 +217,26 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestNotesNameNoHost: the notes of a bundle are handed on, also those about a server
+// that is gone.
+func TestNotesNameNoHost(t *testing.T) {
+	r := newRig(t, replay.Options{})
+	r.only("decode")
+	put := r.o.Put
+	r.o.Put = func(ctx context.Context, window string, p load.Plan) ([]serving.Request, []string, error) {
+		r.server.Close()
+		return put(ctx, window, p)
+	}
+	b, err := Record(t.Context(), r.o)
+	if err == nil || !b.hasNote("metrics of server 0 are missing in places: dial: connection refused") {
+		t.Errorf("%v, notes %q", err, b.Notes)
+	}
+	text, err := os.ReadFile(filepath.Join(r.o.Dir, ManifestName))
+	if err != nil || strings.Contains(string(text), "127.0.0.1") || b.LeftProfiling != "curl -X POST SERVER/stop_profile" || b.ByHand != r.o.Profilers[0].ByHand() {
+		t.Errorf("%s, %v", text, err)
+	}
+}
+
 // TestEngines records servers whose profilers behave otherwise.
 func TestEngines(t *testing.T) {
 	for _, c := range []struct {

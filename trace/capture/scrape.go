@@ -75,17 +75,21 @@ func (s *session) scrape(ctx context.Context, window string) (end func()) {
 
 // snapshot writes one scrape of one server.
 func (s *session) snapshot(ctx context.Context, window, when string, server int) {
-	ctx, cancel := context.WithTimeout(ctx, scrapeLimit)
+	one, cancel := context.WithTimeout(ctx, scrapeLimit)
 	defer cancel()
-	text, m, err := s.Targets[server].Server.Metrics(ctx)
+	from := s.Targets[server].Server
+	text, m, err := from.Metrics(one)
 	if h, ok := m.Histogram(serving.StepTokens); ok && err == nil {
 		s.stepsNow[server].Store(int64(h.Count))
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		err = os.WriteFile(filepath.Join(s.Dir, s.metricsName(window, when, server)), text, 0o644)
-	}
-	if err != nil && ctx.Err() == nil {
-		s.note("metrics of server %d are missing in places: %v", server, err)
+		if err != nil {
+			s.note("metrics of server %d are missing in places: %v", server, err)
+		}
+	case ctx.Err() == nil:
+		s.note("metrics of server %d are missing in places: %s", server, from.Nameless(err))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -385,6 +386,14 @@ func (s *session) finish() error {
 		for _, n := range s.Extra(s.Dir, s.began) {
 			s.note("%s", n)
 		}
+	}
+	s.b.ByHand = s.b.LeftProfiling
+	for i, t := range s.Targets {
+		name := "SERVER"
+		if len(s.Targets) > 1 {
+			name = fmt.Sprintf("SERVER%d", i)
+		}
+		s.b.LeftProfiling = strings.ReplaceAll(s.b.LeftProfiling, t.Server.URL(), name)
 	}
 	return errors.Join(append(errs, s.b.Seal())...)
 }

@@ -30,8 +30,8 @@ func TestStopUnproven(t *testing.T) {
 			r.o.Targets[0].TraceDir = ""
 		}
 		b, err := Record(t.Context(), r.o)
-		if err == nil || !strings.Contains(err.Error(), "could not be stopped") || b.LeftProfiling != real.ByHand() {
-			t.Errorf("error %v, left profiling %q", err, b.LeftProfiling)
+		if err == nil || !strings.Contains(err.Error(), "could not be stopped") || b.ByHand != real.ByHand() {
+			t.Errorf("error %v, left profiling %q", err, b.ByHand)
 		}
 		if len(b.Windows) != 1 {
 			t.Errorf("%d windows: no other is begun on a server that may still profile", len(b.Windows))

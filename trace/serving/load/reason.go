@@ -2,20 +2,19 @@ package load
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/url"
 	"strings"
 	"time"
+
+	"tokprof/trace/serving"
 )
 
-// errDeadline is the cause of what Options.Deadline ends.
 var errPanicked = errors.New("another request panicked")
 
+// errDeadline is the cause of what Options.Deadline ends.
 var errDeadline = errors.New("cut off at the load's deadline")
 
 // timeoutError is the cause of a request that took longer than it may.
@@ -69,18 +68,8 @@ func (l *load) reason(ctx context.Context, err error) string {
 	} else if cause != nil {
 		return cause.Error()
 	}
-	var dns *net.DNSError
-	var op *net.OpError
-	var cert *tls.CertificateVerificationError
-	switch {
-	case errors.As(err, &dns):
-		return "the server's name does not resolve"
-	case errors.As(err, &cert):
-		return "the server's TLS certificate is not trusted"
-	case errors.As(err, &op):
-		return op.Op + ": " + bottom(op.Err).Error()
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return "connection lost"
+	if lost := serving.Lost(err); lost != "" {
+		return lost
 	}
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -91,17 +80,6 @@ func (l *load) reason(ctx context.Context, err error) string {
 		return sentence(l.secrets.Hide(strings.ReplaceAll(u.Err.Error(), host, "server")))
 	}
 	return sentence(l.secrets.Hide(err.Error()))
-}
-
-// bottom is the innermost of wrapped errors: the system's own.
-func bottom(err error) error {
-	for {
-		in := errors.Unwrap(err)
-		if in == nil {
-			return err
-		}
-		err = in
-	}
 }
 
 // sentence is one line of printable text, cut where a server repeats the request.
