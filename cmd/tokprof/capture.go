@@ -283,7 +283,11 @@ func (c *capturing) record(ctx context.Context) error {
 		fmt.Fprintf(c.std.out, "THE PROFILER COULD NOT BE STOPPED and may slow the server down. Stop it by hand:\n  %s\n", strings.ReplaceAll(b.ByHand, "\n", "\n  "))
 	}
 	if ctx.Err() != nil {
-		fmt.Fprintf(c.std.err, "tokprof: interrupted; what was recorded is in %s (tokprof analyze %s)\n", c.out, quoteArg(c.out))
+		if lost := (capture.NotSealed{}); errors.As(err, &lost) {
+			fmt.Fprintf(c.std.err, "tokprof: interrupted; what was recorded is in %s, but %v\n", c.out, lost)
+		} else {
+			fmt.Fprintf(c.std.err, "tokprof: interrupted; what was recorded is in %s (tokprof analyze %s)\n", c.out, quoteArg(c.out))
+		}
 		return errInterrupted
 	}
 	for _, n := range b.Notes {

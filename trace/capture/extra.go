@@ -15,7 +15,7 @@ import (
 // as a note.
 func WriteExtra(dir, name string, text []byte) (notes []string) {
 	if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
-		return []string{fmt.Sprintf("%s could not be written: %v", name, err)}
+		return []string{fmt.Sprintf("%s could not be written: %v", name, withoutPath(err))}
 	}
 	return nil
 }
@@ -92,7 +92,7 @@ func OpenLogTail(path string) (*LogTail, error) {
 func (l *LogTail) WriteInto(dir string) (notes []string) {
 	err := l.copy(filepath.Join(dir, LogName))
 	if err != nil {
-		return []string{fmt.Sprintf("the server's log is missing: %v", err)}
+		return []string{fmt.Sprintf("the server's log is missing: %v", withoutPath(err))}
 	}
 	return nil
 }

@@ -14,6 +14,16 @@ import (
 	"strings"
 )
 
+// NotSealed is what kept a capture from writing its manifest: the folder is no bundle.
+type NotSealed struct{ Err error }
+
+func (e NotSealed) Error() string {
+	return fmt.Sprintf("its manifest is missing: %v", e.Err)
+}
+
+// Unwrap returns the cause.
+func (e NotSealed) Unwrap() error { return e.Err }
+
 // Seal lists every file of the bundle with its hash and writes the manifest. It
 // is the last thing done to a bundle, and may be done again after files were
 // added.

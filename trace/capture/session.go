@@ -117,11 +117,7 @@ func Record(ctx context.Context, o Options) (*Bundle, error) {
 	for _, t := range o.Targets {
 		s.b.Servers = append(s.b.Servers, t.About)
 	}
-	err := s.run(ctx)
-	if e := s.finish(); err == nil {
-		err = e
-	}
-	return s.b, err
+	return s.b, errors.Join(s.run(ctx), s.finish())
 }
 
 // emptyDir makes the bundle's folder, and refuses one that holds something.
@@ -395,5 +391,8 @@ func (s *session) finish() error {
 		}
 		s.b.LeftProfiling = strings.ReplaceAll(s.b.LeftProfiling, t.Server.URL(), name)
 	}
-	return errors.Join(append(errs, s.b.Seal())...)
+	if err := s.b.Seal(); err != nil {
+		errs = append(errs, NotSealed{err})
+	}
+	return errors.Join(errs...)
 }
