@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -218,10 +219,13 @@ func (c *capturing) findDir(s *serving.Server) (dir, how string) {
 		return dir, how
 	}
 	if p, ok := capture.LocalProcess(s.URL()); ok && p.ProfilerDir != "" {
-		// vLLM makes the folder at the first stop.
-		if err := os.MkdirAll(p.ProfilerDir, 0o755); err == nil && try(p.ProfilerDir, "the server process's arguments") {
-			return dir, how
+		const named = "the server process's arguments"
+		if _, err := os.Stat(p.ProfilerDir); errors.Is(err, fs.ErrNotExist) {
+			// vLLM makes the folder at the first stop. It is the server's to make: ours
+			// might be one that it cannot write to.
+			return p.ProfilerDir, named + "; the server will make it"
 		}
+		try(p.ProfilerDir, named)
 	}
 	return dir, how
 }

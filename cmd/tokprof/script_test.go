@@ -1,14 +1,19 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -17,7 +22,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"tokprof": main})
+	testscript.Main(m, map[string]func(){"tokprof": main, "replayed": replayed})
 }
 
 // TestScript runs the program as a user would: each file in testdata/script
@@ -58,6 +63,10 @@ func serve(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		traces = fmt.Sprintf("%s-%d", name, n)
 	}
+	if len(args) > 0 && args[0] == "process" {
+		serveProcess(ts, traces)
+		return
+	}
 	o := replay.Options{TraceDir: traces, Speed: 50}
 	if len(args) > 0 {
 		f, ok := faultsByName[args[0]]
@@ -79,6 +88,45 @@ func serve(ts *testscript.TestScript, _ bool, args []string) {
 	})
 	ts.Setenv("SERVER", url)
 	ts.Setenv("TRACES", traces)
+}
+
+// serveProcess starts a server in a process of its own, whose arguments name a folder for
+// traces that is not there yet.
+func serveProcess(ts *testscript.TestScript, traces string) {
+	self, err := os.Executable()
+	ts.Check(err)
+	bin := ts.MkAbs("replayed")
+	ts.Check(os.Symlink(self, bin))
+	cmd := exec.Command(bin, "--profiler-config", fmt.Sprintf(`{"profiler": "torch", "torch_profiler_dir": %q}`, traces))
+	out, err := cmd.StdoutPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	ts.Defer(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	url, err := bufio.NewReader(out).ReadString('\n')
+	ts.Check(err)
+	ts.Setenv("SERVER", strings.TrimSpace(url))
+	ts.Setenv("TRACES", traces)
+}
+
+// replayed is that server. As real ones do, it makes its folder when it needs it first.
+func replayed() {
+	var c struct {
+		Dir string `json:"torch_profiler_dir"`
+	}
+	err := json.Unmarshal([]byte(os.Args[2]), &c)
+	s := replay.New(replay.Embedded(), replay.Options{TraceDir: c.Dir, Speed: 50})
+	url, e := s.Start(context.Background())
+	if err = errors.Join(err, e, os.Remove(c.Dir)); err != nil {
+		panic(err)
+	}
+	fmt.Println(url)
+	for !s.Profiling() {
+		time.Sleep(time.Millisecond)
+	}
+	if err := os.Mkdir(c.Dir, 0o755); err != nil {
+		panic(err)
+	}
+	select {}
 }
 
 // copyTraces copies what the server wrote last into a folder, as a person would.

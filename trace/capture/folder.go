@@ -26,6 +26,7 @@ type folder struct {
 	dir     string
 	targets []int // whose profilers write there, by index
 	before  map[string]stamp
+	unmade  bool // it was not there before the window: profilers make it when they first write
 	// Files found whole and torn, as they were then: each state is looked at once.
 	whole, torn map[string]stamp
 }
@@ -40,19 +41,21 @@ const depth = 3
 
 func watchFolder(dir string) (*folder, error) {
 	f := &folder{dir: dir, whole: map[string]stamp{}, torn: map[string]stamp{}}
-	var err error
+	_, err := os.Stat(dir)
+	f.unmade = errors.Is(err, fs.ErrNotExist)
 	f.before, err = f.list()
 	return f, err
 }
 
-// list returns what a profiler may have written, by path below the folder.
+// list returns what a profiler may have written, by path below the folder: nothing
+// before the profiler has made it.
 func (f *folder) list() (map[string]stamp, error) {
 	out := map[string]stamp{}
 	err := filepath.WalkDir(f.dir, func(p string, d fs.DirEntry, err error) error {
 		rel, _ := filepath.Rel(f.dir, p)
 		switch {
-		case errors.Is(err, fs.ErrNotExist) && p != f.dir:
-			return nil // a temporary file of the profiler went while we looked
+		case errors.Is(err, fs.ErrNotExist) && (p != f.dir || f.unmade):
+			return nil // a temporary file of the profiler may go while we look
 		case err != nil:
 			return err
 		case d.IsDir() && strings.Count(rel, string(filepath.Separator)) >= depth:
@@ -71,6 +74,7 @@ func (f *folder) list() (map[string]stamp, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the profiler's folder %s cannot be read: %w", f.dir, err)
 	}
+	f.unmade = f.unmade && len(out) == 0
 	return out, nil
 }
 
