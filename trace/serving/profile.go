@@ -268,7 +268,8 @@ const (
 // StopProfile ends the recording. It may take minutes: vLLM and SGLang answer
 // when the traces are written; nothing but the context bounds it. A lost
 // connection is tried again, since stopping twice does no harm. A recording that
-// had ended is no error. Any other answer is a *StopError, or ErrNoProfiler.
+// had ended is no error. Any other answer is a *StopError, of the kind ErrNoProfiler
+// where there is no such route.
 func (s *Server) StopProfile(ctx context.Context) error {
 	path, body := s.stopCall()
 	pause := s.pause
@@ -319,7 +320,8 @@ func (s *Server) stopAnswer(path string, r reply, attempt int) error {
 		s.mu.Unlock()
 		return nil
 	case r.status == http.StatusNotFound:
-		return s.noProfiler()
+		return &StopError{Status: r.status, Attempts: attempt, Err: ErrNoProfiler,
+			text: fmt.Sprintf("%s answered 404 to POST %s, so the call reached no profiler: a gateway does not hand it on, or another server answers here now. When the recording still runs, stop it at the server's own address (%s), or restart the server", s.URL(), path, s.StopByHand())}
 	}
 	return &StopError{
 		Status: r.status, Attempts: attempt, MayStillFlush: failed || r.status >= 500,

@@ -217,7 +217,10 @@ func TestStopErrors(t *testing.T) {
 		}
 	}
 	s := connect(t, &server{engine: "vllm", version: "0.20.2"}, serving.Options{})
-	if err := s.StopProfile(t.Context()); !errors.Is(err, serving.ErrNoProfiler) {
+	err := s.StopProfile(t.Context())
+	var stop *serving.StopError
+	want := s.URL() + " answered 404 to POST /stop_profile, so the call reached no profiler: a gateway does not hand it on, or another server answers here now. When the recording still runs, stop it at the server's own address (curl -X POST " + s.URL() + "/stop_profile), or restart the server"
+	if !errors.Is(err, serving.ErrNoProfiler) || !errors.As(err, &stop) || stop.Status != 404 || err.Error() != want {
 		t.Error(err)
 	}
 }
