@@ -15,7 +15,8 @@ import (
 )
 
 // Child is a sampler in a process of its own: a driver that kills the process
-// that asks it, or hangs, then costs readings and not the capture.
+// that asks it, or hangs, then costs readings and not the capture. Its errors say of
+// the readings why they are missing or end.
 type Child struct {
 	cmd    *exec.Cmd
 	stderr *tail
@@ -62,7 +63,7 @@ func (c *Child) pump(stdout io.Reader, out io.Writer) error {
 			continue
 		}
 		if _, err := out.Write(append(line, '\n')); err != nil {
-			return fmt.Errorf("GPU readings cannot be written: %w", err)
+			return fmt.Errorf("they cannot be written: %w", err)
 		}
 		if bytes.HasPrefix(line, []byte(`{"t"`)) {
 			c.once.Do(func() { close(c.ready) })
@@ -82,7 +83,7 @@ func (c *Child) verdict(wait, pumped error) error {
 	if words == "" {
 		words = wait.Error()
 	}
-	return fmt.Errorf("GPU readings ended: %s", words)
+	return errors.New(words)
 }
 
 // Ready waits for the first reading. The error is the context's, or says why
@@ -103,7 +104,7 @@ func (c *Child) Ready(ctx context.Context) error {
 	if c.err != nil {
 		return c.err
 	}
-	return errors.New("GPU readings ended before the first one")
+	return errors.New("their reader ended before the first one")
 }
 
 // Done is closed when the process has ended, asked or not.
@@ -115,7 +116,7 @@ func (c *Child) Stop() error {
 	select {
 	case <-c.done:
 		if c.err == nil && !c.asked {
-			return errors.New("GPU readings ended early")
+			return errors.New("their reader ended by itself")
 		}
 		return c.err
 	default:
@@ -132,7 +133,7 @@ func (c *Child) Stop() error {
 	}
 	_ = c.cmd.Process.Kill()
 	<-c.done
-	return fmt.Errorf("GPU readings did not end within %v and were killed", 2*patience)
+	return fmt.Errorf("their reader did not end within %v and was killed", 2*patience)
 }
 
 // tail keeps the end of what is written to it.

@@ -99,17 +99,17 @@ func TestChildDies(t *testing.T) {
 	if err := c.Ready(ctx); err != nil {
 		t.Errorf("the first reading did come: %v", err)
 	}
-	if err := c.Stop(); err == nil || err.Error() != "GPU readings ended: the driver is gone" {
+	if err := c.Stop(); err == nil || err.Error() != "the driver is gone" {
 		t.Errorf("the error is %v", err)
 	}
 	if out.String() != firstLines {
 		t.Errorf("the lines are %q", out)
 	}
 	c, _ = startChild(t, "quits")
-	if err := c.Ready(ctx); err == nil || err.Error() != "GPU readings ended before the first one" {
+	if err := c.Ready(ctx); err == nil || err.Error() != "their reader ended before the first one" {
 		t.Errorf("ending at once: %v", err)
 	}
-	if err := c.Stop(); err == nil || err.Error() != "GPU readings ended early" {
+	if err := c.Stop(); err == nil || err.Error() != "their reader ended by itself" {
 		t.Errorf("stopping what had ended: %v", err)
 	}
 }
@@ -122,7 +122,7 @@ func TestDeafChild(t *testing.T) {
 	if err := c.Ready(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Stop(); err == nil || !strings.Contains(err.Error(), "were killed") || out.String() != firstLines {
+	if err := c.Stop(); err == nil || !strings.Contains(err.Error(), "was killed") || out.String() != firstLines {
 		t.Errorf("%v, %q", err, out)
 	}
 	late, cancel := context.WithCancel(ctx)
@@ -141,7 +141,7 @@ func TestChildWithoutPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-c.Done()
-	if err := c.Stop(); !errors.Is(err, errBroken) || !strings.HasPrefix(err.Error(), "GPU readings cannot be written") {
+	if err := c.Stop(); !errors.Is(err, errBroken) || !strings.HasPrefix(err.Error(), "they cannot be written") {
 		t.Errorf("the error is %v", err)
 	}
 	if _, err := StartChild([]string{"./no such program"}, failing{}); err == nil || !strings.Contains(err.Error(), "cannot be started") {
