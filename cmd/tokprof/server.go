@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -82,9 +84,43 @@ func (s *serverFlags) connect(ctx context.Context) ([]capture.Target, error) {
 		if slices.ContainsFunc(out, func(t capture.Target) bool { return t.Server.URL() == server.URL() }) {
 			return nil, usageError{"--server " + server.URL() + " is given twice", "name each server once: its ranks would be awaited twice"}
 		}
+		if s.through == "" { // a router may know the model by another name
+			if err := s.checkModel(server); err != nil {
+				return nil, err
+			}
+		}
 		out = append(out, capture.Target{Server: server, About: about(server, s.model)})
 	}
 	return out, nil
+}
+
+// mostModels bounds how many names a refusal lists.
+const mostModels = 10
+
+// checkModel refuses a model that the server does not list: its requests would fail one
+// and all. A server that lists none may serve it.
+func (s *serverFlags) checkModel(server *serving.Server) error {
+	f := &server.Facts
+	if s.model == "" || len(f.Models) == 0 {
+		return nil
+	}
+	var names []string
+	for _, m := range f.Models {
+		// SGLang asks for an adapter as MODEL:ADAPTER too, and lists only the model.
+		base, _, adapter := strings.Cut(s.model, m.ID+":")
+		if m.ID == s.model || f.Engine == serving.SGLang && adapter && base == "" {
+			return nil
+		}
+		name := strconv.Quote(m.ID)
+		if m.Parent != "" {
+			name += " (an adapter)"
+		}
+		names = append(names, name)
+	}
+	if more := len(names) - mostModels; more > 0 {
+		names = append(names[:mostModels], fmt.Sprintf("%d more", more))
+	}
+	return usageError{fmt.Sprintf("%s serves no model %q", server.URL(), s.model), "it lists " + strings.Join(names, ", ")}
 }
 
 // about is what a bundle keeps of a server: no address, no key.
