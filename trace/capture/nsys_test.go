@@ -5,9 +5,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"tokprof/trace/serving/replay"
 )
 
 // TestNsysInterrupted: an nsys start that is cut off may have started, so it is stopped;
@@ -35,5 +38,37 @@ func TestNsysInterrupted(t *testing.T) {
 	text, err := os.ReadFile(nsys + ".group")
 	if f := strings.Fields(string(text)); err != nil || len(f) != 2 || f[0] != f[1] {
 		t.Errorf("process and group %q, %v: want nsys in a group of its own", text, err)
+	}
+}
+
+// TestNsysSession drives a program that acts like nsys, whose session runs in another
+// directory: a bundle by a relative name is found all the same.
+func TestNsysSession(t *testing.T) {
+	r := newRig(t, replay.Options{})
+	r.only("decode")
+	nsys := filepath.Join(t.TempDir(), "nsys")
+	script := "#!/bin/sh\necho \"$@\" >>$0.calls\ncd \"$(dirname $0)\"\ncase $1 in start) echo \"$3\" | sed s/--output=// >$0.out;; stop) echo report >\"$(cat $0.out).nsys-rep\";; esac\n"
+	if err := os.WriteFile(nsys, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r.o.Targets[0].TraceDir = ""
+	t.Chdir(t.TempDir())
+	r.o.Dir = "run"
+	r.o.Profilers = []Profiler{NsysSession(nsys, "prod", r.o.Dir)}
+	b, err := Record(t.Context(), r.o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(b.Windows[0].Files, []string{"decode.nsys-rep"}) || len(b.Notes) > 0 {
+		t.Errorf("files %q, notes %q", b.Windows[0].Files, b.Notes)
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls, err := os.ReadFile(nsys + ".calls")
+	want := "start --session=prod --output=" + filepath.Join(here, "run", "decode") + " --force-overwrite=true --sample=none\nstop --session=prod\n"
+	if err != nil || string(calls) != want {
+		t.Errorf("called %q, want %q (%v)", calls, want, err)
 	}
 }

@@ -233,7 +233,12 @@ func NsysSession(nsys, name, dir string) Profiler {
 }
 
 func (n *nsysSession) Start(ctx context.Context, window string) error {
-	err := n.run(ctx, "start", "--session="+n.name, "--output="+filepath.Join(n.dir, window), "--force-overwrite=true", "--sample=none")
+	// The session's own process, which may run in another directory, reads the path.
+	report, err := filepath.Abs(filepath.Join(n.dir, window))
+	if err != nil {
+		return NotStarted{err}
+	}
+	err = n.run(ctx, "start", "--session="+n.name, "--output="+report, "--force-overwrite=true", "--sample=none")
 	if err != nil && ctx.Err() == nil {
 		return NotStarted{err}
 	}

@@ -265,31 +265,6 @@ func TestEngines(t *testing.T) {
 	}
 }
 
-// TestNsysSession drives a program that acts like nsys.
-func TestNsysSession(t *testing.T) {
-	r := newRig(t, replay.Options{})
-	r.only("decode")
-	nsys := filepath.Join(t.TempDir(), "nsys")
-	script := "#!/bin/sh\necho \"$@\" >>$0.calls\ncase $1 in start) echo \"$3\" | sed s/--output=// >$0.out;; stop) echo report >\"$(cat $0.out).nsys-rep\";; esac\n"
-	if err := os.WriteFile(nsys, []byte(script), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	r.o.Targets[0].TraceDir = ""
-	r.o.Profilers = []Profiler{NsysSession(nsys, "prod", r.o.Dir)}
-	b, err := Record(t.Context(), r.o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !slices.Equal(b.Windows[0].Files, []string{"decode.nsys-rep"}) || len(b.Notes) > 0 {
-		t.Errorf("files %q, notes %q", b.Windows[0].Files, b.Notes)
-	}
-	calls, err := os.ReadFile(nsys + ".calls")
-	want := "start --session=prod --output=" + filepath.Join(r.o.Dir, "decode") + " --force-overwrite=true --sample=none\nstop --session=prod\n"
-	if err != nil || string(calls) != want {
-		t.Errorf("called %q, want %q (%v)", calls, want, err)
-	}
-}
-
 func TestUnauthorized(t *testing.T) {
 	r := newRig(t, replay.Options{})
 	r.only("decode")
