@@ -23,7 +23,7 @@ func TestNsysInterrupted(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	g := newGuard([]Profiler{NsysSession(nsys, "prod", t.TempDir())}, t.Context(), func(string) {})
+	g := newGuard([]Profiler{NsysSession(nsys, "prod", t.TempDir())}, &Options{Stopping: t.Context(), Patience: time.Minute, Grace: time.Millisecond})
 	err := g.start(ctx, "decode")
 	var off NotStarted
 	if err == nil || errors.As(err, &off) || !g.anyRunning() {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"tokprof/trace/serving"
 )
@@ -33,6 +34,15 @@ func (e NotStarted) Error() string { return e.Err.Error() }
 
 // Unwrap returns the cause.
 func (e NotStarted) Unwrap() error { return e.Err }
+
+// Unanswered marks an error of Start whose call nobody answered: the profiler may take it
+// yet, behind the call that stops it.
+type Unanswered struct{ Err error }
+
+func (e Unanswered) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e Unanswered) Unwrap() error { return e.Err }
 
 // MayFlush marks an error of Stop after which traces may still come.
 type MayFlush struct{ Err error }
@@ -60,6 +70,9 @@ func (r *routes) Start(ctx context.Context, _ string) error {
 	if err != nil && !errors.Is(err, serving.ErrMayBeProfiling) {
 		return NotStarted{err}
 	}
+	if err != nil && (ctx.Err() != nil || errors.Is(err, serving.ErrUnreachable)) {
+		return Unanswered{err}
+	}
 	if err == nil && r.options.Steps > 0 && (!st.Bounded || st.Steps != r.options.Steps) {
 		r.tell("the recording is not bounded by --steps: " + st.Why)
 	}
@@ -86,16 +99,36 @@ type guard struct {
 	all      []Profiler
 	stopping context.Context // outlives an interrupted capture
 	tell     func(string)
+	// A start call is cut off after patience, and so long after an interrupt as grace:
+	// one that was answered can surely be stopped.
+	patience, grace time.Duration
 
 	mu      sync.Mutex
 	running []bool
 	// unproven are those whose stop calls were all answered by errors: they may have
-	// stopped in the middle of it, or never have heard of it (a gateway's 503).
+	// stopped in the middle of it, or never have heard of it (a gateway's 503). And those
+	// whose start call was not answered: they may begin after they were stopped.
 	unproven []bool
 }
 
-func newGuard(all []Profiler, stopping context.Context, tell func(string)) *guard {
-	return &guard{all: all, stopping: stopping, tell: tell, running: make([]bool, len(all)), unproven: make([]bool, len(all))}
+func newGuard(all []Profiler, o *Options) *guard {
+	return &guard{
+		all: all, stopping: o.Stopping, tell: o.Progress, patience: o.Patience, grace: o.Grace,
+		running: make([]bool, len(all)), unproven: make([]bool, len(all)),
+	}
+}
+
+// starting is the context of a start call.
+func (g *guard) starting(ctx context.Context) (context.Context, func()) {
+	out, cancel := context.WithTimeout(g.stopping, g.patience)
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(g.grace):
+			cancel()
+		case <-out.Done():
+		}
+	})
+	return out, func() { stop(); cancel() }
 }
 
 // start starts all profilers side by side; when one fails, those that run are
@@ -107,11 +140,15 @@ func (g *guard) start(ctx context.Context, window string) error {
 		wait.Go(func() {
 			// Marked before the call: a call that is cut off may have arrived.
 			g.set(i, true)
+			ctx, end := g.starting(ctx)
+			defer end()
 			errs[i] = p.Start(ctx, window)
 			var off NotStarted
 			if errors.As(errs[i], &off) {
 				g.set(i, false)
 			}
+			var late Unanswered
+			g.unproven[i] = errors.As(errs[i], &late)
 		})
 	}
 	wait.Wait()
@@ -201,14 +238,14 @@ func (s *session) proved(targets []int) {
 }
 
 // prove says which profilers may still run: those that answered the stop calls with
-// errors and left no trace.
+// errors, or the start call not at all, and left no trace.
 func (s *session) prove(err error) error {
 	left := byHand(s.Profilers, func(i int) bool { return s.unproven[i] })
 	if left == "" || s.b.LeftProfiling != "" {
 		return err
 	}
 	s.b.LeftProfiling = left
-	return &stillRunning{errors.New("the server answered each stop call with an error, and no trace came"), err}
+	return &stillRunning{errors.New("the server answered each stop call with an error, or the start call not at all, and no trace came"), err}
 }
 
 // stillRunning is a profiler that did not stop, beside what else went wrong.
@@ -242,7 +279,10 @@ func (n *nsysSession) Start(ctx context.Context, window string) error {
 	if err != nil && ctx.Err() == nil {
 		return NotStarted{err}
 	}
-	return err // cut off, nsys may have started
+	if err != nil {
+		return Unanswered{err} // cut off, nsys may have started
+	}
+	return nil
 }
 
 func (n *nsysSession) Stop(ctx context.Context) error {

@@ -58,6 +58,7 @@ type Options struct {
 	Extra func(dir string, began time.Time) []string
 
 	Patience time.Duration // without a change in the profiler's folder; 0 is 10 min
+	Grace    time.Duration // for the answer of a start call when interrupted; 0 is 10 s
 	Settle   time.Duration // 0 is 3 s
 	Poll     time.Duration // 0 is 250 ms
 	Scrape   time.Duration // of /metrics while a window runs; 0 is 1 s
@@ -73,6 +74,7 @@ func (o *Options) fill() {
 		}
 	}
 	set(&o.Patience, 10*time.Minute)
+	set(&o.Grace, 10*time.Second)
 	set(&o.Settle, 3*time.Second)
 	set(&o.Poll, 250*time.Millisecond)
 	set(&o.Scrape, time.Second)
@@ -278,7 +280,7 @@ func (s *session) gone(ctx context.Context) bool {
 // load starts the profilers, puts the load on the servers and stops the
 // profilers again, also when the load panics.
 func (s *session) load(ctx context.Context, w WindowPlan, win *Window) (flushed bool, err error) {
-	g := newGuard(s.Profilers, s.Stopping, s.Progress)
+	g := newGuard(s.Profilers, &s.Options)
 	before := s.stepsRun()
 	endScrape := s.scrape(ctx, w.Name)
 	defer func() {

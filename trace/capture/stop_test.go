@@ -77,3 +77,69 @@ func TestStalledWithoutProfiler(t *testing.T) {
 		r.idle(t)
 	}
 }
+
+// sleepy is a profiler whose start call is answered late, or, cut off before, takes
+// effect all the same: behind the stop call.
+type sleepy struct {
+	Profiler
+	after   time.Duration
+	started chan struct{}
+}
+
+func (p *sleepy) Start(ctx context.Context, window string) error {
+	select {
+	case <-time.After(p.after):
+		return p.Profiler.Start(ctx, window)
+	case <-ctx.Done():
+		go func() {
+			time.Sleep(p.after)
+			_ = p.Profiler.Start(context.WithoutCancel(ctx), window)
+			close(p.started)
+		}()
+		return Unanswered{ctx.Err()}
+	}
+}
+
+// TestStartHangs: an interrupt waits a while for the answer of a start call, since what
+// was answered can be stopped. Without an answer the profiler may begin after it was
+// stopped, and the bundle says so.
+func TestStartHangs(t *testing.T) {
+	for _, c := range []struct {
+		name            string
+		grace, patience time.Duration
+		interrupt, left bool
+	}{
+		{"answered in time", time.Minute, time.Minute, true, false},
+		{"interrupted, not answered", time.Millisecond, time.Minute, true, true},
+		{"never answered", time.Minute, 100 * time.Millisecond, false, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, replay.Options{})
+			r.only("decode")
+			real := r.o.Profilers[0]
+			p := &sleepy{real, 300 * time.Millisecond, make(chan struct{})}
+			r.o.Profilers[0], r.o.Grace, r.o.Patience = p, c.grace, c.patience
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			r.o.Progress = func(s string) {
+				if c.interrupt && strings.HasPrefix(s, "decode: starting") {
+					cancel()
+				}
+			}
+			b, err := Record(ctx, r.o)
+			if err == nil || (b.ByHand != "") != c.left || c.left && (b.ByHand != real.ByHand() || !strings.Contains(err.Error(), "the start call not at all")) {
+				t.Errorf("%v, left profiling %q", err, b.ByHand)
+			}
+			if r.server.StopCalls() != 1 {
+				t.Errorf("stop was asked %d times", r.server.StopCalls())
+			}
+			if c.left {
+				<-p.started
+				if err := real.Stop(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+			r.idle(t)
+		})
+	}
+}
