@@ -63,6 +63,24 @@ func Open(dir string) (*Bundle, error) {
 	return &Bundle{Dir: dir, Manifest: *m}, nil
 }
 
+// emptyDir makes the bundle's folder, and refuses one that holds something, or that
+// nothing can be written into: the server is not slowed down for nothing.
+func emptyDir(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err == nil && len(entries) > 0 {
+		return fmt.Errorf("%s is not empty: name a new folder for the bundle", dir)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("%s cannot be made: %w", dir, withoutPath(err))
+	}
+	f, err := os.CreateTemp(dir, ".tokprof-*")
+	if err != nil {
+		return fmt.Errorf("nothing can be written into %s: %w", dir, withoutPath(err))
+	}
+	_ = f.Close()
+	return os.Remove(f.Name())
+}
+
 // Own says whether this package wrote the bundle, so that hashes can be verified.
 func (b *Bundle) Own() bool { return b.Schema == Schema }
 

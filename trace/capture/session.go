@@ -122,18 +122,6 @@ func Record(ctx context.Context, o Options) (*Bundle, error) {
 	return s.b, errors.Join(s.run(ctx), s.finish())
 }
 
-// emptyDir makes the bundle's folder, and refuses one that holds something.
-func emptyDir(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err == nil && len(entries) > 0 {
-		return fmt.Errorf("%s is not empty: name a new folder for the bundle", dir)
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("%s cannot be made: %w", dir, err)
-	}
-	return nil
-}
-
 func (s *session) run(ctx context.Context) (err error) {
 	if s.Readings != nil {
 		end, e := s.Readings(ctx, filepath.Join(s.Dir, ReadingsName))

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/tidwall/gjson"
@@ -71,6 +72,9 @@ func (s *Server) StartProfile(ctx context.Context, o ProfileOptions) (Started, e
 	st.SentUnixNS = time.Now().UnixNano()
 	r, err := s.do(ctx, http.MethodPost, path, body)
 	st.AnsweredUnixNS = time.Now().UnixNano()
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return st, err // on a fresh connection: nothing was sent
+	}
 	if err != nil {
 		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 			err = ctx.Err()

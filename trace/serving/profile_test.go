@@ -158,6 +158,20 @@ func TestStartCutOff(t *testing.T) {
 	}
 }
 
+// TestStartNobodyThere: a call that was never sent starts nothing.
+func TestStartNobodyThere(t *testing.T) {
+	v := (&server{engine: "vllm", version: "0.20.2", profiler: true}).start(t)
+	s, err := serving.Connect(t.Context(), serving.Options{URL: v.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.Close()
+	_, err = s.StartProfile(t.Context(), serving.ProfileOptions{})
+	if !errors.Is(err, serving.ErrUnreachable) || errors.Is(err, serving.ErrMayBeProfiling) {
+		t.Error(err)
+	}
+}
+
 // dropping breaks the connection of the first stop calls.
 func dropping(v *server, drops int64) (http.Handler, *atomic.Int64) {
 	var stops atomic.Int64
