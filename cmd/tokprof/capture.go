@@ -152,8 +152,8 @@ func (o *captureOptions) checkFlags() error {
 		}
 	}
 	for _, d := range o.traceDirs {
-		if st, err := os.Stat(d); err != nil || !st.IsDir() {
-			return fmt.Errorf("--trace-dir %s is no folder that can be read here", d)
+		if _, err := os.ReadDir(d); err != nil {
+			return fmt.Errorf("--trace-dir %s is no folder that can be read here: %w", d, cause(err))
 		}
 	}
 	return o.loadFlags.check()
@@ -203,29 +203,25 @@ func (c *capturing) find() error {
 }
 
 // findDir looks for a local server's folder where the server itself, its process
-// or its log names it.
+// or its log names it. Without a folder, how says why it is of no use.
 func (c *capturing) findDir(s *serving.Server) (dir, how string) {
 	if !capture.Loopback(s.URL()) {
 		return "", ""
 	}
-	try := func(d, h string) bool {
-		if st, err := os.Stat(d); d == "" || err != nil || !st.IsDir() {
-			return false
+	dir, how = s.Facts.TraceDir, s.Facts.How("trace dir")
+	if st, err := os.Stat(dir); dir == "" || err != nil || !st.IsDir() {
+		p, _ := capture.LocalProcess(s.URL())
+		if dir, how = p.ProfilerDir, "the server process's arguments"; dir == "" {
+			return "", ""
 		}
-		dir, how = d, h
-		return true
 	}
-	if try(s.Facts.TraceDir, s.Facts.How("trace dir")) {
-		return dir, how
-	}
-	if p, ok := capture.LocalProcess(s.URL()); ok && p.ProfilerDir != "" {
-		const named = "the server process's arguments"
-		if _, err := os.Stat(p.ProfilerDir); errors.Is(err, fs.ErrNotExist) {
-			// vLLM makes the folder at the first stop. It is the server's to make: ours
-			// might be one that it cannot write to.
-			return p.ProfilerDir, named + "; the server will make it"
-		}
-		try(p.ProfilerDir, named)
+	switch _, err := os.ReadDir(dir); {
+	case errors.Is(err, fs.ErrNotExist):
+		// vLLM makes the folder at the first stop. It is the server's to make: ours
+		// might be one that it cannot write to.
+		return dir, how + "; the server will make it"
+	case err != nil:
+		return "", fmt.Sprintf("%s (%s) cannot be read here: %v", dir, how, cause(err))
 	}
 	return dir, how
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -95,7 +96,7 @@ func (c *capturing) tell(w io.Writer) {
 		case t.TraceDir != "":
 			fact(w, "traces appear in", fmt.Sprintf("%s (%s)", t.TraceDir, c.dirHow[i]))
 		default:
-			fact(w, "traces appear in", "unknown: give --trace-dir, or copy the traces afterwards")
+			fact(w, "traces appear in", cmp.Or(c.dirHow[i], "unknown")+": give --trace-dir, or copy the traces afterwards")
 		}
 		if f.ProfileRoute != serving.RoutePresent && !c.check {
 			fmt.Fprintf(w, "  start the server with\n  %s\n", serving.EnableLine(f.Version, f.Engine))

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -116,13 +117,22 @@ func exists(path string) bool {
 // and says what is missing.
 func (s *session) bring(f *folder, a arrived, w *Window) error {
 	into := s.serverFolder(f)
+	var lost error
 	for _, p := range a.files {
 		kind := kindOf(p)
 		to := s.free(into, publicName(filepath.Base(p)), w.Name)
 		if st, err := os.Stat(filepath.Join(f.dir, p)); err == nil && kind == TraceFile {
 			s.bytes += st.Size()
 		}
-		if err := s.bringOne(filepath.Join(f.dir, p), to, kind); err != nil {
+		err := s.bringOne(filepath.Join(f.dir, p), to, kind)
+		if closed := (unreadable{}); errors.As(err, &closed) {
+			s.note("window %s: %v", w.Name, closed)
+			if kind != ProfilerTable {
+				lost = fmt.Errorf("the traces of window %s cannot be read here: run tokprof as a user who may, or copy them into the bundle and run tokprof analyze", w.Name)
+			}
+			continue
+		}
+		if err != nil {
 			return err
 		}
 		if kind != ProfilerTable {
@@ -138,7 +148,7 @@ func (s *session) bring(f *folder, a arrived, w *Window) error {
 		}
 	}
 	s.tellMissing(f, a, w)
-	return nil
+	return lost
 }
 
 // free is where a window's file goes in the bundle: under its own name, and beside it
@@ -193,11 +203,21 @@ func (s *session) captures(f *folder, files []string, into string) []string {
 	return out
 }
 
+// unreadable is a file of the profiler's that we may not read.
+type unreadable struct {
+	name string
+	err  error
+}
+
+func (e unreadable) Error() string { return fmt.Sprintf("%s cannot be read: %v", e.name, e.err) }
+
+// bringOne copies a file into the bundle, or notes it where it is. A file that cannot be
+// opened is unreadable.
 func (s *session) bringOne(from, to string, kind Kind) error {
 	if s.Leave && kind == TraceFile {
 		n, sum, err := hashFile(from)
 		if err != nil {
-			return err
+			return unreadable{publicName(filepath.Base(from)), withoutPath(err)}
 		}
 		s.b.Files = append(s.b.Files, File{Path: to, Kind: kind, Bytes: n, SHA256: sum, Elsewhere: true})
 		s.b.Left = append(s.b.Left, from)
@@ -213,7 +233,7 @@ func (s *session) bringOne(from, to string, kind Kind) error {
 func copyFile(from, to string) error {
 	in, err := os.Open(from)
 	if err != nil {
-		return err
+		return unreadable{publicName(filepath.Base(from)), withoutPath(err)}
 	}
 	defer func() { _ = in.Close() }()
 	out, err := os.Create(to)
