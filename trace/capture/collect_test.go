@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -52,5 +53,30 @@ func TestSameNames(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestStillGrowing: a trace of the last window that the server still writes is no trace of
+// this one; one that is written over the last window's is.
+func TestStillGrowing(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("rank0.1795400709985551932.pt.trace.json", "{")
+	write("trace-rank-0.json", "{")
+	f, err := watchFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write("rank0.1795400709985551932.pt.trace.json", "{}")
+	write("trace-rank-0.json", "{}")
+	write("rank0.1795400711861592576.pt.trace.json", "{}")
+	now, err := f.fresh()
+	got := slices.Sorted(maps.Keys(now))
+	if want := []string{"rank0.1795400711861592576.pt.trace.json", "trace-rank-0.json"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("%q, %v, want %q", got, err, want)
 	}
 }

@@ -78,10 +78,18 @@ func (f *folder) list() (map[string]stamp, error) {
 	return out, nil
 }
 
-// fresh returns the files written since the window began.
+// stamped are names with the time of their recording, down to seconds at least. No
+// later one is written under such a name.
+var stamped = regexp.MustCompile(`\d{10,20}`)
+
+// fresh returns the files of recordings since the window began: new ones, and old names
+// written again. A trace of an earlier window that still grows is none.
 func (f *folder) fresh() (map[string]stamp, error) {
 	now, err := f.list()
-	maps.DeleteFunc(now, func(p string, s stamp) bool { return f.before[p] == s })
+	maps.DeleteFunc(now, func(p string, s stamp) bool {
+		old, had := f.before[p]
+		return old == s || had && stamped.MatchString(filepath.Base(p))
+	})
 	return now, err
 }
 
