@@ -34,7 +34,7 @@ func TestTwoServersJoined(t *testing.T) {
 		urls, traces = append(urls, url), append(traces, dir)
 	}
 	var out bytes.Buffer
-	o := &captureOptions{shared: &shared{quiet: true, std: streams{strings.NewReader(""), &out, &out}}, out: filepath.Join(t.TempDir(), "run"), traceDirs: traces, noTax: true, maxTime: time.Minute, patience: time.Minute, maxBytes: "1GB", settle: 200 * time.Millisecond}
+	o := &captureOptions{shared: &shared{quiet: true, std: streams{strings.NewReader(""), &out, &out}}, out: filepath.Join(t.TempDir(), "run"), traceDirs: traces, noTax: true, maxTime: 10 * time.Minute, patience: 10 * time.Minute, maxBytes: "1GB", settle: 200 * time.Millisecond}
 	o.servers, o.engine = urls, "auto"
 	o.readings = func(context.Context, string) (func() error, error) { return nil, errors.New("no GPU here") }
 	for _, w := range rec.Windows {
@@ -74,7 +74,7 @@ func TestTwoServersJoined(t *testing.T) {
 			joined[*r.Server] += r.Joined
 		}
 		if joined[0] == 0 || joined[1] == 0 {
-			t.Errorf("window %s: %v tokens joined, by server", a.Window.Name, joined)
+			t.Errorf("window %s: %v tokens joined, by server; %+v\n%+v", a.Window.Name, joined, q.Join, q.Rows)
 		}
 	}
 	rows, err := b.Requests()
