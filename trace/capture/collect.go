@@ -245,7 +245,9 @@ func copyFile(from, to string) error {
 		err = e
 	}
 	if err != nil {
-		return fmt.Errorf("%s cannot be copied into the bundle: %w", filepath.Base(from), err)
+		// A part would pass for the trace, and the manifest may need its place.
+		_ = os.Remove(to)
+		return fmt.Errorf("%s cannot be copied into the bundle: %w", publicName(filepath.Base(from)), withoutPath(err))
 	}
 	return nil
 }
