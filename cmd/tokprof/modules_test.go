@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"compress/gzip"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -110,18 +107,9 @@ func moduleRole(module string) []string {
 // readModules reads which module launched each kernel, by correlation.
 func readModules(t *testing.T, path string) map[string]string {
 	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
 	of := map[string]string{}
-	for s := bufio.NewScanner(z); s.Scan(); {
-		correlation, module, _ := strings.Cut(s.Text(), "\t")
+	for line := range strings.Lines(string(unpacked(t, path))) {
+		correlation, module, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
 		of[correlation] = module
 	}
 	return of

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -160,27 +159,13 @@ func TestSharedMatchLog(t *testing.T) {
 // loggedSteps reads what --enable-logging-iteration-details wrote.
 func loggedSteps(t *testing.T, path string) []match.Step {
 	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := unpacked(t, path)
 	line := regexp.MustCompile(`Iteration\(\d+\): (\d+) context requests, (\d+) context tokens, (\d+) generation requests, (\d+) generation tokens`)
 	var out []match.Step
 	for _, m := range line.FindAllSubmatch(text, -1) {
 		var s match.Step
 		for i, p := range []*int64{&s.ContextRequests, &s.ContextTokens, &s.GenerationRequests, &s.GenerationTokens} {
-			if *p, err = strconv.ParseInt(string(m[i+1]), 10, 64); err != nil {
-				t.Fatal(err)
-			}
+			*p = parseInt(t, string(m[i+1]))
 		}
 		out = append(out, s)
 	}

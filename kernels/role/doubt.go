@@ -10,10 +10,7 @@ type shape struct {
 // doubt takes back the roles in blocks that look like an equally or more common
 // block with kernels missing: there the first product that is left may be the second.
 func (p *pass) doubt(blocks []shape) {
-	count := map[string]int{}
-	for _, s := range blocks {
-		count[s.word]++
-	}
+	count := words(blocks)
 	for _, s := range blocks {
 		for word, n := range count {
 			if n >= count[s.word] && len(word) > len(s.word) && contains(word, s.word) {
@@ -27,10 +24,7 @@ func (p *pass) doubt(blocks []shape) {
 // their kind do: there a border is missing, and products of the next block
 // count as theirs.
 func (p *pass) doubtMore(blocks []shape) {
-	count := map[string]int{}
-	for _, s := range blocks {
-		count[s.word]++
-	}
+	count := words(blocks)
 	for word, n := range count {
 		if n < minRepeats || 2*n <= len(blocks) {
 			continue
@@ -47,15 +41,21 @@ func (p *pass) doubtMore(blocks []shape) {
 // product behind an activation is either the down projection, scaled, or the
 // gate's other half, whose down projection is missing.
 func (p *pass) doubtRare(blocks []shape) {
-	count := map[string]int{}
-	for _, s := range blocks {
-		count[s.word]++
-	}
+	count := words(blocks)
 	for _, s := range blocks {
 		if count[s.word] < minRepeats {
 			p.setRole(s.products, Unknown)
 		}
 	}
+}
+
+// words counts how often each look occurs.
+func words(blocks []shape) map[string]int {
+	count := map[string]int{}
+	for _, s := range blocks {
+		count[s.word]++
+	}
+	return count
 }
 
 // contains says whether b is a with letters missing.
