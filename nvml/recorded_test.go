@@ -1,16 +1,16 @@
 package nvml
 
 import (
-	"compress/gzip"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"tokprof/fixtures/packed"
 )
 
 // The fixtures of fixtures/gpus/h200x2 are what a host with two H200 said while it
@@ -19,18 +19,11 @@ const recordedDir = "../fixtures/gpus/h200x2"
 
 func recordedFile(t *testing.T, name string) []byte {
 	t.Helper()
-	f, err := os.Open(filepath.Join(recordedDir, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	var r io.Reader = f
+	path := filepath.Join(recordedDir, name)
 	if strings.HasSuffix(name, ".gz") {
-		if r, err = gzip.NewReader(f); err != nil {
-			t.Fatal(err)
-		}
+		return packed.Read(t, path)
 	}
-	b, err := io.ReadAll(r)
+	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"tokprof/fixtures/packed"
+
 	"tokprof/fixtures/golden"
 )
 
@@ -108,7 +110,7 @@ func moduleRole(module string) []string {
 func readModules(t *testing.T, path string) map[string]string {
 	t.Helper()
 	of := map[string]string{}
-	for line := range strings.Lines(string(unpacked(t, path))) {
+	for line := range strings.Lines(string(packed.Read(t, path))) {
 		correlation, module, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
 		of[correlation] = module
 	}

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"tokprof/fixtures/packed"
+
 	"tokprof/kernels/breakdown"
 	"tokprof/trace"
 	"tokprof/trace/serving"
@@ -159,7 +161,7 @@ func TestSharedMatchLog(t *testing.T) {
 // loggedSteps reads what --enable-logging-iteration-details wrote.
 func loggedSteps(t *testing.T, path string) []match.Step {
 	t.Helper()
-	text := unpacked(t, path)
+	text := packed.Read(t, path)
 	line := regexp.MustCompile(`Iteration\(\d+\): (\d+) context requests, (\d+) context tokens, (\d+) generation requests, (\d+) generation tokens`)
 	var out []match.Step
 	for _, m := range line.FindAllSubmatch(text, -1) {

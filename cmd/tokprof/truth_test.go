@@ -3,14 +3,13 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"encoding/csv"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"tokprof/fixtures/packed"
 )
 
 // truthRow is one GPU event as the capture's truth knows it.
@@ -183,7 +182,7 @@ func readCSV(t *testing.T, r *bytes.Buffer) []map[string]string {
 
 func readTruth(t *testing.T, path string) []truthRow {
 	t.Helper()
-	sc := bufio.NewScanner(bytes.NewReader(unpacked(t, path)))
+	sc := bufio.NewScanner(bytes.NewReader(packed.Read(t, path)))
 	sc.Buffer(nil, 1<<20)
 	sc.Scan()
 	head := strings.Split(sc.Text(), "\t")
@@ -202,25 +201,6 @@ func readTruth(t *testing.T, path string) []truthRow {
 		t.Fatal(err)
 	}
 	return out
-}
-
-// unpacked reads a .gz file.
-func unpacked(t *testing.T, path string) []byte {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
 }
 
 func parseInt(t *testing.T, s string) int64 {

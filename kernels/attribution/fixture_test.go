@@ -2,11 +2,12 @@ package attribution
 
 import (
 	"bufio"
-	"compress/gzip"
-	"os"
+	"bytes"
 	"strconv"
 	"strings"
 	"testing"
+
+	"tokprof/fixtures/packed"
 
 	"tokprof/kernels/attribution/tracescript"
 )
@@ -23,17 +24,8 @@ type truth struct {
 // readTruth reads a fixture's table, which is in start order.
 func readTruth(t testing.TB, path string) []truth {
 	t.Helper()
-	f, err := os.Open(strings.TrimSuffix(path, ".pt.trace.json.gz") + ".truth.tsv.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var out []truth
-	lines := bufio.NewScanner(z)
+	lines := bufio.NewScanner(bytes.NewReader(packed.Read(t, strings.TrimSuffix(path, ".pt.trace.json.gz")+".truth.tsv.gz")))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		c := strings.Split(lines.Text(), "\t")

@@ -2,13 +2,13 @@ package attribution
 
 import (
 	"bytes"
-	"compress/gzip"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"tokprof/fixtures/packed"
 
 	"tokprof/kernels/attribution/tracescript"
 	"tokprof/trace"
@@ -17,19 +17,7 @@ import (
 // unannotated writes a fixture without its step annotations.
 func unannotated(t *testing.T, path string) string {
 	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := packed.Read(t, path)
 	out := filepath.Join(t.TempDir(), strings.TrimSuffix(filepath.Base(path), ".gz"))
 	if err := os.WriteFile(out, bytes.ReplaceAll(text, []byte(`"execute_`), []byte(`"not_a_step_`)), 0o644); err != nil {
 		t.Fatal(err)

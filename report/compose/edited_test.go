@@ -2,16 +2,16 @@ package compose
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"tokprof/fixtures/packed"
 
 	"tokprof/kernels/breakdown"
 )
@@ -45,19 +45,7 @@ func edit(t *testing.T, name string) *edited {
 
 func parseFixture(t *testing.T, name string) *edited {
 	t.Helper()
-	f, err := os.Open(fixturePath(name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := packed.Read(t, fixturePath(name))
 	e := &edited{text: text}
 	if err := json.Unmarshal(text, &e.keys); err != nil {
 		t.Fatal(err)

@@ -11,27 +11,11 @@ import (
 	"strings"
 	"testing"
 
+	"tokprof/fixtures/packed"
+
 	"tokprof/fixtures/golden"
 	"tokprof/trace/serving"
 )
-
-func unzip(t testing.TB, name string) []byte {
-	t.Helper()
-	f, err := os.Open("testdata/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
 
 func parseMetrics(t testing.TB, text string) serving.Metrics {
 	t.Helper()
@@ -64,8 +48,8 @@ func show(w io.Writer, title string, m serving.Metrics) {
 // TestMetricsGolden writes what the metrics of a run say in common terms.
 func TestMetricsGolden(t *testing.T) {
 	var out bytes.Buffer
-	before := parseMetrics(t, string(unzip(t, "vllm-0.20.2-overload.before.txt.gz")))
-	after := parseMetrics(t, string(unzip(t, "vllm-0.20.2-overload.after.txt.gz")))
+	before := parseMetrics(t, string(packed.Read(t, "testdata/vllm-0.20.2-overload.before.txt.gz")))
+	after := parseMetrics(t, string(packed.Read(t, "testdata/vllm-0.20.2-overload.after.txt.gz")))
 	show(&out, "before", before)
 	show(&out, "after", after)
 	show(&out, "between", serving.Delta(before, after))
@@ -94,8 +78,8 @@ func TestMetricsGolden(t *testing.T) {
 
 // TestDeltaAddsUp: every histogram's buckets, sum and count are after minus before.
 func TestDeltaAddsUp(t *testing.T) {
-	before := parseMetrics(t, string(unzip(t, "vllm-0.20.2-overload.before.txt.gz")))
-	after := parseMetrics(t, string(unzip(t, "vllm-0.20.2-overload.after.txt.gz")))
+	before := parseMetrics(t, string(packed.Read(t, "testdata/vllm-0.20.2-overload.before.txt.gz")))
+	after := parseMetrics(t, string(packed.Read(t, "testdata/vllm-0.20.2-overload.after.txt.gz")))
 	d := serving.Delta(before, after)
 	n := 0
 	for _, q := range logical {
@@ -130,7 +114,7 @@ func TestDeltaAddsUp(t *testing.T) {
 }
 
 func TestMetricsDamage(t *testing.T) {
-	text := string(unzip(t, "vllm-0.20.2-overload.after.txt.gz"))
+	text := string(packed.Read(t, "testdata/vllm-0.20.2-overload.after.txt.gz"))
 	whole := parseMetrics(t, text)
 	lines := strings.SplitAfter(text, "\n")
 	var damaged strings.Builder

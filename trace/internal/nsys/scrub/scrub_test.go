@@ -2,7 +2,6 @@ package scrub
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -14,6 +13,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"tokprof/fixtures/packed"
 
 	"tokprof/trace/internal/nsys"
 	"tokprof/trace/internal/nsys/database"
@@ -51,24 +52,6 @@ func meaning(tb testing.TB, data []byte) string {
 	return b.String()
 }
 
-func unzipped(tb testing.TB, path string) []byte {
-	tb.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	data, err := io.ReadAll(z)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return data
-}
-
 // TestScrubKeepsMeaning scrubs every fixture: the copy says what the original
 // says, and a copy of the copy is the same bytes.
 func TestScrubKeepsMeaning(t *testing.T) {
@@ -77,7 +60,7 @@ func TestScrubKeepsMeaning(t *testing.T) {
 		t.Fatalf("%d fixtures, %v", len(files), err)
 	}
 	for _, f := range files {
-		data := unzipped(t, f)
+		data := packed.Read(t, f)
 		once, x, err := scrubbed(t, data)
 		if err != nil {
 			t.Errorf("%s: %v", f, err)
@@ -99,7 +82,7 @@ func TestScrubKeepsMeaning(t *testing.T) {
 // TestScrubOdd scrubs databases that are not as nsys writes them: the copy says
 // what the original says, no more.
 func TestScrubOdd(t *testing.T) {
-	packed := unzipped(t, fixtures+"llama-4l-gpumetrics/report1.sqlite.gz")
+	whole := packed.Read(t, fixtures+"llama-4l-gpumetrics/report1.sqlite.gz")
 	for what, sql := range map[string][]string{
 		"text for times":             {"UPDATE CUPTI_ACTIVITY_KIND_KERNEL SET start = 'soon' WHERE rowid % 3 = 1", "UPDATE NVTX_EVENTS SET end = x'00' WHERE rowid = 2"},
 		"text for an ordinal":        {"UPDATE CUPTI_ACTIVITY_KIND_KERNEL SET deviceId = 'first' WHERE rowid = 5"},
@@ -116,7 +99,7 @@ func TestScrubOdd(t *testing.T) {
 			"INSERT INTO NIC_ID_MAP VALUES (2, 7161126247307228983)", "INSERT INTO NET_NIC_METRIC VALUES (0, 10, 7161126247307228984, 1, 1, 0, 1), (0, 10, 7161126247307228983, 1, 1, 0, 2), (0, 20, 7161126247307228984, 1, 1, 0, 3), (0, 10, '7161126247307228985', 1, 1, 0, 4)"},
 	} {
 		path := filepath.Join(t.TempDir(), "x.sqlite")
-		if err := os.WriteFile(path, packed, 0o600); err != nil {
+		if err := os.WriteFile(path, whole, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		change(t, path, sql...)
@@ -201,7 +184,7 @@ func plant(t *testing.T, path string) {
 func TestScrubSecrets(t *testing.T) {
 	for _, fixture := range []string{"llama-16l-tp2", "llama-4l-gpumetrics", "qwen3-12l-graphmode"} {
 		path := filepath.Join(t.TempDir(), "planted.sqlite")
-		if err := os.WriteFile(path, unzipped(t, fixtures+fixture+"/report1.sqlite.gz"), 0o600); err != nil {
+		if err := os.WriteFile(path, packed.Read(t, fixtures+fixture+"/report1.sqlite.gz"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		plant(t, path)
@@ -299,7 +282,7 @@ func TestScrubFails(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	stop()
-	if _, err := Scrub(ctx, nsys.Source{R: bytes.NewReader(unzipped(t, fixtures+"llama-16l-tp2/report1.json.gz"))}, nsys.Options{}, io.Discard); !errors.Is(err, context.Canceled) {
+	if _, err := Scrub(ctx, nsys.Source{R: bytes.NewReader(packed.Read(t, fixtures+"llama-16l-tp2/report1.json.gz"))}, nsys.Options{}, io.Discard); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 }
