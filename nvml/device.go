@@ -36,31 +36,19 @@ func (d *Device) ActiveLinks() int {
 	return n
 }
 
-// pathTo counts the NVLinks to another GPU, straight or through NVSwitches;
-// without any the path is not known.
+// pathTo is the NVLinks to another GPU; without any the path is not known.
 func (d *Device) pathTo(other *Device) Path {
-	straight, switched, back := 0, 0, 0
+	return nvlinks(d.ends(), other.ends(), other.PCI, func() bool { return d.sameFabric(other) })
+}
+
+// ends is what the active NVLinks lead to.
+func (d *Device) ends() (out []end) {
 	for _, l := range d.Links {
-		switch {
-		case !l.Active:
-		case l.RemoteIs == "switch":
-			switched++
-		case samePCI(l.Remote, other.PCI):
-			straight++
+		if l.Active {
+			out = append(out, end{l.Remote, l.RemoteIs == "switch"})
 		}
 	}
-	for _, l := range other.Links {
-		if l.Active && l.RemoteIs == "switch" {
-			back++
-		}
-	}
-	switch {
-	case straight > 0:
-		return PathNVLinks(straight)
-	case switched > 0 && back > 0 && d.sameFabric(other):
-		return PathNVLinks(switched)
-	}
-	return ""
+	return out
 }
 
 // sameFabric is true too where one of them says nothing of its fabric.

@@ -85,20 +85,8 @@ func rangeList(set []uint64) string {
 // gpuPath counts the NVLinks from GPU a to GPU b, straight or through
 // NVSwitches; where there are none it is the way over the bus.
 func (h *Host) gpuPath(a, b int) Path {
-	straight, switched := 0, 0
-	for _, e := range h.gpus[a].ends {
-		switch {
-		case e.isSwitch:
-			switched++
-		case samePCI(e.pci, h.gpus[b].pci):
-			straight++
-		}
-	}
-	if straight > 0 {
-		return PathNVLinks(straight)
-	}
-	if switched > 0 && h.onFabric(a, b) {
-		return PathNVLinks(switched)
+	if p := nvlinks(h.gpus[a].ends, h.gpus[b].ends, h.gpus[b].pci, func() bool { return h.onFabric(a, b) }); p != "" {
+		return p
 	}
 	level, err := h.driver.Pair(a, b, driver.CommonAncestor)
 	if err != nil {
@@ -109,9 +97,8 @@ func (h *Host) gpuPath(a, b int) Path {
 
 // onFabric says whether two GPUs with links to switches reach each other.
 func (h *Host) onFabric(a, b int) bool {
-	other := slices.ContainsFunc(h.gpus[b].ends, func(e end) bool { return e.isSwitch })
 	status, err := h.driver.Pair(a, b, driver.P2PNVLink)
-	if !other || err == nil && status != 0 {
+	if err == nil && status != 0 {
 		return false
 	}
 	fa, errA := h.driver.Fabric(a)

@@ -25,6 +25,27 @@ const (
 // PathNVLinks is the path over a number of NVLinks.
 func PathNVLinks(n int) Path { return Path("NV" + strconv.Itoa(n)) }
 
+// nvlinks counts the NVLinks from one GPU to another, straight or through
+// NVSwitches where both have links to some and reach each other; "" without any.
+func nvlinks(from, to []end, pci string, reach func() bool) Path {
+	straight, switched := 0, 0
+	for _, e := range from {
+		switch {
+		case e.isSwitch:
+			switched++
+		case samePCI(e.pci, pci):
+			straight++
+		}
+	}
+	switch {
+	case straight > 0:
+		return PathNVLinks(straight)
+	case switched > 0 && slices.ContainsFunc(to, func(e end) bool { return e.isSwitch }) && reach():
+		return PathNVLinks(switched)
+	}
+	return ""
+}
+
 // NVLinks is how many NVLinks a path bonds, 0 for any other path.
 func (p Path) NVLinks() int {
 	digits, ok := strings.CutPrefix(string(p), "NV")
