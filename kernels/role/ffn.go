@@ -1,9 +1,6 @@
 package role
 
-import (
-	"slices"
-	"strings"
-)
+import "slices"
 
 // ffn is one feed-forward block: its products in order.
 type ffn struct {
@@ -76,15 +73,12 @@ func (p *pass) plainFFN(f *ffn, list []work) *ffn {
 // two of which the first is the other half of a bare gate.
 func (p *pass) dense(f *ffn, list []work, to int) *ffn {
 	acted, bare := false, false
+	split := p.splitGate(list)
 	for i, w := range list {
 		switch {
 		case w.c == Act:
 			acted, bare = true, bare || p.seq[w.at].Bare
-			if i == 1 && p.splitGate(list) {
-				f.gateUp = append(f.gateUp, list[2].at)
-			}
-		case len(f.gateUp) == 2 && w.at == f.gateUp[1]:
-		case acted:
+		case acted && !(split && i == 2):
 			f.down = append(f.down, w.at)
 		default:
 			f.gateUp = append(f.gateUp, w.at)
@@ -93,14 +87,16 @@ func (p *pass) dense(f *ffn, list []work, to int) *ffn {
 	if len(f.gateUp) == 0 || len(f.down) != 1 {
 		return nil
 	}
-	s := shape{p.spell(f.first, to), append(slices.Clone(f.gateUp), f.down...)}
+	products := append(slices.Clone(f.gateUp), f.down...)
+	p.denses = append(p.denses, shape{p.word(f.first, f.last+1), products})
 	if bare {
+		stop := p.normBehind(f.last, to)
+		s := shape{p.ffnWord(f.first, stop), products}
 		p.bares = append(p.bares, s)
-		if p.any(f.down[0], p.normBehind(f.last, to), func(c Class) bool { return c == Product }) && len(f.gateUp) == 1 {
+		if len(f.gateUp) == 1 && p.any(f.down[0], stop, isProduct) {
 			p.scaled = append(p.scaled, s)
 		}
 	}
-	p.denses = append(p.denses, shape{p.word(f.first, f.last+1), s.products})
 	return f
 }
 
@@ -111,22 +107,14 @@ func (p *pass) splitGate(list []work) bool {
 	if len(list) < 4 || list[0].c != Gemm || list[1].c != Act || list[2].c != Gemm || list[3].c != Gemm || !p.seq[list[1].at].Bare {
 		return false
 	}
-	is := func(c Class) bool { return c == Product }
-	return !p.any(list[1].at, list[2].at, is) && p.any(list[2].at, list[3].at, is)
+	return !p.any(list[1].at, list[2].at, isProduct) && p.any(list[2].at, list[3].at, isProduct)
 }
 
-// spell writes how an FFN looks, up to the norm behind it.
-func (p *pass) spell(from, to int) string {
-	var b strings.Builder
-	for _, k := range p.seq[from:to] {
-		switch k.Class {
-		case Norm:
-			return b.String()
-		case Gemm, Act, Product, Expert, Sigmoid:
-			b.WriteByte(byte('A' + k.Class))
-		}
-	}
-	return b.String()
+func isProduct(c Class) bool { return c == Product }
+
+// ffnWord spells how an FFN in seq[from:to] looks.
+func (p *pass) ffnWord(from, to int) string {
+	return p.spell(from, to, alphabet{Gemm: 'g', Act: 'f', Expert: 'X', Sigmoid: 'i', Product: 'p'})
 }
 
 // mixture takes the shared expert's product–activation–product out first. Of
@@ -162,14 +150,10 @@ func (p *pass) mixture(f *ffn, list []work) *ffn {
 		f.sharedGate, f.router = []int{gate}, router
 	}
 	f.pairExperts(rest)
-	var s shape
+	s := shape{word: p.ffnWord(f.first, f.last+1)}
 	for i := f.first; i <= f.last; i++ {
-		switch c := p.seq[i].Class; c {
-		case Gemm:
+		if p.seq[i].Class == Gemm {
 			s.products = append(s.products, i)
-			fallthrough
-		case Act, Expert, Sigmoid, Product:
-			s.word += string(rune('A' + c))
 		}
 	}
 	p.mixtures = append(p.mixtures, s)

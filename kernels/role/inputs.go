@@ -162,16 +162,7 @@ func (p *pass) innerInputs(anchors []anchor) (most inputs) {
 
 // inputWord spells the norms and the products of seq[from:to].
 func (p *pass) inputWord(from, to int) string {
-	var b strings.Builder
-	for _, k := range p.seq[from:to] {
-		switch k.Class {
-		case Norm:
-			b.WriteByte('n')
-		case Gemm:
-			b.WriteByte('g')
-		}
-	}
-	return b.String()
+	return p.spell(from, to, alphabet{Norm: 'n', Gemm: 'g'})
 }
 
 // looksAsInside says whether the first layer's input projections, behind a norm

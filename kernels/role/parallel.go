@@ -36,15 +36,18 @@ func (p *pass) survey(anchors []anchor, to int) {
 
 // word spells the products and FFN kernels of seq[from:to].
 func (p *pass) word(from, to int) string {
+	return p.spell(from, to, alphabet{Gemm: 'g', Act: 'f', Expert: 'X', MoE: 'X'})
+}
+
+// alphabet has letters for the classes that a word is made of.
+type alphabet map[Class]byte
+
+// spell writes the kernels of seq[from:to] that have a letter.
+func (p *pass) spell(from, to int, with alphabet) string {
 	var b strings.Builder
 	for _, k := range p.seq[from:to] {
-		switch k.Class {
-		case Gemm:
-			b.WriteByte('g')
-		case Act:
-			b.WriteByte('f')
-		case Expert, MoE:
-			b.WriteByte('X')
+		if l, ok := with[k.Class]; ok {
+			b.WriteByte(l)
 		}
 	}
 	return b.String()
