@@ -56,16 +56,15 @@ func runWindows(b *capture.Bundle) ([]engines.RunWindow, error) {
 // there, carried another load: what is left without a partner shows in the comparison.
 // Failed twins are left to it.
 func sameAnswers(plain, profiled []serving.Request, window string) []serving.Request {
-	answered := func(q serving.Request) int { return max(q.CompletionTokens, len(q.TokenUnixNS)) }
 	lengths := map[int]int{}
 	for _, q := range profiled {
 		if q.Window == window && !q.Failed() {
-			lengths[q.ID] = answered(q)
+			lengths[q.ID] = q.Answered()
 		}
 	}
 	return slices.DeleteFunc(plain, func(q serving.Request) bool {
 		n, ok := lengths[q.ID]
-		return ok && !q.Failed() && n != answered(q)
+		return ok && !q.Failed() && n != q.Answered()
 	})
 }
 

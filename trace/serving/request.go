@@ -38,6 +38,10 @@ type Request struct {
 // error inside the stream, or a stream that broke off.
 func (r *Request) Failed() bool { return r.Error != "" || r.Status != 200 }
 
+// Answered is how many tokens the answer has: as many as the server counted, or
+// more where more came.
+func (r *Request) Answered() int { return max(r.CompletionTokens, len(r.TokenUnixNS)) }
+
 // TTFT is the time to the first token in nanoseconds, from the moment the
 // request was due; ok is false when none came.
 func (r *Request) TTFT() (ns int64, ok bool) {
@@ -59,7 +63,7 @@ func (r *Request) TPOT() (ns float64, ok bool) {
 	if n < 2 {
 		return 0, false
 	}
-	return float64(r.TokenUnixNS[n-1]-r.TokenUnixNS[0]) / float64(max(n, r.CompletionTokens)-1), true
+	return float64(r.TokenUnixNS[n-1]-r.TokenUnixNS[0]) / float64(r.Answered()-1), true
 }
 
 // ReadRequests reads JSON lines of requests. An error names the line.

@@ -20,13 +20,13 @@ func (l *load) exact(p *Planned) bool {
 // the tokens that the server was bound to send: lost between here and the engine. One
 // whose tokens nobody counted says nothing.
 func (l *load) cutShort(p *Planned, row *serving.Request) bool {
-	return row.Finish == "" && l.exact(p) && output(row) > 0 && output(row) < p.MaxTokens
+	return row.Finish == "" && l.exact(p) && row.Answered() > 0 && row.Answered() < p.MaxTokens
 }
 
 // short says whether an answer ended before the length that was asked for. One that the
 // server ended at its limit without counting tokens is not: its chunks may hold several.
 func short(r *serving.Request) bool {
-	return output(r) < r.MaxTokens && (r.Finish != "length" || r.CompletionTokens > 0)
+	return r.Answered() < r.MaxTokens && (r.Finish != "length" || r.CompletionTokens > 0)
 }
 
 // shortNote counts the answers that ended early though their length was asked exactly,

@@ -95,10 +95,10 @@ func Summarize(rows []serving.Request) Summary {
 		}
 		s.Completed++
 		s.InputTokens += int64(r.PromptTokens)
-		s.OutputTokens += int64(output(r))
+		s.OutputTokens += int64(r.Answered())
 		s.CachedTokens += int64(r.CachedTokens)
 		s.BundledTokens += int64(r.Bundled)
-		s.UntimedTokens += int64(output(r) - len(r.TokenUnixNS))
+		s.UntimedTokens += int64(r.Answered() - len(r.TokenUnixNS))
 		v.add(r)
 	}
 	if last > first {
@@ -116,7 +116,7 @@ func Summarize(rows []serving.Request) Summary {
 
 func (s *Summary) fail(r *serving.Request) {
 	s.Failed++
-	s.FailedTokens += int64(output(r))
+	s.FailedTokens += int64(r.Answered())
 	if s.Errors == nil {
 		s.Errors = map[string]int{}
 	}
@@ -126,9 +126,6 @@ func (s *Summary) fail(r *serving.Request) {
 	}
 	s.Errors[why]++
 }
-
-// output is how many tokens a row's answer has.
-func output(r *serving.Request) int { return max(r.CompletionTokens, len(r.TokenUnixNS)) }
 
 // values are the latencies of rows, in nanoseconds.
 type values struct {
@@ -142,7 +139,7 @@ func (v *values) add(r *serving.Request) {
 		end = times[n-1]
 		v.dueTTFT = append(v.dueTTFT, float64(times[0]-from))
 		v.sentTTFT = append(v.sentTTFT, float64(times[0]-sent))
-		if all := output(r); all > 1 {
+		if all := r.Answered(); all > 1 {
 			v.tpot = append(v.tpot, float64(end-times[0])/float64(all-1))
 		}
 		for i := 1; i < n; i++ {
