@@ -43,6 +43,15 @@ func (s *session) scrape(ctx context.Context, window string) (end func()) {
 
 // follow adds a server's metrics to its series until the context ends.
 func (s *session) follow(ctx context.Context, server int, to *scrapes) {
+	s.eachScrape(ctx, func() {
+		if text, err := s.metrics(ctx, server); err == nil {
+			to.add(text)
+		}
+	})
+}
+
+// eachScrape does something at the time of each scrape until the context ends.
+func (s *session) eachScrape(ctx context.Context, do func()) {
 	tick := time.NewTicker(s.Scrape)
 	defer tick.Stop()
 	for {
@@ -51,17 +60,19 @@ func (s *session) follow(ctx context.Context, server int, to *scrapes) {
 			return
 		case <-tick.C:
 		}
-		one, cancel := context.WithTimeout(ctx, scrapeLimit)
-		text, m, err := s.Targets[server].Server.Metrics(one)
-		cancel()
-		if err != nil {
-			continue
-		}
-		to.add(text)
-		if h, ok := m.Histogram(serving.StepTokens); ok {
-			s.stepsNow[server].Store(int64(h.Count))
-		}
+		do()
 	}
+}
+
+// metrics asks a server once, and notes how many steps it has run.
+func (s *session) metrics(ctx context.Context, server int) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, scrapeLimit)
+	defer cancel()
+	text, m, err := s.Targets[server].Server.Metrics(ctx)
+	if h, ok := m.Histogram(serving.StepTokens); ok && err == nil {
+		s.stepsNow[server].Store(int64(h.Count))
+	}
+	return text, err
 }
 
 // scrapes is a file of one server's metrics over a window. The first error ends it and
@@ -100,13 +111,7 @@ func (c *scrapes) close() error {
 
 // snapshot writes one scrape of one server.
 func (s *session) snapshot(ctx context.Context, window, when string, server int) {
-	one, cancel := context.WithTimeout(ctx, scrapeLimit)
-	defer cancel()
-	from := s.Targets[server].Server
-	text, m, err := from.Metrics(one)
-	if h, ok := m.Histogram(serving.StepTokens); ok && err == nil {
-		s.stepsNow[server].Store(int64(h.Count))
-	}
+	text, err := s.metrics(ctx, server)
 	switch {
 	case err == nil:
 		err = os.WriteFile(filepath.Join(s.Dir, s.metricsName(window, when, server)), text, 0o644)
@@ -114,7 +119,7 @@ func (s *session) snapshot(ctx context.Context, window, when string, server int)
 			s.note("metrics of server %d are missing in places: %v", server, withoutPath(err))
 		}
 	case ctx.Err() == nil:
-		s.note("metrics of server %d are missing in places: %s", server, from.Nameless(err))
+		s.note("metrics of server %d are missing in places: %s", server, s.Targets[server].Server.Nameless(err))
 	}
 }
 

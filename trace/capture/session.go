@@ -138,7 +138,7 @@ func (s *session) run(ctx context.Context) (err error) {
 	if s.Warmup != nil {
 		s.Progress("warming up")
 		// The first requests may compile kernels for minutes.
-		most := limit{s.MaxTime, "--max-seconds"}
+		most := s.maxTime()
 		if most.after > 0 && most.after < s.Patience {
 			most = limit{s.Patience, "--patience"}
 		}
@@ -185,7 +185,7 @@ func (s *session) plain(ctx context.Context, w WindowPlan) error {
 	s.b.Windows = append(s.b.Windows, Window{Name: name, Files: []string{}})
 	end := s.scrape(ctx, name)
 	defer end()
-	return s.unprofiled(ctx, name, w.Load, limit{s.MaxTime, "--max-seconds"})
+	return s.unprofiled(ctx, name, w.Load, s.maxTime())
 }
 
 // unprofiled puts a load on the servers without the profiler, for so long at
@@ -199,8 +199,8 @@ func (s *session) unprofiled(ctx context.Context, name string, p load.Plan, most
 	}
 	rows, notes, err := s.Put(ctx, name, p)
 	s.keep(rows, notes)
-	cause := context.Cause(ctx)
-	if cause == nil || !errors.As(cause, &limitReached{}) {
+	cause := limitOf(ctx)
+	if cause == nil {
 		return err
 	}
 	if !slices.ContainsFunc(rows, func(r serving.Request) bool { return len(r.TokenUnixNS) > 0 }) {
@@ -209,6 +209,9 @@ func (s *session) unprofiled(ctx context.Context, name string, p load.Plan, most
 	s.note("window %s was ended early: %v", name, cause)
 	return nil
 }
+
+// maxTime is how long a window's load may take.
+func (s *session) maxTime() limit { return limit{s.MaxTime, "--max-seconds"} }
 
 // limit is how long a load may take, 0 for ever, and the flag that says so.
 type limit struct {
@@ -299,7 +302,7 @@ func (s *session) load(ctx context.Context, w WindowPlan, win *Window) (flushed 
 	s.Progress(fmt.Sprintf("%s: %d requests", w.Name, len(w.Load.Requests)))
 	rows, notes, err := s.Put(ctx, w.Name, w.Load)
 	s.keep(rows, notes)
-	if cause := context.Cause(ctx); cause != nil && errors.As(cause, &limitReached{}) {
+	if cause := limitOf(ctx); cause != nil {
 		s.note("window %s was ended early: %v", w.Name, cause)
 		return false, nil
 	}
@@ -311,13 +314,21 @@ type limitReached struct{ what string }
 
 func (e limitReached) Error() string { return e.what }
 
+// limitOf is the limit that ended a load, nil where none did.
+func limitOf(ctx context.Context) error {
+	if cause := context.Cause(ctx); errors.As(cause, &limitReached{}) {
+		return cause
+	}
+	return nil
+}
+
 // bounded ends a window's load when it has run for too long, or has recorded
 // more steps than the bytes allow.
 func (s *session) bounded(ctx context.Context, window string) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := func() { cancel(nil) }
 	if s.MaxTime > 0 {
-		t := time.AfterFunc(s.MaxTime, func() { cancel(limit{s.MaxTime, "--max-seconds"}.reached()) })
+		t := time.AfterFunc(s.MaxTime, func() { cancel(s.maxTime().reached()) })
 		stop = func() { t.Stop(); cancel(nil) }
 	}
 	if s.MaxBytes > 0 && s.Cost != nil {
@@ -338,19 +349,11 @@ func (s *session) stepsRun() (n int) {
 // will fill more than MaxBytes. Servers that count no steps are bounded by time
 // and requests alone.
 func (s *session) watchBytes(ctx context.Context, cancel context.CancelCauseFunc, before int) {
-	tick := time.NewTicker(s.Scrape)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+	s.eachScrape(ctx, func() {
 		if c := s.expect(s.stepsRun() - before); c.MaxBytes > s.MaxBytes {
 			cancel(limitReached{fmt.Sprintf("after %d steps its traces will be %s (--max-bytes)", c.Steps, megabytes(c.MaxBytes))})
-			return
 		}
-	}
+	})
 }
 
 // expect is what so many steps will cost: by an earlier window where there was
